@@ -1,0 +1,139 @@
+"""What travels between a face and a runtime: inference requests, inference responses, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from srv.errors import InvalidInput, SrvError, listed, quoted
+from srv.modelsettings import Spec
+from srv.tensors import EMPTY, Parameters, Tensor
+
+
+class NoDecoder(SrvError):
+    """`request.decode` was called on a request that no server has received."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request was made by hand and has no codecs. Use request['name'], or srv.codecs.input_codec(...)."
+        )
+
+
+class RequestedOutput:
+    """An output that the client asks for by name, with parameters of its own."""
+
+    __slots__ = ("name", "parameters")
+
+    def __init__(self, name: str, parameters: Parameters = EMPTY) -> None:
+        self.name = name
+        self.parameters = parameters
+
+
+class InferenceRequest:
+    """One request for inference, as the client sent it: tensors, and what was said beside them.
+
+    `request["x"]` is the array of the input x, `request.decode("x")` its value through the codec that applies.
+    `outputs` is None where the client takes whatever there is. `model_name` and `model_version` are the model's that
+    answers; srv fills them in.
+    """
+
+    __slots__ = ("decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters")
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        id: str | None = None,
+        outputs: Iterable[RequestedOutput | str] | None = None,
+        parameters: Parameters = EMPTY,
+        headers: Mapping[str, str] = EMPTY,
+    ) -> None:
+        self.inputs = inputs
+        self.id = id
+        self.outputs: Sequence[RequestedOutput] | None = (
+            None
+            if outputs is None
+            else [RequestedOutput(output) if isinstance(output, str) else output for output in outputs]
+        )
+        self.parameters = parameters
+        self.headers = headers
+        self.model_name = ""
+        self.model_version: str | None = None
+        self.decoder: Callable[[InferenceRequest, Tensor], Any] | None = None
+
+    def tensor(self, name: str) -> Tensor:
+        """The input of that name. Raises InvalidInput where the client sent none."""
+        for tensor in self.inputs:
+            if tensor.name == name:
+                return tensor
+        raise MissingInput(name, [tensor.name for tensor in self.inputs])
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        """The array of the input of that name. Raises InvalidInput where the client sent none."""
+        return self.tensor(name).data
+
+    def decode(self, name: str) -> Any:
+        """The input's value through its codec: the request's content type, then the model's, then the default."""
+        if self.decoder is None:
+            raise NoDecoder
+        return self.decoder(self, self.tensor(name))
+
+
+class InferenceResponse:
+    """What a runtime answers: tensors, and what is said beside them. srv fills in model name, version and id."""
+
+    __slots__ = ("headers", "id", "model_name", "model_version", "outputs", "parameters")
+
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        parameters: Parameters = EMPTY,
+        headers: Mapping[str, str] = EMPTY,
+    ) -> None:
+        self.outputs = outputs
+        self.parameters = parameters
+        self.headers = headers
+        self.model_name = ""
+        self.model_version: str | None = None
+        self.id: str | None = None
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        """The array of the output of that name. Raises KeyError where there is none."""
+        for tensor in self.outputs:
+            if tensor.name == name:
+                return tensor.data
+        raise KeyError(name)
+
+
+class MissingInput(InvalidInput):
+    """The runtime needs an input that the request does not bring."""
+
+    def __init__(self, name: str, given: Iterable[str]) -> None:
+        super().__init__(f"Input '{name}' is missing; the request brings {_quoted_list(given)}.")
+
+
+def _quoted_list(names: Iterable[str]) -> str:
+    return listed(quoted(name) for name in names)
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a model says of itself on both faces; a None shape is any shape."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ServerMetadata:
+    """What the server says of itself; only extensions that work are listed."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]

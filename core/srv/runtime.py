@@ -1,0 +1,98 @@
+"""The base class of every runtime: how to load and run one kind of model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from srv.errors import SrvError
+from srv.modelsettings import ModelSettings, Spec
+
+if TYPE_CHECKING:
+    from marshmallow import Schema
+
+
+class ArtifactMissing(SrvError):
+    """The model's folder holds none of the files that the runtime looks for."""
+
+    def __init__(self, names: Sequence[str], source: str) -> None:
+        wanted = " or ".join(names) or "a file"
+        super().__init__(
+            f"No {wanted} was found for the model of {source}. Put it beside the settings, or name it as parameters.uri."
+        )
+
+
+class NoUri(SrvError):
+    """The runtime has no well-known file names, so the settings must name the artifact."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"The model of {source} needs parameters.uri: its runtime has no well-known file names.")
+
+
+class Runtime:
+    """Loads and runs one model. Write `load` and `predict`; the rest has defaults.
+
+    A runtime is made once for each model and worker, `load` is called once, `predict` for each request or batch. The
+    methods `load`, `predict`, `predict_stream` and `unload` may each be `async def`. A sync `predict` runs in the
+    request's thread and may be called from several threads at once, unless `concurrency` says otherwise.
+    """
+
+    #: How many calls of `predict` may run at once; None for any number, 1 for one at a time. Settings may lower it.
+    concurrency: ClassVar[int | None] = None
+    #: Whether models of this runtime may load beside each other; a registered runtime that says so is on its honour.
+    parallel_load: ClassVar[bool] = False
+    #: Whether `predict` writes into its inputs; it gets copies then, and read-only arrays otherwise.
+    writable_inputs: ClassVar[bool] = False
+    #: A marshmallow schema for the settings' `parameters.extra`; what it loads stands there afterwards.
+    extra: ClassVar[type[Schema] | None] = None
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.version = settings.version
+        self.log = logging.getLogger(f"srv.model.{settings.name}")
+        #: What the model takes and gives; `load` may set them, the settings' own word wins.
+        self.inputs: Sequence[Spec] | None = settings.inputs
+        self.outputs: Sequence[Spec] | None = settings.outputs
+        #: What else the model's metadata should tell, such as the names of its classes.
+        self.parameters: dict[str, Any] = {}
+        self.ready = False
+        self.metric_sink: Callable[[str, float], None] | None = None
+
+    def load(self) -> Any:
+        """Make the model ready to predict. False means that it could not; None counts as True."""
+        return True
+
+    if TYPE_CHECKING:
+        #: Answer one request: takes the InferenceRequest, or inputs by name, as its signature says.
+        predict: Callable[..., Any]
+        #: Answer one request with an iterator of responses.
+        predict_stream: Callable[..., Any]
+
+    def unload(self) -> Any:
+        """Let go of what `load` took. Called once, after the last predict has returned."""
+
+    def metric(self, name: str, value: float) -> None:
+        """Report a figure of the runtime's own, by a name of its own."""
+        if self.metric_sink is not None:
+            self.metric_sink(name, value)
+
+    def artifact(self, *well_known_names: str) -> Path:
+        """The model's file: `parameters.uri`, or the first of the well-known names beside the settings.
+
+        A `uri` that is a folder is searched for the well-known names. Raises ArtifactMissing or NoUri.
+        """
+        uri = self.settings.parameters.uri
+        if uri is None and not well_known_names:
+            raise NoUri(self.settings.source)
+        root = self.settings.folder / uri if uri is not None else self.settings.folder
+        if uri is not None and (root.is_file() or (root.is_dir() and not well_known_names)):
+            return root
+        for name in well_known_names:
+            if (root / name).exists():
+                return root / name
+        raise ArtifactMissing(well_known_names or (str(uri),), self.settings.source)
+
+
