@@ -1,0 +1,235 @@
+"""The house stands as it was drawn: floors, names, sizes, what is imported where."""
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import srv
+
+TOP = Path(__file__).parents[1]
+CORE = TOP / "core" / "srv"
+
+# A module imports from lower floors, and on its own floor from those named before it. A name is a module of core/srv
+# or a package there; inside a package its modules import each other freely, and the order on a floor binds packages
+# as it binds modules. Imports under TYPE_CHECKING and inside functions count like all others.
+FLOORS = (
+    "errors version modelsettings tensors messages versions logs",
+    "coding runtime images hookspecs",
+    "settings discovery hooks repository codecs",
+    "registry loader",
+    "checking decoding signatures execution batching",
+    "statistics dataplane modelplane",
+    "rest grpc",
+    "serve cli testing __main__",
+)
+PLACES = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names.split())}
+# Installed with srv for the plugins of ours that import them, and for nothing else.
+FOR_PLUGINS_ONLY = {"docker", "prometheus_client", "jinja2"}
+# Floors 6 and 7 know the wire; nothing below does.
+WIRE = {"falcon": 6, "grpc": 6, "gunicorn": 7, "gunicorn_h1c": 7, "click": 7}
+LINES_ON_TWO_SCREENS = 400
+MEANINGLESS_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
+
+
+def sources(*roots: str) -> list[Path]:
+    return [path for root in roots for path in sorted((TOP / root).rglob("*.py")) if "egg-info" not in str(path)]
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(TOP).as_posix()
+
+
+def room(path: Path) -> str:
+    """The module or package of core that a file belongs to: `errors`, `settings`, `rest`."""
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every dotted name that a file imports, with its line; `from a import b` gives `a.b`."""
+    package = package_of(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = ".".join([*package[: len(package) - node.level + 1], node.module or ""]).strip(".")
+            source = source if node.level else node.module or ""
+            yield from ((node.lineno, f"{source}.{name.name}") for name in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from ((node.lineno, str(name.value)) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def package_of(path: Path) -> list[str]:
+    for root in (TOP / "core", TOP / "plugins"):
+        if path.is_relative_to(root):
+            return list(path.relative_to(root).parts[:-1])
+    return []
+
+
+def requirements() -> set[str]:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(TOP / "setup.cfg")
+    lines = parser["options"]["install_requires"].strip().splitlines()
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [TOP / name for name in listing.stdout.decode().split("\0") if name and (TOP / name).is_file()]
+
+
+CORE_FILES = [path for path in sources("core") if path != CORE / "__init__.py"]
+
+
+def test_every_module_of_core_has_a_floor():
+    assert [shown(path) for path in CORE_FILES if room(path) not in PLACES] == []
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=shown)
+def test_core_imports_only_from_lower_floors(path):
+    mine = PLACES[room(path)]
+    faults = []
+    for line, name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "srv" or len(parts) < 2:
+            continue
+        if parts[1] not in PLACES:
+            faults.append(f"line {line}: {name} goes through the front door; import from the module that owns it")
+        elif parts[1] != room(path) and PLACES[parts[1]] >= mine:
+            faults.append(f"line {line}: {name} is not below {room(path)}")
+    assert faults == []
+
+
+def test_the_front_door_imports_nothing():
+    code = "import sys; before = set(sys.modules); import srv; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+    assert [name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names] == ["srv"]
+
+
+def test_core_imports_no_plugin():
+    faults = [
+        f"{shown(path)}:{line} {name}"
+        for path in sources("core")
+        for line, name in imports(path)
+        if name.startswith("srv_")
+    ]
+    assert faults == []
+
+
+def test_plugins_import_no_contrib():
+    contrib = {path.parent.name for path in (TOP / "contrib").glob("*/*/__init__.py")}
+    faults = [
+        f"{shown(path)}:{line} {name}"
+        for path in sources("core", "plugins")
+        for line, name in imports(path)
+        if name.split(".")[0] in contrib
+    ]
+    assert faults == []
+
+
+def test_core_and_plugins_import_only_what_setup_cfg_requires():
+    ours = {"srv"} | {path.name for path in (TOP / "plugins").iterdir()}
+    distributions = packages_distributions()
+    required = requirements()
+    faults = []
+    for path in sources("core", "plugins"):
+        for line, name in imports(path):
+            package = name.split(".")[0]
+            if package in ours or package in sys.stdlib_module_names:
+                continue
+            brought_by = {canonicalize_name(each) for each in distributions.get(package, [package])}
+            if not brought_by & required:
+                faults.append(f"{shown(path)}:{line} imports {package}, which setup.cfg does not require")
+    assert faults == []
+
+
+def test_core_leaves_to_plugins_what_only_plugins_need():
+    faults = [
+        f"{shown(path)}:{line} {name}"
+        for path in sources("core")
+        for line, name in imports(path)
+        if name.split(".")[0] in FOR_PLUGINS_ONLY
+    ]
+    assert faults == []
+
+
+def test_only_the_upper_floors_know_a_wire():
+    faults = [
+        f"{shown(path)}:{line} {name}"
+        for path in CORE_FILES
+        for line, name in imports(path)
+        if PLACES[room(path)][0] < WIRE.get(name.split(".")[0], 0)
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("path", [path for path in sources("core", "plugins") if path.stat().st_size], ids=shown)
+def test_a_module_says_in_one_line_what_it_is(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()), clean=True)
+    assert docstring, "no docstring"
+    first, _, rest = docstring.partition("\n")
+    assert len(first) <= 116
+    assert rest == "" or rest.startswith("\n"), "the first line is a sentence of its own"
+
+
+@pytest.mark.parametrize("path", sources("core", "plugins"), ids=shown)
+def test_a_module_fits_on_a_few_screens(path):
+    assert len(path.read_text().splitlines()) <= LINES_ON_TWO_SCREENS
+
+
+def test_names_say_what_a_thing_is_about():
+    names = {name for path in sources("core", "plugins") for name in (path.stem, path.parent.name)}
+    assert names & MEANINGLESS_NAMES == set()
+
+
+def test_no_folder_is_named_build_or_dist():
+    folders = {part for path in tracked() for part in path.relative_to(TOP).parts[:-1]}
+    assert folders & {"build", "dist"} == set()
+
+
+def test_no_file_names_a_path_of_somebodys_machine():
+    machine = re.compile(rb"(?<![\w.-])/(?:" + rb"|".join([b"wo" + b"rk", b"fa" + b"rm", b"ho" + b"me/\\w+"]) + rb")/")
+    assert [shown(path) for path in tracked() if machine.search(path.read_bytes())] == []
+
+
+def test_each_plugin_of_ours_is_named_by_an_entry_point():
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(TOP / "setup.cfg")
+    named = "".join(text for group, text in parser["options.entry_points"].items() if group.startswith("srv."))
+    packages = [path.name for path in (TOP / "plugins").iterdir() if (path / "__init__.py").is_file()]
+    assert [name for name in packages if f"= {name}" not in named] == []
+
+
+def test_the_public_names_are_those_of_the_contract():
+    assert set(srv.__all__) == {
+        "Runtime",
+        "InferenceRequest",
+        "InferenceResponse",
+        "Tensor",
+        "Spec",
+        "ModelSettings",
+        "InvalidInput",
+        "Unauthenticated",
+        "Forbidden",
+        "Unavailable",
+        "InputCodec",
+        "RequestCodec",
+        "codecs",
+        "hookimpl",
+        "__version__",
+    }
+
+
+@pytest.mark.parametrize("name", srv.__all__)
+def test_each_public_name_is_there(name):
+    assert getattr(srv, name) is not None
