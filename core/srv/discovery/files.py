@@ -1,0 +1,70 @@
+"""Files and distributions: which files a runtime recognises, and which files two distributions both own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+from srv.discovery.metadata import installed
+from srv.discovery.plugin import Kind, Plugin, normalised
+
+#: Reading one of these runs code that is in it.
+CODE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill", ".cloudpickle", ".py"})
+
+
+def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
+    """For each file that exactly one usable runtime recognises, its name and whether the file is code."""
+    return {
+        file: (runtimes[0], is_code(file))
+        for file, runtimes in _claims(rows, names, prefer).items()
+        if len(runtimes) == 1
+    }
+
+
+def unchosen(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The files that several runtimes recognise, with the runtimes."""
+    return {file: runtimes for file, runtimes in _claims(rows, names, prefer).items() if len(runtimes) > 1}
+
+
+def is_code(file: str) -> bool:
+    """Whether reading a file of this name runs code from it: pickles in all their guises."""
+    return PurePath(file).suffix.lower() in CODE_SUFFIXES
+
+
+def _claims(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    usable = set(names)
+    claims: dict[str, list[Plugin]] = {}
+    for row in rows:
+        if row.kind is Kind.RUNTIME and row.usable:
+            for file in row.files:
+                claims.setdefault(file, []).append(row)
+    return {
+        file: tuple(row.name if row.name in usable else row.qualified for row in _preferred(file, claimants, prefer))
+        for file, claimants in claims.items()
+    }
+
+
+def _preferred(file: str, claimants: list[Plugin], prefer: Mapping[str, str]) -> list[Plugin]:
+    """The one that `prefer` chooses for the file or for its runtime's name; else all who claim it."""
+    chosen = prefer.get(f"file:{file}")
+    for row in claimants:
+        mine = normalised(row.distribution)
+        wanted = chosen or prefer.get(f"runtime:{row.name}")
+        if wanted is not None and normalised(wanted) == mine:
+            return [row]
+    return claimants
+
+
+def overlapping(distributions: Iterable[str], path: list[str] | None = None) -> dict[str, list[str]]:
+    """Python files that several distributions claim to own, one of them among those named. Slow: reads all RECORDs."""
+    asked = {normalised(name) for name in distributions}
+    owners: dict[str, set[str]] = {}
+    for distribution in installed(path):
+        try:
+            name = normalised(distribution.name)
+            files = [str(distribution.locate_file(file)) for file in distribution.files or () if file.suffix == ".py"]
+        except Exception:  # noqa: BLE001, S112 - an unreadable RECORD hides its own files, not the others'
+            continue
+        for file in files:
+            owners.setdefault(file, set()).add(name)
+    return {file: sorted(names) for file, names in owners.items() if len(names) > 1 and names & asked}
