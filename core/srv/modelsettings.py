@@ -1,0 +1,90 @@
+"""What a model's settings say once they are read: plain data, made by hand in tests and by the repository in a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+#: The datatypes of the Open Inference Protocol, by name, so that settings can be checked without numpy.
+DATATYPES = (
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "FP32",
+    "FP64",
+    "BYTES",
+    "BF16",
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a tensor must be: its wire datatype, and its shape with -1 for any length; None leaves either open."""
+
+    datatype: str | None = None
+    shape: tuple[int, ...] | None = None
+    name: str = ""
+    parameters: Mapping[str, Any] = NOTHING
+
+
+@dataclass(frozen=True)
+class ModelParameters:
+    """The part of a model's settings that changes from one instance of it to the next."""
+
+    uri: str | None = None
+    version: str | None = None
+    content_type: str | None = None
+    format: str | None = None
+    extra: Mapping[str, Any] = NOTHING
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Everything that is said about one model.
+
+    Either `runtime`, a registered name, or `implementation`, a class in the model's folder, is given. `folder` is
+    where the artifacts and modules are looked for; `source` is how errors name the place, relative to the models
+    folder.
+    """
+
+    name: str
+    runtime: str | None = None
+    implementation: str | None = None
+    platform: str = ""
+    inputs: tuple[Spec, ...] | None = None
+    outputs: tuple[Spec, ...] | None = None
+    max_batch_size: int = 0
+    max_batch_time: float = 0.0
+    max_queue: int | None = None
+    request_timeout: float | None = None
+    concurrency: int | None = None
+    warmup: tuple[Mapping[str, Any], ...] = ()
+    allow_pickle: bool = False
+    parameters: ModelParameters = field(default_factory=ModelParameters)
+    folder: Path = field(default_factory=Path)
+    source: str = "model-settings.json"
+
+    @property
+    def version(self) -> str | None:
+        """The model's version; None where it has none."""
+        return self.parameters.version
+
+    @property
+    def artifact_root(self) -> Path:
+        """Where the artifacts are: the file or folder that `parameters.uri` names, if it is there, else the folder."""
+        if self.parameters.uri is None:
+            return self.folder
+        named = self.folder / self.parameters.uri
+        return named if named.exists() else self.folder
