@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: The datatypes of the Open Inference Protocol, by name, so that settings can be checked without numpy.
 DATATYPES = (
@@ -36,7 +33,7 @@ class Spec:
     datatype: str | None = None
     shape: tuple[int, ...] | None = None
     name: str = ""
-    parameters: Mapping[str, Any] = NOTHING
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class ModelParameters:
     version: str | None = None
     content_type: str | None = None
     format: str | None = None
-    extra: Mapping[str, Any] = NOTHING
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
