@@ -1,0 +1,72 @@
+"""Estimators from files: skops, which holds data, and joblib and pickle, which hold code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from srv.errors import SrvError, listed
+
+#: What a model's file may be called where the settings name none, the safest first.
+WELL_KNOWN = ("model.skops", "model.joblib", "model.pkl")
+FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "pickle", ".pickle": "pickle"}
+
+
+class UnknownFormat(SrvError):
+    """The file's name does not say what it holds, and the settings do not either."""
+
+    def __init__(self, file: Path, form: str | None) -> None:
+        said = f"parameters.format '{form}'" if form else f"the ending of '{file.name}'"
+        super().__init__(
+            f"srv-sklearn does not know {said}. Set parameters.format to one of {listed(set(FORMATS.values()))}."
+        )
+
+
+class UntrustedTypes(SrvError):
+    """A skops file holds types that skops does not know to be harmless and that nobody has vouched for."""
+
+    def __init__(self, file: Path, types: Collection[str]) -> None:
+        super().__init__(
+            f"'{file.name}' holds types that skops does not trust: {listed(types)}. "
+            "If you do, name them in parameters.extra.trusted_types of the model's settings."
+        )
+
+
+class NoEstimator(SrvError):
+    """The file was read, but what it holds has none of an estimator's methods."""
+
+    def __init__(self, file: Path, found: object) -> None:
+        super().__init__(
+            f"'{file.name}' holds a {type(found).__name__}, which can neither predict nor transform. "
+            "Save the fitted estimator or pipeline itself."
+        )
+
+
+def read_estimator(file: Path, *, form: str | None, trusted_types: Collection[str]) -> Any:
+    """The fitted estimator that the file holds. Reading joblib and pickle files runs the code in them."""
+    match form or FORMATS.get(file.suffix):
+        case "skops":
+            estimator = _read_skops(file, trusted_types)
+        case "joblib":
+            import joblib
+
+            estimator = joblib.load(file)
+        case "pickle":
+            with file.open("rb") as stream:
+                estimator = pickle.load(stream)  # noqa: S301 - its owner put it there; see the README
+        case _:
+            raise UnknownFormat(file, form)
+    if not (hasattr(estimator, "predict") or hasattr(estimator, "transform")):
+        raise NoEstimator(file, estimator)
+    return estimator
+
+
+def _read_skops(file: Path, trusted_types: Collection[str]) -> Any:
+    import skops.io
+
+    untrusted = set(skops.io.get_untrusted_types(file=file))
+    if unknown := untrusted - set(trusted_types):
+        raise UntrustedTypes(file, unknown)
+    return skops.io.load(file, trusted=sorted(untrusted))
