@@ -1,0 +1,143 @@
+"""Check what one source gives against a schema, and lay it out by path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, cast
+
+from marshmallow import Schema, ValidationError
+
+from srv.errors import SettingsError
+from srv.settings import foreign
+from srv.settings.documents import dotted
+from srv.settings.errors import MissingSetting, NotBuiltYet, UnknownSetting, WrongSetting
+from srv.settings.fields import ListOf, Section, Strict
+from srv.settings.schemas import ModelSchema, ParametersSchema, ServerSchema
+from srv.settings.unbuilt import Unbuilt
+
+#: Settings by their path: those of a section each on its own, everything else whole.
+Leaves: TypeAlias = dict[tuple[str, ...], Any]
+
+_FOREIGN: Mapping[type[Schema], Mapping[str, str | None]] = {
+    ServerSchema: foreign.SERVER,
+    ModelSchema: foreign.MODEL,
+    ParametersSchema: foreign.PARAMETERS,
+}
+_OWN_KEYS = " Keys of the runtime's own go under 'parameters.extra'."
+
+
+class Place(Protocol):
+    """Where settings were given: a file, a variable of the environment, a flag."""
+
+    def subject(self, path: Sequence[str | int]) -> str:
+        """How a sentence about the setting at that path begins."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A place with a name of its own, a variable or a flag, that gives the setting at `path`."""
+
+    name: str
+    path: tuple[str, ...]
+
+    def subject(self, path: Sequence[str | int]) -> str:
+        """The name, and the key where it is deeper than what the name stands for."""
+        return self.name if len(path) <= len(self.path) else f"{self.name}: '{dotted(path)}'"
+
+
+def checked(schema: Schema, values: Mapping[str, Any], place: Place, *, sections: Collection[str] = ()) -> Leaves:
+    """What a source gives, every key known and every value of its type, by path. Raises a SettingError.
+
+    Keys of `sections` are plugins' and need only be objects.
+    """
+    own = {key: value for key, value in values.items() if key not in sections}
+    _refuse_unknown(schema, own, place, (), sections)
+    try:
+        loaded = schema.load(own)
+    except ValidationError as error:
+        raise _first_error(cast("dict[str, Any]", error.messages), values, place) from None
+    leaves: Leaves = {}
+    for key, value in loaded.items():
+        leaves |= _in_parts(key, value) if isinstance(schema.fields[key], Section) else {(key,): value}
+    for key in values.keys() & set(sections):
+        if not isinstance(values[key], Mapping):
+            raise WrongSetting(place.subject((key,)), "must be an object, the plugin's settings", values[key])
+        leaves |= _in_parts(key, values[key])
+    return leaves
+
+
+def refuse_unbuilt(leaves: Leaves, table: Mapping[str, Unbuilt], defaults: Mapping[str, Any], place: Place) -> None:
+    """Refuse what needs something that is not built, unless it is what holds anyway."""
+    for path, value in leaves.items():
+        entry = table.get(path[0])
+        if entry is not None and (len(path) > 1 or value != defaults[path[0]]):
+            raise NotBuiltYet(place.subject(path), entry.what)
+
+
+def overlay(below: Leaves, above: Leaves) -> Leaves:
+    """The settings of both, those above in force where both speak."""
+    merged = dict(below)
+    for path, value in above.items():
+        for other in [other for other in merged if _covers(path, other) or _covers(other, path)]:
+            del merged[other]
+        merged[path] = value
+    return merged
+
+
+def _covers(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return other[: len(path)] == path
+
+
+def _in_parts(key: str, section: Mapping[str, Any] | None) -> Leaves:
+    """The settings of a section each on its own; null stands for the section as a whole."""
+    return {(key,): None} if section is None else {(key, part): value for part, value in section.items()}
+
+
+def _refuse_unknown(
+    schema: Schema,
+    values: Mapping[str, Any],
+    place: Place,
+    path: tuple[str | int, ...],
+    sections: Collection[str] = (),
+) -> None:
+    for key, value in values.items():
+        field = schema.fields.get(key)
+        if field is None:
+            hint = foreign.hint(key, _FOREIGN.get(type(schema), {}))
+            if hint is None and isinstance(schema, ParametersSchema):
+                hint = _OWN_KEYS
+            raise UnknownSetting(place.subject((*path, key)), key, [*schema.fields, *sections], hint)
+        _refuse_unknown_in(field, value, place, (*path, key))
+
+
+def _refuse_unknown_in(field: object, value: Any, place: Place, path: tuple[str | int, ...]) -> None:
+    if isinstance(field, Section) and isinstance(value, Mapping):
+        _refuse_unknown(field.schema, value, place, path)
+    if isinstance(field, ListOf) and isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_unknown_in(field.item, item, place, (*path, number))
+
+
+def _first_error(messages: Mapping[Any, Any], values: Any, place: Place) -> SettingsError:
+    """The first of marshmallow's errors, as the keys stand in the source; what is missing comes after those."""
+    path: tuple[str | int, ...] = ()
+    node: Any = messages
+    while isinstance(node, Mapping):
+        step = next((key for key in _steps(values) if key in node), None)
+        if step is None:
+            missing = next(iter(node))
+            return MissingSetting(place.subject((*path, missing)), "is missing")
+        path, node, values = (*path, step), node[step], values[step]
+    return WrongSetting(place.subject(path), node[0], values)
+
+
+def _steps(values: Any) -> Sequence[str | int]:
+    return list(values) if isinstance(values, Mapping) else range(len(values))
+
+
+def field_of(schema: Schema, key: str) -> Strict:
+    """The field of a key that the schema has."""
+    field = schema.fields[key]
+    assert isinstance(field, Strict)
+    return field

@@ -1,0 +1,80 @@
+"""What settings can get wrong, each with its sentence.
+
+Settings errors are for the terminal, where the value may be shown. What a client may see of them is `public`, which
+never shows one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from srv.errors import SettingsError, nearest, quoted
+
+
+class SettingError(SettingsError):
+    """A settings error whose sentence has a shorter form, without the value, for those who may not see it."""
+
+    def __init__(self, sentence: str, *, public: str | None = None) -> None:
+        super().__init__(sentence)
+        self.public = sentence if public is None else public
+
+
+class FolderMissing(SettingError):
+    """A folder that was asked for is not there, or is no folder."""
+
+    def __init__(self, folder: Path, subject: str) -> None:
+        what = "is not a folder" if folder.exists() else "is not there"
+        super().__init__(
+            f"{subject} {quoted(folder)} {what}. Name a folder that exists.",
+            public=f"{subject} {what}.",
+        )
+
+
+class UnreadableSettings(SettingError):
+    """A settings file that cannot be read as one JSON object."""
+
+    def __init__(self, place: str, why: str, remedy: str) -> None:
+        super().__init__(f"{place}: {why}. {remedy}")
+
+
+class UnknownSetting(SettingError):
+    """A key that srv does not know."""
+
+    def __init__(self, subject: str, key: str, known: Iterable[str], hint: str | None = None) -> None:
+        advice = hint or nearest(key, known) or " Take it out."
+        super().__init__(f"{subject} is not a setting of srv.{advice}")
+
+
+class WrongSetting(SettingError):
+    """A setting whose value has a wrong type or is out of range."""
+
+    def __init__(self, subject: str, phrase: str, value: object) -> None:
+        super().__init__(f"{subject} {phrase}, not {shown(value)}.", public=f"{subject} {phrase}.")
+
+
+class MissingSetting(SettingError):
+    """A setting without which another makes no sense."""
+
+    def __init__(self, subject: str, phrase: str) -> None:
+        super().__init__(f"{subject} {phrase}.")
+
+
+class ContradictorySettings(SettingError):
+    """Settings that are fine one by one and cannot stand together."""
+
+
+class NotBuiltYet(SettingError):
+    """A setting for something that this version of srv does not have."""
+
+    def __init__(self, subject: str, what: str) -> None:
+        super().__init__(f"{subject} is about {what}, which this version of srv does not have yet. Take it out.")
+
+
+def shown(value: object) -> str:
+    """A setting's value as an error on the terminal shows it: short, and text told from numbers."""
+    if isinstance(value, str):
+        return f"the text {quoted(value, most=60)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:59]}…"

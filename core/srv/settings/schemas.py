@@ -1,0 +1,221 @@
+"""The schemas of settings.json and model-settings.json: every key, what it takes and what it means."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from marshmallow import Schema
+
+from srv.modelsettings import DATATYPES
+from srv.settings.fields import (
+    Choice,
+    Flag,
+    FreeObject,
+    ListOf,
+    Plain,
+    Seconds,
+    Section,
+    TableOf,
+    Text,
+    Whole,
+)
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_RUNTIME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*:)?[^\s:]+")
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a model may be called so."""
+    return MODEL_NAME.fullmatch(text) is not None and text not in ("stats", "docs")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that host: a loopback address, or a Unix socket."""
+    if host.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith("unix:"):
+        return text.startswith("unix:/") and not text.endswith("/") and "\0" not in text
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
+
+
+def _is_path_below(text: str) -> bool:
+    return text.startswith("/") and not text.endswith("/") and not re.search(r"[\s?#]|//", text)
+
+
+def _is_implementation(text: str) -> bool:
+    return text.count(".") >= 1 and all(part.isidentifier() for part in text.split("."))
+
+
+class TlsSchema(Schema):
+    """The keys of `tls`."""
+
+    certfile = Text("The certificate, in PEM, with its chain.")
+    keyfile = Text("The certificate's private key, in PEM.")
+
+
+class PluginsSchema(Schema):
+    """The keys of `plugins`."""
+
+    disable = ListOf("Plugins that take no part, by name or distribution.", Text(""), items="names")
+    only = ListOf(  # type: ignore[assignment]  # marshmallow takes fields off the class, so nothing is overridden
+        "The only plugins from elsewhere that take part; srv's own always do.",
+        Text(""),
+        items="names",
+        nullable=True,
+    )
+    prefer = TableOf(
+        'Which distribution has a name that two bring: `{"runtime:sklearn": "srv-sklearn"}`.',
+        Text(""),
+        values="names of distributions",
+    )
+    strict = Flag("Whether any plugin that fails keeps the server from starting.")
+
+
+class ServerSchema(Schema):
+    """The keys of settings.json, in the order in which people read about them."""
+
+    server_name = Text("What the server calls itself in its metadata.")
+    host = Text(
+        "The address to listen on; 0.0.0.0 for all. `unix:/path` serves HTTP on a Unix socket.",
+        kind="an address, a host name or unix:/path",
+        fits=_is_host,
+    )
+    http_port = Whole("The port of REST; 0 takes a free one and says which.", least=0, most=65535)
+    grpc_port = Whole(
+        "The port of gRPC; 0 takes a free one and says which, null turns gRPC off.", least=0, most=65535, nullable=True
+    )
+    workers = Whole("Processes that serve; each holds every model.", least=1)
+    threads = Whole("REST requests that may run at once in a worker.", least=1)
+    grpc_threads = Whole("gRPC requests that may run at once in a worker.", least=1)
+    worker_class = Choice("The HTTP worker: srv's own, or gunicorn's gthread.", "srv", "gthread")
+    models_dir = Text(
+        "A further folder of models; in the file relative to it, elsewhere to the current folder.",
+        kind="the path of a folder",
+        nullable=True,
+    )
+    load_models_at_startup = Flag("Whether models load when the server starts.")
+    on_load_error = Choice("What a model that does not load at the start means.", "exit", "continue")
+    model_control = Flag("Whether models may be loaded and unloaded over the wire; true on a loopback host.")
+    max_body_size = Whole("The largest request body, in bytes, also after decompression.", least=1)
+    max_inflight_bytes = Whole("The most bytes of request bodies that a worker holds at once.", least=1)
+    max_queue = Whole("Requests that may wait for a thread, in each worker and on each face.", least=0)
+    max_streams = Whole("Streams that may be open at once in a worker, both faces together; half the threads.", least=0)
+    request_timeout = Seconds("How long a request may take, waiting included.")
+    load_timeout = Seconds("How long a load over the wire may take.")
+    header_timeout = Seconds("How long a client may take to send a request's headers.")
+    body_timeout = Seconds("How long a body may make no progress.")
+    keep_alive = Seconds("How long an idle connection is kept; 0 closes after each answer.", zero=True)
+    backlog = Whole("Connections that may wait to be accepted.", least=1)
+    max_connections = Whole("Connections that a worker holds at once.", least=1)
+    max_requests = Whole("Requests after which a worker is replaced; 0 never.", least=0)
+    worker_timeout = Seconds("How long a worker may give no sign of life before it is replaced.")
+    graceful_timeout = Seconds("How long running requests may take to finish when the server stops.", zero=True)
+    drain_delay = Seconds("How long the server goes on serving, unready, before it stops.", zero=True)
+    root_path = Text(
+        "The path below which a proxy serves srv.",
+        kind="empty, or a path that begins with / and does not end with it",
+        fits=lambda text: text == "" or _is_path_below(text),
+    )
+    pass_headers = ListOf(
+        "Headers with credentials that runtimes may see all the same.",
+        Text("", kind="the name of a header", fits=lambda text: _HEADER.fullmatch(text) is not None),
+        items="names of headers",
+    )
+    cors_settings = FreeObject("What browsers of other origins may ask.", nullable=True)
+    gzip_enabled = Flag("Whether answers are compressed for clients that ask for it.")
+    metrics_endpoint = Text(
+        "The path of the Prometheus metrics; null turns them off.",
+        kind="a path that begins with /",
+        fits=_is_path_below,
+        nullable=True,
+    )
+    log_level = Choice("The least that is logged.", "debug", "info", "warning", "error", "critical")
+    log_format = Choice("How log lines look.", "text", "json")
+    access_log = Flag("Whether each request has a line in the log.")
+    trace_plugins = Flag("Whether each call of a hook is logged.")
+    tls = Section("The certificate for HTTPS; null serves plain HTTP.", TlsSchema, nullable=True)
+    plugins = Section("Which plugins take part.", PluginsSchema)
+
+
+class SpecSchema(Schema):
+    """The keys of one of `inputs` and `outputs`."""
+
+    name = Text("The tensor's name.", required=True)
+    datatype = Choice("The tensor's datatype.", *DATATYPES, required=True)
+    shape = ListOf(
+        "The tensor's shape, -1 for any length; left out, any shape.",
+        Whole("", least=-1),
+        items="integers of -1 or more",
+    )
+    parameters = TableOf("What else its metadata says, such as `content_type`.", Plain(""), values="plain values")
+
+
+class ParametersSchema(Schema):
+    """The keys of a model's `parameters`."""
+
+    uri = Text("The artifact, a file or folder, relative to the model's folder.", nullable=True)
+    version = Text(
+        "The model's version; a version folder's name where it is left out.",
+        kind="a text of letters, digits and ._+-, such as '1'",
+        fits=lambda text: _VERSION.fullmatch(text) is not None,
+        nullable=True,
+    )
+    content_type = Text("The codec for inputs and outputs that do not name their own.", nullable=True)
+    format = Text("The artifact's format, for runtimes that know several.", nullable=True)
+    extra = FreeObject("Settings of the runtime's own.")
+
+
+class ModelSchema(Schema):
+    """The keys of model-settings.json."""
+
+    name = Text(
+        "The model's name; its folder's where it is left out, a version folder's parent's.",
+        kind="1 to 128 letters, digits and ._- that begin with a letter, a digit or _, and not 'stats' or 'docs'",
+        fits=is_model_name,
+    )
+    runtime = Text(
+        "A registered runtime, `sklearn`, or a distribution's, `srv-sklearn:sklearn`.",
+        kind="the name of a runtime, such as 'sklearn' or 'srv-sklearn:sklearn'",
+        fits=lambda text: _RUNTIME.fullmatch(text) is not None,
+    )
+    implementation = Text(
+        "A class in the model's folder, `module.Class`, in the place of a registered runtime.",
+        kind="a module and a class, such as 'models.MyRuntime' (a registered runtime goes under 'runtime')",
+        fits=_is_implementation,
+    )
+    platform = Text("The platform in the model's metadata.", kind="a text", fits=lambda _: True)
+    inputs = ListOf(
+        "The tensors that the model takes; requests are checked against them.",
+        Section("", SpecSchema),
+        items="objects with name and datatype",
+        nullable=True,
+    )
+    outputs = ListOf(
+        "The tensors that the model gives.",
+        Section("", SpecSchema),
+        items="objects with name and datatype",
+        nullable=True,
+    )
+    max_batch_size = Whole("The most elements in a batch; 0 does not batch.", least=0)
+    max_batch_time = Seconds("How long a batch waits to be filled.", zero=True)
+    max_queue = Whole("Requests that may wait for this model; null has no limit of its own.", least=0, nullable=True)
+    request_timeout = Seconds("How long a request may take; null is as the server has it.", nullable=True)
+    concurrency = Whole("Calls of predict that may run at once; null is as the runtime has it.", least=1, nullable=True)
+    warmup = ListOf("Requests to answer before the model is ready.", FreeObject(""), items="requests")
+    allow_pickle = Flag("Whether a file that is code, such as a pickle, may be served when it is found.")
+    parameters = Section("What differs from one version of a model to the next.", ParametersSchema)

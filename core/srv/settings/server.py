@@ -1,0 +1,93 @@
+"""What the server's settings say once they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from srv.settings.unbuilt import in_force
+
+#: A setting of a model by its path, such as ("parameters", "content_type").
+ModelDefaults: TypeAlias = Mapping[tuple[str, ...], Any]
+
+
+@dataclass(frozen=True)
+class PluginSettings:
+    """Which plugins may take part, and who has a name that two of them bring."""
+
+    disable: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """The certificate that the server shows, and its key."""
+
+    certfile: Path
+    keyfile: Path
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Every setting of the server in force.
+
+    `origins` tells where each that is not a default came from, by its dotted key; `origin` answers for all of them.
+    `notes` are lines about what was ignored, to be logged once logging is set up. `sections` has the section of each
+    plugin that declares settings, as it was given. `model_defaults` are what the environment says for all models.
+    """
+
+    folder: Path
+    server_name: str = "srv"
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    grpc_port: int | None = in_force("grpc_port", promised=8081)
+    workers: int = 1
+    threads: int = 16
+    grpc_threads: int = 16
+    worker_class: Literal["srv", "gthread"] = in_force("worker_class", promised="srv")
+    models_dir: Path | None = None
+    load_models_at_startup: bool = True
+    on_load_error: Literal["exit", "continue"] = "exit"
+    model_control: bool = in_force("model_control", promised=True)
+    max_body_size: int = 268435456
+    max_inflight_bytes: int = 2147483648
+    max_queue: int = 1000
+    max_streams: int = 8
+    request_timeout: float = 60.0
+    load_timeout: float = 600.0
+    header_timeout: float = 10.0
+    body_timeout: float = 60.0
+    keep_alive: float = 60.0
+    backlog: int = 2048
+    max_connections: int = 1000
+    max_requests: int = 0
+    worker_timeout: float = 60.0
+    graceful_timeout: float = 30.0
+    drain_delay: float = 0.0
+    root_path: str = ""
+    pass_headers: tuple[str, ...] = ()
+    cors_settings: Mapping[str, Any] | None = None
+    gzip_enabled: bool = in_force("gzip_enabled", promised=True)
+    metrics_endpoint: str | None = in_force("metrics_endpoint", promised="/metrics")
+    log_level: str = "info"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = True
+    trace_plugins: bool = False
+    tls: TlsSettings | None = None
+    plugins: PluginSettings = field(default_factory=PluginSettings)
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    model_defaults: ModelDefaults = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def origin(self, key: str) -> str:
+        """Where the setting of that dotted key came from: ``default``, a file, a variable or a flag."""
+        return self.origins.get(key, "default")
+
+    def is_on_unix_socket(self) -> bool:
+        """Whether HTTP is served on a Unix socket, `host` without its ``unix:``, and not on a port."""
+        return self.host.startswith("unix:")

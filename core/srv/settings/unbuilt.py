@@ -1,0 +1,57 @@
+"""Settings that are promised and do nothing yet. Whoever builds one takes its line out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+_PROMISED: Any = object()
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """What a setting is about, and what holds until it is built, where that is not the promised default."""
+
+    what: str
+    until: Any = _PROMISED
+
+
+SERVER: Mapping[str, Unbuilt] = MappingProxyType(
+    {
+        "grpc_port": Unbuilt("gRPC", until=None),
+        "grpc_threads": Unbuilt("gRPC"),
+        "worker_class": Unbuilt("srv's own HTTP worker", until="gthread"),
+        "model_control": Unbuilt("loading and unloading models over the wire", until=False),
+        "max_inflight_bytes": Unbuilt("a limit on bytes in flight"),
+        "max_queue": Unbuilt("a limit on waiting requests"),
+        "max_streams": Unbuilt("streaming"),
+        "load_timeout": Unbuilt("loading models over the wire"),
+        "header_timeout": Unbuilt("a deadline for headers"),
+        "body_timeout": Unbuilt("a deadline for bodies"),
+        "max_connections": Unbuilt("a limit on connections"),
+        "drain_delay": Unbuilt("draining"),
+        "root_path": Unbuilt("serving below a path"),
+        "pass_headers": Unbuilt("headers that runtimes see"),
+        "cors_settings": Unbuilt("requests of browsers from other origins"),
+        "gzip_enabled": Unbuilt("compression", until=False),
+        "metrics_endpoint": Unbuilt("metrics", until=None),
+        "trace_plugins": Unbuilt("tracing plugins"),
+        "tls": Unbuilt("TLS"),
+    }
+)
+
+MODEL: Mapping[str, Unbuilt] = MappingProxyType(
+    {
+        "max_batch_size": Unbuilt("batching"),
+        "max_batch_time": Unbuilt("batching"),
+        "warmup": Unbuilt("warming up"),
+    }
+)
+
+
+def in_force(key: str, *, promised: Any) -> Any:
+    """The default of a server setting today: the promised one, unless it needs what is not built yet."""
+    entry = SERVER.get(key)
+    return promised if entry is None or entry.until is _PROMISED else entry.until
