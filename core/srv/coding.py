@@ -17,6 +17,8 @@ class InputCodec:
 
     content_type: ClassVar[str]
     type_hint: ClassVar[Any]
+    #: The datatype that its tensors always have, where there is one: what a signature declares for such an argument.
+    datatype: ClassVar[str | None] = None
 
     def can_encode(self, value: Any) -> bool:
         """Whether `encode` takes this value; asked of every codec in turn, so it must be cheap."""

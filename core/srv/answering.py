@@ -1,0 +1,160 @@
+"""One model's way from a request to a response: checked, read, run, encoded, chosen from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from srv.checking import InputCheck, check_outputs, select_outputs
+from srv.codecs import Codecs
+from srv.decoding import Decoding
+from srv.errors import (
+    DeadlinePassed,
+    Forbidden,
+    InvalidInput,
+    ModelError,
+    QueueFull,
+    Unauthenticated,
+    Unavailable,
+)
+from srv.execution import EventLoop, Execution
+from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
+from srv.modelsettings import Spec
+from srv.registry import Model
+from srv.runtime import Runtime
+from srv.settings import ServerSettings
+from srv.signatures import Encoder, read_signature
+from srv.tensors import Tensor
+
+log = logging.getLogger(__name__)
+
+#: What a runtime may raise to say something to the client; anything else that it raises is a ModelError.
+SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed)
+
+
+class PredictFailed(ModelError):
+    """predict raised; the client learns the class, the log has the rest."""
+
+    def __init__(self, model: str, error: BaseException) -> None:
+        super().__init__(f"Model '{model}' raised {type(error).__name__}; the server's log says more.")
+
+
+class NoResponse(ModelError):
+    """predict returned an InferenceResponse that holds something else than tensors."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"predict returned an InferenceResponse with a {kind} among its outputs; they must be Tensors."
+        )
+
+
+def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, settings: ServerSettings) -> None:
+    """Give a loaded model what it answers with, and the metadata that follows from settings, runtime and signature.
+
+    Raises BadSignature where predict's arguments cannot be made from a request.
+    """
+    answering = Answering(runtime, codecs, loop, settings)
+    model.answer = answering
+    model.wait_idle = answering.execution.wait_idle
+    model.metadata = ModelMetadata(
+        name=model.name,
+        versions=(),
+        platform=model.settings.platform or model.settings.runtime or "python",
+        inputs=answering.inputs,
+        outputs=answering.outputs,
+        parameters=dict(runtime.parameters),
+    )
+
+
+class Answering:
+    """Answers requests to one model; called from many threads."""
+
+    def __init__(self, runtime: Runtime, codecs: Codecs, loop: EventLoop, settings: ServerSettings) -> None:
+        mine = runtime.settings
+        self._name = mine.name
+        self._decoding = Decoding(codecs, mine)
+        self._encode = Encoder(codecs)
+        self._writable = runtime.writable_inputs
+        signature = read_signature(runtime.predict, codecs, self._decoding)
+        self._arguments = signature.arguments
+        self.inputs = _merged(mine.inputs, signature.inputs, runtime.inputs)
+        self.outputs = _merged(mine.outputs, signature.outputs, runtime.outputs)
+        self._check = _input_check(mine.inputs, signature.inputs, signature.names, signature.optional)
+        self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
+        self.execution = Execution(
+            mine.name,
+            runtime.predict,
+            concurrency=_lower(runtime.concurrency, mine.concurrency),
+            max_queue=mine.max_queue if mine.max_queue is not None else settings.max_queue,
+            timeout=mine.request_timeout or settings.request_timeout,
+            loop=loop,
+        )
+
+    def __call__(self, request: InferenceRequest, deadline: float | None) -> InferenceResponse:
+        """The response to one request. Raises InvalidInput, ModelError, QueueFull or DeadlinePassed."""
+        self._decoding.check(request)
+        self._check(request)
+        if self._known_outputs is not None and request.outputs is not None:
+            check_outputs(request, self._known_outputs)
+        if self._writable:
+            request.inputs = [_copied(tensor) for tensor in request.inputs]
+        request.decoder = self._decoding.value
+        arguments = self._arguments(request) if self._arguments is not None else None
+        try:
+            value = self.execution.run(arguments, request, deadline)
+        except SPOKEN:
+            raise
+        except Exception as error:
+            log.exception("Model '%s' raised while predicting.", self._name)
+            raise PredictFailed(self._name, error) from error
+        response = self._encoded(value)
+        response.outputs = select_outputs(request, response)
+        return response
+
+    def _encoded(self, value: object) -> InferenceResponse:
+        try:
+            response = self._encode(value)
+        except ModelError as error:
+            log.error("Model '%s': %s", self._name, error)
+            raise
+        except Exception as error:
+            log.exception("What model '%s' returned could not be encoded.", self._name)
+            raise PredictFailed(self._name, error) from error
+        for tensor in response.outputs:
+            if not isinstance(tensor, Tensor):
+                log.error("Model '%s' returned an output that is a %s.", self._name, type(tensor).__name__)
+                raise NoResponse(type(tensor).__name__)
+        return response
+
+
+def _merged(*sources: Sequence[Spec] | None) -> tuple[Spec, ...]:
+    """Declared tensors by name; the first source that names one decides, the order is that of the first source."""
+    merged: dict[str, Spec] = {}
+    for source in sources:
+        for spec in source or ():
+            merged.setdefault(spec.name, spec)
+    return tuple(merged.values())
+
+
+def _input_check(
+    declared: tuple[Spec, ...] | None,
+    hinted: tuple[Spec, ...],
+    names: tuple[str, ...] | None,
+    optional: frozenset[str],
+) -> InputCheck:
+    specs = _merged(declared, hinted)
+    if names is None and declared:
+        names = tuple(spec.name for spec in specs)
+    if names is not None:
+        specs = tuple(spec for spec in specs if spec.name in names)
+    return InputCheck(specs, names=names, optional=optional)
+
+
+def _lower(first: int | None, second: int | None) -> int | None:
+    return min((one for one in (first, second) if one is not None), default=None)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return Tensor.trusted(tensor.name, np.array(tensor.data), tensor.datatype, tensor.parameters)

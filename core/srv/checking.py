@@ -1,0 +1,109 @@
+"""Whether a request fits what the model declares: the names, datatypes and shapes of its inputs, and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from srv.errors import InvalidInput, listed, nearest, quoted
+from srv.messages import InferenceRequest, InferenceResponse, MissingInput
+from srv.modelsettings import Spec
+from srv.tensors import Tensor
+
+
+class UnknownInput(InvalidInput):
+    """The request brings an input that the model does not take."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"Input {quoted(name)} is unknown; the model takes {listed(known)}.{nearest(name, known)}")
+
+
+class UnknownOutput(InvalidInput):
+    """The request asks for an output that the model does not give."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"Output {quoted(name)} is unknown; the model gives {listed(known)}.{nearest(name, known)}")
+
+
+class InputTwice(InvalidInput):
+    """The request brings two inputs of one name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Input {quoted(name)} is given twice.")
+
+
+class WrongDatatype(InvalidInput):
+    """An input's datatype is not the declared one."""
+
+    def __init__(self, name: str, given: str, wanted: str) -> None:
+        super().__init__(f"Input '{name}' is {given}; the model takes {wanted}.")
+
+
+class WrongShape(InvalidInput):
+    """An input's shape is not the declared one."""
+
+    def __init__(self, name: str, given: Sequence[int], wanted: Sequence[int]) -> None:
+        super().__init__(
+            f"Input '{name}' has shape {list(given)}; the model takes {list(wanted)}, -1 standing for any."
+        )
+
+
+class InputCheck:
+    """Checks requests against declared inputs.
+
+    `names` are all inputs that the model takes, or None where it may take others too; `specs` say more of some.
+    """
+
+    def __init__(self, specs: Sequence[Spec], *, names: Collection[str] | None, optional: Collection[str] = ()) -> None:
+        self._specs: Mapping[str, Spec] = {spec.name: spec for spec in specs}
+        self._names = names
+        self._required = [name for name in (names if names is not None else self._specs) if name not in optional]
+
+    def __call__(self, request: InferenceRequest) -> None:
+        """Raise InvalidInput naming the first input that does not fit."""
+        seen = {tensor.name for tensor in request.inputs}
+        if len(seen) != len(request.inputs):
+            raise InputTwice(_first_twice(request.inputs))
+        for tensor in request.inputs:
+            if self._names is not None and tensor.name not in self._names:
+                raise UnknownInput(tensor.name, self._names)
+            spec = self._specs.get(tensor.name)
+            if spec is not None:
+                _check(tensor, spec)
+        for name in self._required:
+            if name not in seen:
+                raise MissingInput(name, seen)
+
+
+def select_outputs(request: InferenceRequest, response: InferenceResponse) -> Sequence[Tensor]:
+    """The response's outputs that the request asks for, in its order. Raises UnknownOutput."""
+    if request.outputs is None:
+        return response.outputs
+    given = {tensor.name: tensor for tensor in response.outputs}
+    for output in request.outputs:
+        if output.name not in given:
+            raise UnknownOutput(output.name, given)
+    return [given[output.name] for output in request.outputs]
+
+
+def check_outputs(request: InferenceRequest, known: Collection[str]) -> None:
+    """Raise UnknownOutput before the model runs, where its outputs are declared."""
+    for output in request.outputs or ():
+        if output.name not in known:
+            raise UnknownOutput(output.name, known)
+
+
+def _check(tensor: Tensor, spec: Spec) -> None:
+    if spec.datatype is not None and tensor.datatype != spec.datatype:
+        raise WrongDatatype(tensor.name, tensor.datatype, spec.datatype)
+    if spec.shape is None:
+        return
+    given = tensor.shape
+    if len(given) != len(spec.shape) or any(
+        wanted not in (-1, length) for wanted, length in zip(spec.shape, given, strict=True)
+    ):
+        raise WrongShape(tensor.name, given, spec.shape)
+
+
+def _first_twice(tensors: Sequence[Tensor]) -> str:
+    names = [tensor.name for tensor in tensors]
+    return next(name for name in names if names.count(name) > 1)

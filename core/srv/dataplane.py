@@ -1,0 +1,200 @@
+"""The data plane: health, metadata and inference, the same for every face."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from srv.errors import NotFound, SrvError, Unavailable
+from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
+from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
+from srv.registry import Model, ModelState, Registry
+from srv.version import __version__
+from srv.versions import version_key
+
+log = logging.getLogger(__name__)
+
+
+class StillLoading(Unavailable):
+    """The worker's first load has not ended, so nobody knows yet which models there are."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is still loading its models. Try again in a moment.")
+
+
+class ModelNotReady(Unavailable):
+    """The model is known and does not serve."""
+
+    def __init__(self, model: Model) -> None:
+        reason = f": {model.reason}" if model.reason else ""
+        super().__init__(f"Model '{model.title}' is not ready, it is {model.state.value}{reason}.".replace("..", "."))
+
+
+class NotServing(Unavailable):
+    """A model of the start has no version that serves."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model '{name}' has no version that serves.")
+
+
+class Draining(Unavailable):
+    """The server is about to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down.")
+
+
+class Readiness:
+    """Whether this worker should get requests. Written by the loader's thread and at shutdown, read by the faces."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.loaded = False
+        self.draining = False
+        self.wanted: Collection[str] = ()
+
+    def problem(self) -> Unavailable | None:
+        """Why the worker is not ready, or None where it is."""
+        if self.draining:
+            return Draining()
+        if not self.loaded:
+            return StillLoading()
+        for name in self.wanted:
+            if not any(model.state is ModelState.READY for model in self._versions(name)):
+                return NotServing(name)
+        return None
+
+    def _versions(self, name: str) -> Collection[Model]:
+        try:
+            return self._registry.versions(name).values()
+        except NotFound:
+            return ()
+
+
+class DataPlane:
+    """Answers what the protocol's data plane asks. Holds no state of its own, and may be called from any thread."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        server_name: str,
+        request_timeout: float,
+        before: Sequence[tuple[str, BeforeInfer]] = (),
+        after: Sequence[tuple[str, AfterInfer]] = (),
+        extensions: Sequence[str] = (),
+    ) -> None:
+        self.registry = registry
+        self.readiness = Readiness(registry)
+        self._server = ServerMetadata(server_name, __version__, tuple(extensions))
+        self._request_timeout = request_timeout
+        self._before = tuple(before)
+        self._after = tuple(after)
+
+    def server(self) -> ServerMetadata:
+        """What the server says of itself."""
+        return self._server
+
+    def model_names(self) -> list[str]:
+        """The names of all models, sorted."""
+        return self.registry.names()
+
+    def model(self, name: str, version: str | None = None) -> Model:
+        """The model, ready or not. Raises NotFound, or Unavailable while nobody can know."""
+        try:
+            return self.registry.find(name, version)
+        except NotFound:
+            if not self.readiness.loaded:
+                raise StillLoading from None
+            raise
+
+    def metadata(self, name: str, version: str | None = None) -> ModelMetadata:
+        """What a model says of itself. Raises NotFound, or Unavailable for a model that is not ready."""
+        model = self.model(name, version)
+        if model.metadata is None or model.state is not ModelState.READY:
+            raise ModelNotReady(model)
+        versions = [version for version in self.registry.versions(name) if version is not None]
+        return replace(model.metadata, versions=tuple(sorted(versions, key=version_key)))
+
+    def infer(
+        self, name: str, version: str | None, request: InferenceRequest, *, received: float | None = None
+    ) -> InferenceResponse:
+        """Answer one request; `received` is when it was complete, on the monotonic clock.
+
+        Raises NotFound, Unavailable, and whatever the model, a codec or a hook has to say.
+        """
+        model = self.model(name, version)
+        answer = model.answer
+        if answer is None or model.state is not ModelState.READY:
+            raise ModelNotReady(model)
+        request.model_name = model.name
+        request.model_version = model.version
+        started = time.monotonic() if received is None else received
+        deadline = started + (model.settings.request_timeout or self._request_timeout)
+        if self._before or self._after:
+            response = self._infer_with_hooks(model, answer, request, deadline, started)
+        else:
+            response = answer(request, deadline)
+        response.model_name = model.name
+        response.model_version = model.version
+        response.id = request.id
+        return response
+
+    def _infer_with_hooks(
+        self,
+        model: Model,
+        answer: Callable[[InferenceRequest, float | None], InferenceResponse],
+        request: InferenceRequest,
+        deadline: float,
+        started: float,
+    ) -> InferenceResponse:
+        response: InferenceResponse | None = None
+        failure: Exception | None = None
+        began = time.monotonic()
+        try:
+            early = self._ask_before(model, request)
+            if isinstance(early, InferenceResponse):
+                response = early
+            else:
+                request = early
+                response = answer(request, deadline)
+            return response
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            ended = time.monotonic()
+            timings = Timings(queue=began - started, compute=ended - began, total=ended - started)
+            self._tell_after(model, request, response, failure, timings)
+
+    def _ask_before(self, model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse:
+        for plugin, before in self._before:
+            try:
+                outcome = before(model, request)
+            except SrvError:
+                raise
+            except Exception as error:
+                log.exception("Plugin '%s' raised in srv_before_infer.", plugin)
+                raise HookFailed(plugin, "srv_before_infer", error) from error
+            if outcome is not None:
+                return outcome
+        return request
+
+    def _tell_after(
+        self,
+        model: Model,
+        request: InferenceRequest,
+        response: InferenceResponse | None,
+        failure: Exception | None,
+        timings: Timings,
+    ) -> None:
+        for plugin, after in self._after:
+            try:
+                after(model, request, response, failure, timings)
+            except SrvError:
+                raise
+            except Exception as error:
+                log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
+                raise HookFailed(plugin, "srv_after_infer", error) from error

@@ -1,0 +1,241 @@
+"""Loads and unloads models: import, settings of its own, load, prepare, warm up; and the reason where that fails."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+import marshmallow
+
+from srv.discovery import Kind, Plugins
+from srv.errors import LoadFailed, SrvError
+from srv.modelcode import BadImplementation, ModelCode
+from srv.modelsettings import ModelSettings
+from srv.registry import Model, ModelState, Registry
+from srv.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_REASON_LENGTH = 300
+_PATH = re.compile(r"(?<![\w./])/(?:[^\s/'\"<>:,()]+/)+([^\s/'\"<>:,()]*)")
+
+#: Runs a coroutine on the worker's event loop and waits for it.
+RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class LoadedNothing(SrvError):
+    """`load` said that it could not."""
+
+    def __init__(self) -> None:
+        super().__init__("load() returned False.")
+
+
+class NoPredict(SrvError):
+    """The runtime has nothing that answers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no predict method; write predict(self, request) or predict by signature.")
+
+
+class BadExtra(SrvError):
+    """`parameters.extra` does not fit the runtime's own schema."""
+
+    def __init__(self, messages: str) -> None:
+        super().__init__(f"parameters.extra does not fit the runtime: {messages}")
+
+
+class ModelEvents(Protocol):
+    """Who is told what became of a model."""
+
+    def model_loaded(self, model: Model, seconds: float) -> None:
+        """The model serves."""
+
+    def model_failed(self, model: Model, reason: str) -> None:
+        """The model could not be loaded."""
+
+    def model_unloaded(self, model: Model) -> None:
+        """The model is gone."""
+
+
+class Loader:
+    """Brings models into the registry and takes them out. Safe to call from several threads; loads take turns."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        plugins: Plugins,
+        *,
+        prepare: Callable[[Model, Runtime], None],
+        run_async: RunAsync,
+        events: ModelEvents,
+    ) -> None:
+        self._registry = registry
+        self._plugins = plugins
+        self._prepare = prepare
+        self._run_async = run_async
+        self._events = events
+        self._lock = threading.RLock()
+
+    def load(self, settings: ModelSettings) -> Model:
+        """Load a model and serve it, in the place of one of the same name and version, which goes on until then.
+
+        Raises LoadFailed with the reason; a model that served before still does.
+        """
+        model = Model(settings)
+        before = self._serving(settings)
+        if before is None:
+            model.state = ModelState.LOADING
+            self._registry.put(model)
+        started = time.monotonic()
+        try:
+            self._start(model)
+        except Exception as error:
+            self._failed(model, error, serving=before)
+            raise LoadFailed(f"Model '{model.title}' could not be loaded: {model.reason}") from error
+        model.state = ModelState.READY
+        self._registry.put(model)
+        seconds = time.monotonic() - started
+        log.info("Model '%s' loaded in %.2f s.", model.title, seconds)
+        self._events.model_loaded(model, seconds)
+        if before is not None:
+            self._stop(before)
+        return model
+
+    def refuse(self, settings: ModelSettings, reason: str) -> None:
+        """Keep a model that cannot even be tried, so that the index can say why."""
+        model = Model(settings)
+        model.state = ModelState.UNAVAILABLE
+        model.reason = reason
+        self._registry.put(model)
+        self._events.model_failed(model, model.reason)
+
+    def unload(self, model: Model) -> None:
+        """Stop serving a model and let it go."""
+        model.state = ModelState.UNLOADING
+        self._registry.settle()
+        self._stop(model)
+        model.state = ModelState.UNAVAILABLE
+        model.reason = "unloaded"
+        self._registry.settle()
+        self._events.model_unloaded(model)
+
+    def close(self) -> None:
+        """Unload everything, at the end of the process."""
+        for model in self._registry.models():
+            if model.state is ModelState.READY:
+                self.unload(model)
+
+    def _serving(self, settings: ModelSettings) -> Model | None:
+        for model in self._registry.models():
+            if (model.name, model.version) == (settings.name, settings.version) and model.state is ModelState.READY:
+                return model
+        return None
+
+    def _start(self, model: Model) -> None:
+        settings = model.settings
+        code = ModelCode(settings.folder, settings.name)
+        try:
+            runtime_class = self._runtime_class(settings, code)
+            with self._alone(runtime_class, settings, code):
+                runtime = runtime_class(_with_extra(settings, runtime_class))
+                model.runtime = runtime
+                self._call(runtime.load)
+                if not callable(getattr(runtime, "predict", None)):
+                    raise NoPredict(runtime_class.__name__)
+                self._prepare(model, runtime)
+        except BaseException:
+            code.forget()
+            raise
+        runtime.ready = True
+        model.code = code
+
+    def _alone(
+        self, runtime_class: type[Runtime], settings: ModelSettings, code: ModelCode
+    ) -> AbstractContextManager[None]:
+        if settings.runtime is not None and runtime_class.parallel_load:
+            return nullcontext()
+        return self._turn(code)
+
+    @contextmanager
+    def _turn(self, code: ModelCode) -> Iterator[None]:
+        """One load at a time, with the model's modules under their plain names."""
+        with self._lock, code.plain_names():
+            yield
+
+    def _runtime_class(self, settings: ModelSettings, code: ModelCode) -> type[Runtime]:
+        if settings.implementation is None:
+            found = self._plugins.load(Kind.RUNTIME, settings.runtime or "")
+        else:
+            with self._turn(code):
+                found = code.attribute(settings.implementation)
+        if not (isinstance(found, type) and issubclass(found, Runtime)):
+            named = settings.implementation or settings.runtime
+            raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
+        return found
+
+    def _call(self, load: Callable[[], Any]) -> None:
+        outcome = load()
+        if inspect.iscoroutine(outcome):
+            outcome = self._run_async(outcome)
+        if outcome is False:
+            raise LoadedNothing
+
+    def _failed(self, model: Model, error: Exception, *, serving: Model | None) -> None:
+        model.reason = reason_of(error, model.settings)
+        model.state = ModelState.UNAVAILABLE
+        log.error("Model '%s' could not be loaded: %s", model.title, model.reason, exc_info=_traceback_of(error))
+        if serving is None:
+            self._registry.put(model)
+        self._events.model_failed(model, model.reason)
+
+    def _stop(self, model: Model) -> None:
+        """Let the last predict return, then let the runtime go."""
+        runtime, model.runtime = model.runtime, None
+        try:
+            if model.wait_idle is not None:
+                model.wait_idle()
+            if runtime is not None:
+                outcome = runtime.unload()
+                if inspect.iscoroutine(outcome):
+                    self._run_async(outcome)
+        except Exception:
+            log.exception("Model '%s' raised while unloading; it is gone all the same.", model.title)
+        if model.code is not None:
+            model.code.forget()
+
+
+def _with_extra(settings: ModelSettings, runtime_class: type[Runtime]) -> ModelSettings:
+    if runtime_class.extra is None:
+        return settings
+    try:
+        extra = runtime_class.extra().load(dict(settings.parameters.extra))
+    except marshmallow.ValidationError as error:
+        raise BadExtra(_sentence(error.messages)) from None
+    return replace(settings, parameters=replace(settings.parameters, extra=extra))
+
+
+def _sentence(messages: Any, path: str = "extra") -> str:
+    if isinstance(messages, dict):
+        return " ".join(_sentence(inner, f"{path}.{key}") for key, inner in messages.items())
+    return f"{path}: {' '.join(str(message) for message in messages)}"
+
+
+def reason_of(error: BaseException, settings: ModelSettings) -> str:
+    """Why a load failed, as the index tells it: class and message, paths relative to the model's folder, 300 chars."""
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    folder = str(settings.folder.absolute())
+    text = text.replace(folder + "/", "").replace(folder, ".")
+    text = " ".join(_PATH.sub(r"…/\1", text).split())
+    return text if len(text) <= _REASON_LENGTH else text[: _REASON_LENGTH - 1] + "…"
+
+
+def _traceback_of(error: Exception) -> BaseException | None:
+    """Where the fault is somebody's code, the log shows the place; one of our sentences needs none."""
+    return None if isinstance(error, SrvError) else error

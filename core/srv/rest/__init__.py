@@ -1,0 +1,1 @@
+"""The REST face: the Open Inference Protocol as a Falcon app."""

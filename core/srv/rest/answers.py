@@ -1,0 +1,70 @@
+"""An inference response as JSON: arrays go from memory to text without Python objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from srv.errors import InvalidInput
+from srv.messages import InferenceResponse
+from srv.tensors import Tensor
+
+
+class NotText(InvalidInput):
+    """A BYTES output that JSON cannot say."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Output '{name}' is not UTF-8 text, which JSON needs; ask for it as binary output, or with the content "
+            "type base64."
+        )
+
+
+class Bfloat16InJson(InvalidInput):
+    """A BF16 output that JSON cannot say."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Output '{name}' is BF16, which has no JSON form; ask for it as binary output.")
+
+
+def write_response(response: InferenceResponse) -> bytes:
+    """The response's JSON; data are flat, in row-major order. NaN and ±Infinity become null.
+
+    Raises InvalidInput for an output that JSON cannot say.
+    """
+    answer: dict[str, Any] = {"model_name": response.model_name}
+    if response.model_version is not None:
+        answer["model_version"] = response.model_version
+    if response.id is not None:
+        answer["id"] = response.id
+    if response.parameters:
+        answer["parameters"] = dict(response.parameters)
+    answer["outputs"] = [_output(tensor) for tensor in response.outputs]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _output(tensor: Tensor) -> dict[str, Any]:
+    parameters = dict(tensor.parameters) if tensor.parameters else {}
+    data: Any = tensor.data.reshape(-1)
+    if tensor.datatype == "BYTES":
+        data = _texts(tensor.name, data)
+    elif tensor.datatype == "BF16":
+        raise Bfloat16InJson(tensor.name)
+    elif data.dtype.kind == "f":
+        if not np.isfinite(data).all() and np.isinf(data).any():
+            parameters["non_finite"] = True
+        if data.dtype == np.float16:
+            data = data.astype(np.float32)  # exact, and every release of orjson writes it
+    output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data}
+    if parameters:
+        output["parameters"] = parameters
+    return output
+
+
+def _texts(name: str, values: np.ndarray[Any, Any]) -> list[str]:
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise NotText(name) from None

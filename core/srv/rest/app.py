@@ -1,0 +1,88 @@
+"""The Falcon app: every route of the REST face, and what all of them pass through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+
+from srv.dataplane import DataPlane
+from srv.errors import Unimplemented
+from srv.rest import errors
+from srv.rest.health import Live, Ready, Root, Server
+from srv.rest.infer import Infer
+from srv.rest.models import ModelPage, ModelReady, Models
+from srv.rest.passing import Passage
+
+#: Routes of the contract that are not built yet; they answer 501, not 404.
+_NOT_BUILT = (
+    "/v2/models/stats",
+    "/v2/models/{model}/config",
+    "/v2/models/{model}/generate",
+    "/v2/models/{model}/generate_stream",
+    "/v2/models/{model}/infer_stream",
+    "/v2/models/{model}/stats",
+    "/v2/repository/index",
+    "/v2/repository/models/{model}/load",
+    "/v2/repository/models/{model}/unload",
+)
+
+
+class NotBuilt:
+    """Stands where an extension will stand."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
+        """501 with a sentence."""
+        raise Unimplemented(f"{req.path} belongs to an extension that this version of srv does not have.")
+
+    on_head = on_post = on_get
+
+
+class App(falcon.App):
+    """The REST face as a WSGI app."""
+
+    _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
+
+    def __init__(self, middleware: Sequence[Any]) -> None:
+        super().__init__(middleware=[Passage(), *middleware])
+        self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
+        self.req_options.strip_url_path_trailing_slash = True
+
+    def srv_nonblocking(self, method: str, path: str) -> bool:
+        """Whether a request to this path never waits for a model or for a plugin's code."""
+        if not self._all_nonblocking or method not in ("GET", "HEAD"):
+            return False
+        return path in self._RUN_WITHOUT_WAITING or path.startswith("/v2/models/")
+
+
+def create_app(
+    dataplane: DataPlane,
+    *,
+    max_body_size: int,
+    middleware: Sequence[Any] = (),
+    routes: Sequence[tuple[str, object]] = (),
+) -> App:
+    """The app over a data plane. Opens no port and starts no thread; make as many as you like.
+
+    `middleware` and `routes` are what plugins bring.
+    """
+    app = App(middleware)
+    errors.install(app)
+    app.add_route("/", Root(dataplane))
+    app.add_route("/v2", Server(dataplane))
+    app.add_route("/v2/health/live", Live())
+    app.add_route("/v2/health/ready", Ready(dataplane))
+    app.add_route("/v2/models", Models(dataplane))
+    for end, resource in (
+        ("", ModelPage(dataplane)),
+        ("/ready", ModelReady(dataplane)),
+        ("/infer", Infer(dataplane, max_body_size=max_body_size)),
+    ):
+        app.add_route("/v2/models/{model}" + end, resource)
+        app.add_route("/v2/models/{model}/versions/{version}" + end, resource)
+    for path in _NOT_BUILT:
+        app.add_route(path, NotBuilt())
+    for path, resource in routes:
+        app.add_route(path, resource)
+    return app

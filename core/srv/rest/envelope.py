@@ -1,0 +1,108 @@
+"""The JSON around the tensors: what an inference request must look like, and the sentence where it does not."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from srv.errors import InvalidInput
+
+#: What the protocol lets a parameter be.
+Parameter = str | int | float | bool
+Length = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class InputEnvelope(msgspec.Struct):
+    """One tensor of a request; its data stay text until the datatype is known."""
+
+    name: str
+    shape: list[Length]
+    datatype: str
+    data: msgspec.Raw = msgspec.Raw()
+    parameters: dict[str, Parameter] | None = None
+
+
+class OutputEnvelope(msgspec.Struct):
+    """An output that the client asks for."""
+
+    name: str
+    parameters: dict[str, Parameter] | None = None
+
+
+class RequestEnvelope(msgspec.Struct):
+    """An inference request, unknown fields ignored."""
+
+    inputs: list[InputEnvelope]
+    id: str | None = None
+    outputs: list[OutputEnvelope] | None = None
+    parameters: dict[str, Parameter] | None = None
+
+
+class MalformedJson(InvalidInput):
+    """The body is not JSON."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The body is not valid JSON: {why}.")
+
+
+class BadField(InvalidInput):
+    """The body is JSON, and a field of it is not what it must be."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}." if field else f"The body: {why}.")
+
+
+class EmptyBody(InvalidInput):
+    """There is no body."""
+
+    def __init__(self) -> None:
+        super().__init__("The body is empty; an inference request is a JSON object with 'inputs'.")
+
+
+_decode = msgspec.json.Decoder(RequestEnvelope).decode
+_PLACE = re.compile(r"^(?P<why>.*?)(?: - at `(?P<place>[^`]*)`)?$", re.DOTALL)
+#: msgspec's names of types, in the words of JSON.
+_TYPES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
+_TYPE = re.compile(r"`?\b(int|float|str|bool|object|array|null)\b`?")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+
+
+def read_envelope(body: bytes | bytearray) -> RequestEnvelope:
+    """The request's envelope. Raises InvalidInput naming the first field that is wrong."""
+    if not body:
+        raise EmptyBody
+    try:
+        if not body.isascii():
+            body.decode()  # because fields that nobody reads are skipped, and must be UTF-8 all the same
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        raise bad_field(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise MalformedJson(_without_prefix(str(error))) from None
+    except UnicodeDecodeError:
+        raise MalformedJson("it is not UTF-8") from None
+    except RecursionError:
+        raise MalformedJson("it is nested too deep") from None
+
+
+def bad_field(message: str, root: str = "") -> BadField:
+    """msgspec's message as a sentence that names the field as the client wrote it, below `root`."""
+    found = _PLACE.match(message)
+    why, place = (found["why"], found["place"] or "$") if found else (message, "$")
+    field = root + place.removeprefix("$")
+    missing = _MISSING.match(why)
+    if missing:
+        return BadField(_joined(field, missing["field"]), "is missing")
+    why = _TYPE.sub(lambda found: _TYPES.get(found[1], found[1]), why)
+    return BadField(field.lstrip("."), why[:1].lower() + why[1:])
+
+
+def _joined(parent: str, field: str) -> str:
+    parent = parent.lstrip(".")
+    return f"{parent}.{field}" if parent else field
+
+
+def _without_prefix(message: str) -> str:
+    return message.removeprefix("JSON is malformed: ").rstrip(".")

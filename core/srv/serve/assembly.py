@@ -1,0 +1,126 @@
+"""A server without sockets: everything from hooks to the HTTP app, put together after the fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from srv.answering import prepare
+from srv.codecs import Codecs
+from srv.dataplane import DataPlane
+from srv.discovery import Plugins
+from srv.errors import LoadFailed
+from srv.execution import EventLoop
+from srv.hooks import Hooks
+from srv.loader import Loader
+from srv.modelsettings import ModelSettings
+from srv.registry import ModelState, Registry
+from srv.repository import Repository
+from srv.rest.app import App, create_app
+from srv.settings import ServerSettings
+
+#: A model by name and version.
+Wanted = tuple[str, str | None]
+
+
+class Gone(LoadFailed):
+    """A model that is wanted is not in the repository any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model '{name}' could not be loaded: it is not in the repository any more.")
+
+
+class Assembled:
+    """One worker's server. `app` answers from the start; models are there after `load_models`."""
+
+    def __init__(self, settings: ServerSettings, plugins: Plugins) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.hooks = Hooks.start(
+            plugins, sections=settings.sections, strict=settings.plugins.strict, trace=settings.trace_plugins
+        )
+        self.codecs = Codecs(plugins)
+        self.repository = Repository(settings, plugins.recognised_files())
+        self.registry = Registry()
+        self._loop = EventLoop()
+        self.loader = Loader(
+            self.registry,
+            plugins,
+            prepare=partial(prepare, codecs=self.codecs, loop=self._loop, settings=settings),
+            run_async=self._loop.run,
+            events=self.hooks,
+        )
+        self.dataplane = DataPlane(
+            self.registry,
+            server_name=settings.server_name,
+            request_timeout=settings.request_timeout,
+            before=self.hooks.before_infer,
+            after=self.hooks.after_infer,
+        )
+        self.app: App = create_app(
+            self.dataplane,
+            max_body_size=settings.max_body_size,
+            middleware=self.hooks.http_middleware(),
+            routes=self.hooks.http_routes(),
+        )
+        self.hooks.worker_started(settings)
+
+    def wanted(self) -> Sequence[Wanted]:
+        """The models that the repository holds now, those with broken settings included."""
+        if not self.settings.load_models_at_startup:
+            return ()
+        found = self.repository.models()
+        return [(each.name, each.version) for each in (*found.models, *found.failures)]
+
+    def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
+        """Load these models one after the other, telling what is done at the moment.
+
+        With on_load_error "exit", LoadFailed is raised for the first that cannot be loaded; called again, it goes on
+        with those that do not serve yet. With "continue" the others are loaded, and the server stays unready.
+        """
+        found = self.repository.models()
+        settings = {(each.name, each.version): each for each in found.models}
+        broken = {(each.name, each.version): each for each in found.failures}
+        self.dataplane.readiness.wanted = {name for name, _ in wanted}
+        for each in wanted:
+            if each in broken:
+                self.loader.refuse(ModelSettings(name=each[0]), broken[each].reason)
+                self._give_up(LoadFailed(broken[each].reason))
+            elif each not in settings:
+                self._give_up(Gone(each[0]))
+            elif not self._serves(each):
+                report(f"loading model {each[0]}" + (f" version {each[1]}" if each[1] else ""))
+                try:
+                    self.loader.load(settings[each])
+                except LoadFailed as error:
+                    self._give_up(error)
+        self.dataplane.readiness.loaded = True
+
+    def serving(self) -> str:
+        """The models that are served, in one line."""
+        return ", ".join(model.title for model in self.registry.models() if model.state is ModelState.READY)
+
+    def drain(self) -> None:
+        """Not ready from now on; what comes is still answered."""
+        self.dataplane.readiness.draining = True
+
+    def close(self) -> None:
+        """Unload the models and stop what runs beside them."""
+        self.hooks.worker_stopping()
+        self.loader.close()
+        self._loop.close()
+
+    def _give_up(self, error: LoadFailed) -> None:
+        if self.settings.on_load_error == "exit":
+            raise error
+
+    def _serves(self, wanted: Wanted) -> bool:
+        return any(
+            (model.name, model.version) == wanted and model.state is ModelState.READY
+            for model in self.registry.models()
+        )
+
+
+def assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:
+    """Make a server of these settings and plugins. Opens no socket, starts no thread, loads no model."""
+    return Assembled(settings, plugins)

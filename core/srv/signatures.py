@@ -1,0 +1,280 @@
+"""Predict by signature: arguments are inputs, what is returned is outputs, and the metadata follows from the hints."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from srv.codecs import Codecs
+from srv.coding import InputCodec, RequestCodec
+from srv.decoding import Decoding
+from srv.errors import ModelError, SrvError, listed
+from srv.messages import InferenceRequest, InferenceResponse
+from srv.modelsettings import Spec
+from srv.tensors import Tensor, datatype_of
+
+OUTPUT = "output"
+
+#: Turns a request into the arguments of predict, by name.
+Arguments = Callable[[InferenceRequest], Mapping[str, Any]]
+
+
+class BadSignature(SrvError):
+    """predict's arguments cannot be made from a request."""
+
+
+class Unencodable(ModelError):
+    """predict returned what no codec takes."""
+
+    def __init__(self, value: object, place: str) -> None:
+        super().__init__(f"predict returned a {type(value).__name__}{place}, which no installed codec can encode.")
+
+
+class UnnamedOutputs(ModelError):
+    """predict returned several values without names."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"predict returned {what}, which gives its outputs no names; return a dict, a NamedTuple or a dataclass."
+        )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What predict takes and gives, compiled once at load.
+
+    `arguments` is None where predict takes the InferenceRequest and nothing else. `names` are all inputs it takes, or
+    None where it may take others too; `inputs` and `outputs` are what its hints declare of them.
+    """
+
+    arguments: Arguments | None
+    names: tuple[str, ...] | None
+    optional: frozenset[str]
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """One argument of predict: how it is read, and what it declares."""
+
+    name: str
+    optional: bool
+    has_default: bool
+    codec: InputCodec | None
+    spec: Spec | None
+
+
+def read_signature(predict: Callable[..., Any], codecs: Codecs, decoding: Decoding) -> Signature:
+    """Compile predict's signature. Raises BadSignature where an argument cannot be made from a request."""
+    parameters = list(inspect.signature(predict).parameters.values())
+    hints = _hints(predict)
+    outputs = tuple(_returned(hints.pop("return", None), codecs))
+    if not parameters:
+        raise BadSignature("predict takes no argument; write predict(self, request) or name its inputs.")
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise BadSignature(f"predict's argument '{parameter}' has no name of its own; each input needs one.")
+    alone = len(parameters) == 1
+    if alone and hints.get(parameters[0].name, InferenceRequest) is InferenceRequest:
+        return Signature(None, None, frozenset(), (), outputs)
+
+    read: list[_Argument] = []
+    whole: dict[str, RequestCodec] = {}
+    requests: list[str] = []
+    for parameter in parameters:
+        hint = hints.get(parameter.name)
+        if hint is InferenceRequest:
+            requests.append(parameter.name)
+            continue
+        argument = _argument(parameter, hint, codecs)
+        if isinstance(argument, _Argument):
+            read.append(argument)
+        else:
+            whole[parameter.name] = argument
+    return Signature(
+        arguments=_reader(read, whole, requests, decoding),
+        names=tuple(argument.name for argument in read) if not whole and not requests else None,
+        optional=frozenset(argument.name for argument in read if argument.optional),
+        inputs=tuple(argument.spec for argument in read if argument.spec is not None),
+        outputs=outputs,
+    )
+
+
+def _reader(
+    arguments: Sequence[_Argument], whole: Mapping[str, RequestCodec], requests: Sequence[str], decoding: Decoding
+) -> Arguments:
+    """The function that makes predict's arguments; what does not depend on the request is decided here."""
+    by_name = {argument.name: argument for argument in arguments}
+    absent: dict[str, Any] = {
+        argument.name: None for argument in arguments if argument.optional and not argument.has_default
+    }
+
+    def read(request: InferenceRequest) -> Mapping[str, Any]:
+        values = dict(absent)
+        for tensor in request.inputs:
+            argument = by_name.get(tensor.name)
+            if argument is not None:
+                values[tensor.name] = decoding.value(request, tensor, argument.codec)
+        for name, codec in whole.items():
+            values[name] = decoding.whole(request, codec)
+        for name in requests:
+            values[name] = request
+        return values
+
+    return read
+
+
+def _hints(predict: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(predict, include_extras=True)
+    except Exception as error:
+        raise BadSignature(f"predict's type hints cannot be read: {error}.") from error
+
+
+def _argument(parameter: inspect.Parameter, hint: Any, codecs: Codecs) -> _Argument | RequestCodec:
+    has_default = parameter.default is not parameter.empty
+    if hint is None:
+        return _Argument(parameter.name, has_default, has_default, None, None)
+    base, spec, optional = _unwrapped(hint)
+    optional = optional or has_default
+    declared = _declared(parameter.name, base, spec, codecs)
+    codec = codecs.input_for_hint(_plain(base))
+    if codec is not None:
+        return _Argument(parameter.name, optional, has_default, codec, declared)
+    request_codec = codecs.request_for_hint(_plain(base))
+    if request_codec is not None:
+        return request_codec
+    raise BadSignature(
+        f"predict's argument '{parameter.name}' is hinted with {_shown(base)}, which no installed codec reads; "
+        f"hints that are read: {listed(codecs.hints())}."
+    )
+
+
+def _unwrapped(hint: Any) -> tuple[Any, Spec | None, bool]:
+    """A hint without `| None` and `Annotated`, the Spec that stood there, and whether None was allowed."""
+    spec: Spec | None = None
+    optional = False
+    while True:
+        origin = get_origin(hint)
+        if origin is Annotated:
+            hint, *extras = get_args(hint)
+            spec = next((extra for extra in extras if isinstance(extra, Spec)), spec)
+        elif origin in (Union, types.UnionType) and type(None) in get_args(hint):
+            left = [one for one in get_args(hint) if one is not type(None)]
+            hint = left[0] if len(left) == 1 else Union[tuple(left)]  # noqa: UP007 (made at run time)
+            optional = True
+        else:
+            return hint, spec, optional
+
+
+def _declared(name: str, base: Any, spec: Spec | None, codecs: Codecs) -> Spec | None:
+    """What a hint declares of a tensor; nothing for a bare ndarray, which takes any datatype."""
+    datatype = _element_datatype(base)
+    if datatype is None:
+        codec = codecs.input_for_hint(_plain(base))
+        datatype = codec.datatype if codec is not None else None
+    if spec is not None:
+        return Spec(spec.datatype or datatype, spec.shape, name, spec.parameters)
+    return Spec(datatype, None, name) if datatype is not None else None
+
+
+def _element_datatype(base: Any) -> str | None:
+    """FP32 for `NDArray[np.float32]`; None for a bare ndarray or one of any type."""
+    if get_origin(base) is not np.ndarray:
+        return None
+    inner = get_args(get_args(base)[1])
+    if not inner or not (isinstance(inner[0], type) and issubclass(inner[0], np.generic)):
+        return None
+    try:
+        return datatype_of(np.dtype(inner[0]))
+    except TypeError:
+        return None
+
+
+def _plain(base: Any) -> Any:
+    return np.ndarray if get_origin(base) is np.ndarray else base
+
+
+def _shown(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
+
+
+def _returned(hint: Any, codecs: Codecs) -> list[Spec]:
+    """The outputs that a return hint declares."""
+    if hint is None or hint is InferenceResponse:
+        return []
+    base, spec, _ = _unwrapped(hint)
+    if isinstance(base, type) and (dataclasses.is_dataclass(base) or _is_named_tuple(base)):
+        try:
+            fields = get_type_hints(base, include_extras=True)
+        except Exception as error:
+            raise BadSignature(f"The type hints of {base.__name__} cannot be read: {error}.") from error
+        named = [_output(name, *_unwrapped(inner)[:2], codecs) for name, inner in fields.items()]
+        return [output for output in named if output is not None]
+    output = _output(OUTPUT, base, spec, codecs)
+    return [output] if output is not None else []
+
+
+def _output(name: str, base: Any, spec: Spec | None, codecs: Codecs) -> Spec | None:
+    known = base is np.ndarray or get_origin(base) is np.ndarray or codecs.input_for_hint(base) is not None
+    return _declared(name, base, spec, codecs) if known else None
+
+
+def _is_named_tuple(base: type) -> bool:
+    return issubclass(base, tuple) and hasattr(base, "_fields")
+
+
+class Encoder:
+    """Makes a response of what predict returns."""
+
+    def __init__(self, codecs: Codecs) -> None:
+        self._codecs = codecs
+
+    def __call__(self, value: Any) -> InferenceResponse:
+        """The response. Raises a ModelError that names the type where no codec takes the value."""
+        if isinstance(value, InferenceResponse):
+            return value
+        if isinstance(value, np.ndarray):
+            return InferenceResponse([self._tensor(OUTPUT, value, "")])
+        if isinstance(value, Mapping):
+            return self._named(value)
+        if isinstance(value, Tensor):
+            return InferenceResponse([value])
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._named({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        if isinstance(value, tuple):
+            if hasattr(value, "_fields"):
+                return self._named(dict(zip(value._fields, value, strict=True)))
+            raise UnnamedOutputs("a bare tuple")
+        if isinstance(value, list) and value and isinstance(value[0], np.ndarray | Tensor):
+            raise UnnamedOutputs("a list of arrays")
+        codec = self._codecs.for_value(value)
+        if codec is not None:
+            return InferenceResponse([codec.encode(OUTPUT, value)])
+        request_codec = self._codecs.request_for_value(value)
+        if request_codec is not None:
+            return request_codec.encode_response(value)
+        raise Unencodable(value, "")
+
+    def _named(self, values: Mapping[Any, Any]) -> InferenceResponse:
+        outputs = []
+        for name, value in values.items():
+            if not isinstance(name, str):
+                raise UnnamedOutputs(f"a dict with the key {name!r}")
+            outputs.append(self._tensor(name, value, f" for the output '{name}'"))
+        return InferenceResponse(outputs)
+
+    def _tensor(self, name: str, value: Any, place: str) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        codec = self._codecs.for_value(value)
+        if codec is None:
+            raise Unencodable(value, place)
+        return codec.encode(name, value)
