@@ -26,7 +26,7 @@ FLOORS = (
     "coding runtime images hookspecs",
     "settings discovery hooks repository codecs",
     "registry modelcode loader",
-    "checking decoding signatures execution batching",
+    "checking decoding signatures execution answering batching",
     "statistics dataplane modelplane",
     "rest grpc",
     "serve cli testing __main__",
