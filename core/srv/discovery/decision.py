@@ -103,7 +103,7 @@ def _decide_alone(row: Plugin, choice: Choice, reserved: Collection[str], verdic
         pass
     elif refusal:
         row.state, row.reason = State.REFUSED, refusal
-    elif ":" in row.name or not row.name.isprintable() or " " in row.name:
+    elif row.kind is not Kind.ROUTE and (":" in row.name or not row.name.isprintable() or " " in row.name):
         row.state, row.reason = State.REFUSED, "its name holds a colon or a blank, so nobody could ask for it"
     elif package in reserved:
         row.state, row.reason = State.REFUSED, f"the import name '{package}' is srv's own"

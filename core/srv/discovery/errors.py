@@ -15,6 +15,7 @@ _NOUNS = {
     "codec": "codec",
     "command": "command",
     "hooks": "hook module",
+    "route": "route",
     "unknown": "plugin",
 }
 

@@ -47,6 +47,12 @@ def _wrong_hooks(_: str, loaded: object) -> str:
     return f"it gives {_shown(loaded)}, where a module of hook implementations is needed"
 
 
+def _wrong_route(_: str, loaded: object) -> str:
+    if any(name.startswith("on_") for name in dir(loaded)) and not isinstance(loaded, type):
+        return ""
+    return f"it gives {_shown(loaded)}, where a Falcon resource with methods such as on_get is needed"
+
+
 def _wrong_unknown(_: str, __: object) -> str:
     return "its metadata is unreadable"
 
@@ -64,5 +70,6 @@ _CHECKS: Mapping[Kind, Callable[[str, object], str]] = {
     Kind.CODEC: _wrong_codec,
     Kind.COMMAND: _wrong_command,
     Kind.HOOKS: _wrong_hooks,
+    Kind.ROUTE: _wrong_route,
     Kind.UNKNOWN: _wrong_unknown,
 }

@@ -16,12 +16,13 @@ def normalised(distribution: str) -> str:
 
 
 class Kind(StrEnum):
-    """What a plugin is; UNKNOWN where its distribution's metadata cannot be read."""
+    """What a plugin is. A ROUTE comes from a hook only; UNKNOWN is where its distribution's metadata cannot be read."""
 
     RUNTIME = "runtime"
     CODEC = "codec"
     COMMAND = "command"
     HOOKS = "hooks"
+    ROUTE = "route"
     UNKNOWN = "unknown"
 
 

@@ -78,7 +78,7 @@ class Plugins:
 
     def sections(self) -> Collection[str]:
         """The names that may stand as sections in settings.json: those of all hook modules, usable or not."""
-        return frozenset(row.name for row in self._rows if row.kind is Kind.HOOKS)
+        return frozenset(name for row in self._rows if row.kind is Kind.HOOKS for name in (row.name, row.qualified))
 
     def find(self, kind: Kind, name: str) -> Plugin:
         """The plugin of that kind and name, plain or `distribution:name`. Raises a PluginError that says why not."""
@@ -195,7 +195,7 @@ class Plugins:
             raise
         except BaseException as error:
             row.import_seconds = time.perf_counter() - started
-            self.quarantine(row, _failure(error), error)
+            self.quarantine(row, failure(error), error)
             raise PluginBroken(row) from error
         row.import_seconds = time.perf_counter() - started
         if fault:
@@ -211,7 +211,8 @@ def _resolve(entry_point: str) -> object:
     return functools.reduce(getattr, attributes.split(".") if attributes else (), importlib.import_module(module))
 
 
-def _failure(error: BaseException) -> str:
+def failure(error: BaseException) -> str:
+    """An exception as a reason: class and message on one line, 300 characters."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said}"[:300] if said else type(error).__name__
 

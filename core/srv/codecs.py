@@ -1,0 +1,207 @@
+"""Codecs by content type, imported on first use; what clients import too, so it needs no server."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from srv.discovery import Kind, PluginContested, PluginError, Plugins, UnknownPlugin, discover
+from srv.errors import InvalidInput, listed, nearest, quoted
+
+if TYPE_CHECKING:
+    from srv.coding import InputCodec, RequestCodec
+
+#: Asked first whether it takes a value, because most values are arrays.
+FIRST = "np"
+
+Codec = TypeVar("Codec")
+
+
+class UnknownContentType(InvalidInput):
+    """No codec provides the content type that the request names."""
+
+    def __init__(self, content_type: str, known: Iterable[str]) -> None:
+        names = list(known)
+        super().__init__(
+            f"No codec provides the content type {quoted(content_type)}; installed: {listed(names)}."
+            f"{nearest(content_type, names)}"
+        )
+
+
+class WrongCodec(InvalidInput):
+    """The content type is known, but not for this: a table's for one tensor, or a tensor's for a whole request."""
+
+    def __init__(self, content_type: str, wanted: str, known: Iterable[str]) -> None:
+        super().__init__(f"The content type '{content_type}' is not one for {wanted}; these are: {listed(known)}.")
+
+
+class ContestedContentType(InvalidInput):
+    """Two distributions provide the content type, and nobody chose between them."""
+
+    def __init__(self, error: PluginContested) -> None:
+        super().__init__(str(error))
+
+
+class UnusableContentType(InvalidInput):
+    """The content type's codec is installed and disabled, refused or broken; the log says which."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(
+            f"The codec of the content type '{content_type}' cannot be used here; the server's log says why."
+        )
+
+
+class Codecs:
+    """All codecs that discovery found. Each is imported and made once, and serves all threads."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._made: dict[str, InputCodec | RequestCodec] = {}
+        self._broken: set[str] = set()
+
+    def input(self, content_type: str) -> InputCodec:
+        """The codec for one tensor of that content type. Raises an InvalidInput where there is none."""
+        from srv.coding import InputCodec
+
+        codec = self._codec(content_type)
+        if isinstance(codec, InputCodec):
+            return codec
+        raise WrongCodec(
+            content_type, "one tensor", (name for name, each in self._all() if isinstance(each, InputCodec))
+        )
+
+    def request(self, content_type: str) -> RequestCodec:
+        """The codec for a whole request of that content type. Raises an InvalidInput where there is none."""
+        from srv.coding import RequestCodec
+
+        codec = self._codec(content_type)
+        if isinstance(codec, RequestCodec):
+            return codec
+        known = (name for name, each in self._all() if isinstance(each, RequestCodec))
+        raise WrongCodec(content_type, "a whole request", known)
+
+    def check(self, content_type: str) -> None:
+        """Raise an InvalidInput where no codec of either form provides the content type."""
+        self._codec(content_type)
+
+    def has_input(self, content_type: str) -> bool:
+        """Whether there is a codec for one tensor. Raises an InvalidInput where nobody provides the content type."""
+        from srv.coding import InputCodec
+
+        return isinstance(self._codec(content_type), InputCodec)
+
+    def has_request(self, content_type: str) -> bool:
+        """Whether there is a codec for a whole request. Raises an InvalidInput where nobody provides it."""
+        from srv.coding import RequestCodec
+
+        return isinstance(self._codec(content_type), RequestCodec)
+
+    def input_for_hint(self, hint: Any) -> InputCodec | None:
+        """The codec for one tensor whose Python type a hint names, or None."""
+        from srv.coding import InputCodec
+
+        return next((codec for codec in self._for_hint(hint) if isinstance(codec, InputCodec)), None)
+
+    def request_for_hint(self, hint: Any) -> RequestCodec | None:
+        """The codec for a whole request whose Python type a hint names, or None."""
+        from srv.coding import RequestCodec
+
+        return next((codec for codec in self._for_hint(hint) if isinstance(codec, RequestCodec)), None)
+
+    def for_value(self, value: Any) -> InputCodec | None:
+        """The first codec that can make a tensor of a value, np before all others; None where none can."""
+        from srv.coding import InputCodec
+
+        return next((codec for codec in self._instances(InputCodec) if codec.can_encode(value)), None)
+
+    def request_for_value(self, value: Any) -> RequestCodec | None:
+        """The first codec that can make a whole response of a value, or None."""
+        from srv.coding import RequestCodec
+
+        return next((codec for codec in self._instances(RequestCodec) if codec.can_encode(value)), None)
+
+    def hints(self) -> list[str]:
+        """The names of the Python types that a predict's arguments may be hinted with, for sentences."""
+        return sorted({_shown(getattr(codec, "type_hint", None)) for _, codec in self._all()})
+
+    def names(self) -> list[str]:
+        """The content types that work."""
+        return self._plugins.names(Kind.CODEC)
+
+    def _codec(self, content_type: str) -> InputCodec | RequestCodec:
+        made = self._made.get(content_type)
+        return made if made is not None else self._make(content_type)
+
+    def _make(self, content_type: str) -> InputCodec | RequestCodec:
+        try:
+            row = self._plugins.find(Kind.CODEC, content_type)
+            factory: Any = self._plugins.load_row(row)
+        except UnknownPlugin:
+            raise UnknownContentType(content_type, self.names()) from None
+        except PluginContested as error:
+            raise ContestedContentType(error) from None
+        except PluginError:
+            raise UnusableContentType(content_type) from None
+        try:
+            codec: InputCodec | RequestCodec = factory()
+        except Exception as error:  # noqa: BLE001 - a plugin's constructor may raise anything
+            self._plugins.quarantine(row, f"making {factory.__qualname__} raised {type(error).__name__}", error)
+            raise UnusableContentType(content_type) from None
+        # Another thread may have made one too; all use the one that came first.
+        return self._made.setdefault(content_type, codec)
+
+    @functools.cached_property
+    def _order(self) -> list[str]:
+        """The content types in the order in which codecs are asked: np, the rest of ours, then those of strangers."""
+        found = self._plugins
+        ours = {name: found.find(Kind.CODEC, name).ours for name in found.names(Kind.CODEC)}
+        return sorted(ours, key=lambda name: (name != FIRST, not ours[name], name))
+
+    def _all(self) -> Iterator[tuple[str, InputCodec | RequestCodec]]:
+        """Every codec that works, imported as the caller gets to it; one that turns out broken is left out."""
+        for name in self._order:
+            if name in self._broken:
+                continue
+            try:
+                codec = self._codec(name)
+            except InvalidInput:
+                self._broken.add(name)
+                continue
+            yield name, codec
+
+    def _instances(self, form: type[Codec]) -> Iterator[Codec]:
+        return (codec for _, codec in self._all() if isinstance(codec, form))
+
+    def _for_hint(self, hint: Any) -> Iterator[InputCodec | RequestCodec]:
+        return (codec for _, codec in self._all() if hint == _type_of(getattr(codec, "type_hint", None)))
+
+
+def input_codec(content_type: str) -> InputCodec:
+    """The installed codec for one tensor of a content type, for clients."""
+    return _installed().input(content_type)
+
+
+def request_codec(content_type: str) -> RequestCodec:
+    """The installed codec for a whole request of a content type, for clients."""
+    return _installed().request(content_type)
+
+
+@functools.cache
+def _installed() -> Codecs:
+    return Codecs(discover())
+
+
+def _type_of(hint: Any) -> Any:
+    """A codec's type hint; one given by its dotted name counts once somebody else has imported its module."""
+    if not isinstance(hint, str):
+        return hint
+    module, _, name = hint.rpartition(".")
+    return getattr(sys.modules.get(module), name, None) or hint
+
+
+def _shown(hint: Any) -> str:
+    if isinstance(hint, str):
+        return hint
+    return hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)

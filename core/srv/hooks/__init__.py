@@ -1,0 +1,18 @@
+"""Hooks: what plugins implement is registered plugin by plugin, and each hook is called in one place."""
+
+from srv.hooks.calling import AfterInfer, BeforeInfer, Hooks
+from srv.hooks.errors import BadHooks, BadSection, HookFailed, UnknownHook
+from srv.hooks.reading import ARGUMENTS
+from srv.hookspecs import Timings
+
+__all__ = [
+    "ARGUMENTS",
+    "AfterInfer",
+    "BadHooks",
+    "BadSection",
+    "BeforeInfer",
+    "HookFailed",
+    "Hooks",
+    "Timings",
+    "UnknownHook",
+]

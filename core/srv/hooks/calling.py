@@ -1,0 +1,107 @@
+"""The one typed caller of each hook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from srv.discovery.plugin import Kind, Plugin
+from srv.discovery.plugins import Plugins
+from srv.hooks.errors import UnknownHook
+from srv.hooks.reading import ARGUMENTS, Implementation
+from srv.hooks.registering import Registration, Sections
+from srv.hooks.tracing import Trace
+from srv.hookspecs import Model, Server, Timings
+from srv.messages import InferenceRequest, InferenceResponse
+
+log = logging.getLogger("srv.plugins")
+
+BeforeInfer = Callable[[Model, InferenceRequest], InferenceRequest | InferenceResponse | None]
+AfterInfer = Callable[[Model, InferenceRequest, InferenceResponse | None, Exception | None, Timings], None]
+
+
+class Hooks:
+    """The hooks of one worker. Nothing in it is global: each `start` makes a plugin manager of its own."""
+
+    def __init__(self, plugins: Plugins, registration: Registration) -> None:
+        self.plugins = plugins
+        self._registration = registration
+        #: The request hooks as (plugin's name, function), because a call through pluggy costs microseconds.
+        self.before_infer: tuple[tuple[str, BeforeInfer], ...] = self._flat("srv_before_infer")
+        self.after_infer: tuple[tuple[str, AfterInfer], ...] = self._flat("srv_after_infer")
+
+    @classmethod
+    def start(
+        cls,
+        plugins: Plugins,
+        *,
+        sections: Sections = MappingProxyType({}),
+        strict: bool = False,
+        trace: bool = False,
+    ) -> Hooks:
+        """Import and register the hook modules, and add what they compute to the plugins.
+
+        One that fails is quarantined and told in the log; with `strict`, PluginsNotWhole is raised instead.
+        """
+        registration = Registration(plugins, sections, Trace(trace))
+        registration.enter_all()
+        if strict:
+            plugins.check_strict()
+        return cls(plugins, registration)
+
+    def order(self, hook: str) -> list[Plugin]:
+        """The plugins that implement a hook, in the order in which they are called. Raises UnknownHook."""
+        if hook not in ARGUMENTS:
+            raise UnknownHook(hook, ARGUMENTS)
+        return [module.plugin for module in self._registration.order(hook)]
+
+    def http_middleware(self) -> list[object]:
+        """The Falcon middleware that plugins brought, in their order."""
+        return [one for module in self._registration.order("srv_http_middleware") for one in module.middleware]
+
+    def http_routes(self) -> list[tuple[str, object]]:
+        """The routes that plugins brought, without those that two of them contest; these are told in the log."""
+        routes = [row for row in self.plugins.rows if row.kind is Kind.ROUTE and row.usable]
+        served = set(self.plugins.names(Kind.ROUTE))
+        for row in routes:
+            if row.name not in served:
+                log.warning("The route %s of %s is not served: %s.", row.name, row.distribution, row.reason)
+        return [(row.name, self.plugins.load_row(row)) for row in routes if row.name in served]
+
+    def worker_started(self, server: Server) -> None:
+        """Tell the plugins that this worker is about to serve."""
+        for implementation in self._registration.implementations("srv_worker_started"):
+            _tell(implementation, settings=self._registration.settings_of(implementation.plugin), server=server)
+
+    def model_loaded(self, model: Model, seconds: float) -> None:
+        """Tell the plugins that a version of a model serves."""
+        self._tell_all("srv_model_loaded", model=model, seconds=seconds)
+
+    def model_failed(self, model: Model, reason: str) -> None:
+        """Tell the plugins that a version of a model could not be loaded."""
+        self._tell_all("srv_model_failed", model=model, reason=reason)
+
+    def model_unloaded(self, model: Model) -> None:
+        """Tell the plugins that a version of a model serves no longer."""
+        self._tell_all("srv_model_unloaded", model=model)
+
+    def worker_stopping(self) -> None:
+        """Tell the plugins that this worker has answered its last request."""
+        self._tell_all("srv_worker_stopping")
+
+    def _tell_all(self, hook: str, **given: Any) -> None:
+        for implementation in self._registration.implementations(hook):
+            _tell(implementation, **given)
+
+    def _flat(self, hook: str) -> tuple[tuple[str, Any], ...]:
+        return tuple((each.plugin.name, each.positional()) for each in self._registration.implementations(hook))
+
+
+def _tell(implementation: Implementation, **given: Any) -> None:
+    """Call one implementation whose failure is its own affair."""
+    try:
+        implementation(**given)
+    except (Exception, SystemExit):
+        log.exception("%s failed in the %s; srv goes on.", implementation.hook, implementation.plugin)

@@ -1,0 +1,160 @@
+"""Registers hook modules one by one: whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+
+from srv.discovery.errors import PluginBroken, PluginError
+from srv.discovery.kinds import wrong
+from srv.discovery.plugin import Kind, Plugin
+from srv.discovery.plugins import Plugins, failure
+from srv.hooks.errors import BadHooks, BroughtTwice, WrongAnswer
+from srv.hooks.reading import ARGUMENTS, Implementation, implementations, manager
+from srv.hooks.schema import SCHEMA_HOOK, read_section
+from srv.hooks.tracing import Trace
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass
+class Module:
+    """A hook module that was imported, checked, and asked what it brings."""
+
+    plugin: Plugin
+    module: object
+    hooks: dict[str, Implementation]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    middleware: tuple[object, ...] = ()
+
+
+class Registration:
+    """Hook modules in a plugin manager of their own; one that fails is quarantined, with all that it brought."""
+
+    def __init__(self, plugins: Plugins, sections: Sections, trace: Trace) -> None:
+        self._plugins = plugins
+        self._sections = sections
+        self._trace = trace
+        self._manager = manager()
+        self._modules: dict[int, Module] = {}
+
+    def enter_all(self) -> None:
+        """Import, check, ask and register every usable hook module."""
+        modules = [module for plugin in self._plugins.hook_modules() if (module := self._ready(plugin)) is not None]
+        # In reverse, because pluggy calls the last registered first.
+        for module in reversed(modules):
+            self._enter(module)
+
+    def order(self, hook: str) -> list[Module]:
+        """The modules that implement a hook, in the order in which they are called."""
+        called: Iterable[pluggy.HookImpl] = reversed(getattr(self._manager.hook, hook).get_hookimpls())
+        return [self._modules[id(each.plugin)] for each in called]
+
+    def implementations(self, hook: str) -> list[Implementation]:
+        """A hook's implementations in the order in which they are called, traced where tracing is on."""
+        return self._trace.of([module.hooks[hook] for module in self.order(hook)])
+
+    def settings_of(self, plugin: Plugin) -> Mapping[str, Any]:
+        """The plugin's own settings, as its schema loaded them."""
+        return next(module.settings for module in self._modules.values() if module.plugin is plugin)
+
+    def _ready(self, plugin: Plugin) -> Module | None:
+        """The module with everything that it brings, or None where that failed at any point."""
+        step = "its import"
+        try:
+            loaded = self._plugins.load_row(plugin)
+            hooks = implementations(plugin, loaded, self._manager)
+            module = Module(plugin, loaded, hooks)
+            for step, ask in _STEPS.items():
+                if step in hooks or step == SCHEMA_HOOK:
+                    ask(self, module)
+        except PluginBroken:
+            return None
+        except (BadHooks, PluginError) as error:
+            self._plugins.quarantine(plugin, str(error).rstrip("."))
+            return None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, even SystemExit, the host lives on
+            self._plugins.quarantine(plugin, f"{step} raised {failure(error)}", error)
+            return None
+        return module
+
+    def _enter(self, module: Module) -> None:
+        try:
+            self._manager.register(module.module, name=module.plugin.qualified)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            self._plugins.quarantine(module.plugin, failure(error), error)
+            return
+        self._modules[id(module.module)] = module
+
+    def _call(self, module: Module, hook: str) -> Any:
+        return self._trace.of([module.hooks[hook]])[0](settings=module.settings)
+
+    def _ask_settings(self, module: Module) -> None:
+        section = self._section_of(module.plugin)
+        implementation = module.hooks.get(SCHEMA_HOOK)
+        module.settings = read_section(section, self._sections.get(section), implementation)
+
+    def _section_of(self, plugin: Plugin) -> str:
+        """The plain name where the plugin has it, else `distribution:name`."""
+        return plugin.name if plugin.name in self._plugins.names(Kind.HOOKS) else plugin.qualified
+
+    def _ask_runtimes(self, module: Module) -> None:
+        self._add(module, "srv_runtimes", Kind.RUNTIME)
+
+    def _ask_codecs(self, module: Module) -> None:
+        self._add(module, "srv_codecs", Kind.CODEC)
+
+    def _ask_middleware(self, module: Module) -> None:
+        module.middleware = tuple(self._call(module, "srv_http_middleware") or ())
+
+    def _ask_routes(self, module: Module) -> None:
+        brought = self._call(module, "srv_http_routes") or ()
+        if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in brought):
+            raise WrongAnswer("srv_http_routes", brought, "pairs of a path and a resource")
+        if not all(path.startswith("/") for path, _ in brought):
+            raise WrongAnswer("srv_http_routes", brought, "paths that start with /")
+        self._add_rows(module, "srv_http_routes", Kind.ROUTE, brought)
+
+    def _add(self, module: Module, hook: str, kind: Kind) -> None:
+        brought = self._call(module, hook) or {}
+        if not isinstance(brought, Mapping):
+            raise WrongAnswer(hook, brought, "a mapping of names to classes")
+        self._add_rows(module, hook, kind, brought.items())
+
+    def _add_rows(self, module: Module, hook: str, kind: Kind, brought: Iterable[tuple[str, object]]) -> None:
+        """Check what a hook computed and let it compete for its names as any entry point does."""
+        rows: dict[str, Plugin] = {}
+        for name, value in brought:
+            fault = wrong(kind, name, value)
+            if fault:
+                raise BadHooks(f"'{hook}' brings '{name}', but {fault}")
+            if name in rows or self._plugins.brings(module.plugin.distribution, kind, name):
+                raise BroughtTwice(hook, name, module.plugin.distribution)
+            rows[name] = Plugin(
+                kind=kind,
+                name=name,
+                distribution=module.plugin.distribution,
+                version=module.plugin.version,
+                entry_point=f"{module.plugin.entry_point}:{hook}",
+                ours=module.plugin.ours,
+                computed_by=module.plugin,
+                loaded=value,
+            )
+        self._plugins.add_computed(rows.values())
+
+
+#: What a module is asked while it is being registered, in the order of the manual.
+_STEPS: Mapping[str, Callable[[Registration, Module], None]] = {
+    SCHEMA_HOOK: Registration._ask_settings,
+    "srv_runtimes": Registration._ask_runtimes,
+    "srv_codecs": Registration._ask_codecs,
+    "srv_http_middleware": Registration._ask_middleware,
+    "srv_http_routes": Registration._ask_routes,
+}
+
+assert set(_STEPS) <= set(ARGUMENTS)

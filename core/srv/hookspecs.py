@@ -1,0 +1,212 @@
+"""The plugin author's manual: every hook, in the order in which srv calls them.
+
+A hook module is a module of functions marked with `@srv.hookimpl`, named in the entry-point group `srv.plugins`. Each
+function has a name from this page and takes as many of the arguments shown here as it wants, by name. srv calls the
+implementations one after the other, sorted by distribution and then by the name of the entry point; `tryfirst` and
+`trylast` move one to the front or the end, and `srv plugins --order HOOK` prints what came out. Wrappers are refused,
+because srv answers for each call by itself. Hooks are plain functions, never `async def`.
+
+No hook runs at import, and none in the master process: all of them run in a worker, in a process of their own for
+each. `srv plugins --load`, `srv doctor` and the check of settings before the start call those of the first section
+below in a child process.
+
+What a plugin brings while it is being registered is taken back as a whole if any part of that fails: the plugin is
+quarantined, the log and `srv doctor` say why, and everything else goes on without it, unless `plugins.strict` is on.
+"""
+
+# A hook here is a promise and has no body:
+# mypy: disable-error-code="empty-body"
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from marshmallow import Schema
+
+    from srv.coding import InputCodec, RequestCodec
+    from srv.messages import InferenceRequest, InferenceResponse
+    from srv.modelsettings import ModelSettings
+    from srv.runtime import Runtime
+
+hookspec = pluggy.HookspecMarker("srv")
+hookimpl = pluggy.HookimplMarker("srv")
+
+
+class Server(Protocol):
+    """What a plugin may rest on of the server's settings in force."""
+
+    @property
+    def server_name(self) -> str:
+        """The server's name, as its metadata tells it."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the server serves."""
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes there are, each with hooks of its own."""
+
+
+class Model(Protocol):
+    """A model, as hooks see it: the version that is loaded, failed, asked or unloaded."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, as requests have it."""
+
+    @property
+    def version(self) -> str | None:
+        """Its version, or None where its folder has none."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Everything that its settings say."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long a request for inference took, in seconds: waiting for a thread, being answered, and both."""
+
+    queue: float
+    compute: float
+    total: float
+
+
+# -- registration: what the plugin brings -----------------------------------------------------------------------------
+
+
+@hookspec
+def srv_settings_schema() -> type[Schema] | None:
+    """Declare the settings of this plugin: a marshmallow schema for its section of settings.json.
+
+    The section is named as the plugin's entry point. Called once in each worker before any other hook of the plugin,
+    and before the start in a child process if settings.json has the section. What the schema loads is the argument
+    `settings` of the hooks below, with the schema's defaults where the file says nothing. None, or no such hook: the
+    plugin takes no settings, and a section of its name is an error.
+    """
+
+
+@hookspec
+def srv_runtimes(settings: Mapping[str, Any]) -> Mapping[str, type[Runtime]]:
+    """Bring runtimes that no entry point can name, computed when the worker starts.
+
+    Called once in each worker, before any model is loaded. An empty mapping is fine.
+    A name that another distribution brings too belongs to nobody until `plugins.prefer` says; names of srv's own stay
+    srv's own.
+    """
+
+
+@hookspec
+def srv_codecs(settings: Mapping[str, Any]) -> Mapping[str, type[InputCodec | RequestCodec]]:
+    """Bring codecs that no entry point can name, by content type, computed when the worker starts.
+
+    Called once in each worker, after `srv_runtimes`. An empty mapping is fine. Each class's `content_type` is its key.
+    Names are shared out as for runtimes.
+    """
+
+
+@hookspec
+def srv_http_middleware(settings: Mapping[str, Any]) -> Sequence[object]:
+    """Bring Falcon middleware, which sees every HTTP request that reaches the app.
+
+    Called once in each worker. An empty sequence is fine. The middlewares of all plugins run in the order of the
+    plugins, after srv's own. One that never waits for anything sets `srv_nonblocking = True` on itself; while every
+    one does, srv answers health and metadata without handing the request to a thread.
+    """
+
+
+@hookspec
+def srv_http_routes(settings: Mapping[str, Any]) -> Sequence[tuple[str, object]]:
+    """Bring HTTP routes: pairs of a path and a Falcon resource.
+
+    Called once in each worker, after `srv_http_middleware`. An empty sequence is fine. A path of srv's own stays
+    srv's own; one that two distributions bring is served by neither until `plugins.prefer` says
+    (`{"route:/path": "distribution"}`).
+    """
+
+
+# -- the worker and its models ----------------------------------------------------------------------------------------
+
+
+@hookspec
+def srv_worker_started(settings: Mapping[str, Any], server: Server) -> None:
+    """The worker is about to serve; start what the plugin needs beside it.
+
+    Called once in each worker, after the fork and before any model is loaded. A failure is logged with the plugin's
+    name, and the worker goes on.
+    """
+
+
+@hookspec
+def srv_model_loaded(model: Model, seconds: float) -> None:
+    """A version of a model was loaded and serves from now on, a reloaded one too.
+
+    Called in the thread that loaded it. A failure is logged with the plugin's name; the model serves all the same.
+    """
+
+
+@hookspec
+def srv_model_failed(model: Model, reason: str) -> None:
+    """A version of a model could not be loaded; the reason is the one that the repository's index tells.
+
+    Called in the thread that tried. A failure of the hook is logged with the plugin's name.
+    """
+
+
+# -- the request ------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def srv_before_infer(model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse | None:
+    """A request for inference was read and checked, and its model has not seen it yet.
+
+    Called for every request, in the request's thread, from several at once: be quick, and keep what is per request
+    in the request. None lets it pass to the next plugin. The first answer wins, and the plugins that come after are
+    not asked: another request goes to the model instead of this one, a response goes back instead of the model's. So
+    whoever must see every request marks the function `@hookimpl(tryfirst=True)`. An error that is a SrvError is
+    answered by srv's table (an auth plugin raises `srv.Unauthenticated`); any other is a 500, and the log names the
+    plugin.
+    """
+
+
+@hookspec
+def srv_after_infer(
+    model: Model,
+    request: InferenceRequest,
+    response: InferenceResponse | None,
+    error: Exception | None,
+    timings: Timings,
+) -> None:
+    """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
+
+    Called for every request that `srv_before_infer` could see, in the request's thread, from several at once. What an
+    implementation raises becomes the answer, by the rules of `srv_before_infer`, and ends the calls.
+    """
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def srv_model_unloaded(model: Model) -> None:
+    """A version of a model serves no longer, and its last request has been answered.
+
+    Called once for each `srv_model_loaded` while the worker lives; a worker that stops unloads its models first.
+    A failure is logged with the plugin's name.
+    """
+
+
+@hookspec
+def srv_worker_stopping() -> None:
+    """The worker has answered its last request; end what `srv_worker_started` began.
+
+    Called once in each worker that stops in order; one that is killed calls nothing. A failure is logged with the
+    plugin's name, and the other plugins are called all the same.
+    """

@@ -1,0 +1,67 @@
+"""Content type np: a tensor as the numpy array that it is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from srv.coding import InputCodec, RequestCodec
+from srv.errors import InvalidInput
+from srv.messages import InferenceRequest, InferenceResponse
+from srv.tensors import Tensor, datatype_of
+
+#: What a request or response is called to carry where only one tensor can be meant.
+INPUT, OUTPUT = "input", "output"
+
+
+class OneTensor(InvalidInput):
+    """A whole request or response of this content type has exactly one tensor."""
+
+    def __init__(self, what: str, content_type: str, count: int) -> None:
+        super().__init__(f"A whole {what} of content type '{content_type}' has one tensor, and this one has {count}.")
+
+
+def only(what: str, content_type: str, tensors: Any) -> Tensor:
+    """The one tensor of a whole request or response. Raises OneTensor where there is another number."""
+    if len(tensors) != 1:
+        raise OneTensor(what, content_type, len(tensors))
+    tensor: Tensor = tensors[0]
+    return tensor
+
+
+class NumpyCodec(InputCodec, RequestCodec):
+    """Arrays of every datatype, as they are: no value is changed and `[N]` stays `[N]`."""
+
+    content_type: ClassVar[str] = "np"
+    type_hint: ClassVar[Any] = np.ndarray
+
+    def can_encode(self, value: Any) -> bool:
+        """Whether it is an array, or a numpy scalar, of a type that the protocol can carry."""
+        if isinstance(value, np.ndarray | np.generic):
+            return value.dtype.kind == "O" or datatype_of(value.dtype) is not None
+        return False
+
+    def decode(self, tensor: Tensor) -> np.ndarray[Any, Any]:
+        """The tensor's array itself."""
+        return tensor.data
+
+    def encode(self, name: str, value: Any) -> Tensor:
+        """A tensor over the same memory wherever the array is contiguous and native already."""
+        return Tensor(name, value, parameters={"content_type": self.content_type})
+
+    def decode_request(self, request: InferenceRequest) -> np.ndarray[Any, Any]:
+        """The array of the one input."""
+        return self.decode(only("request", self.content_type, request.inputs))
+
+    def decode_response(self, response: InferenceResponse) -> np.ndarray[Any, Any]:
+        """The array of the one output."""
+        return self.decode(only("response", self.content_type, response.outputs))
+
+    def encode_request(self, value: Any) -> InferenceRequest:
+        """A request whose one input is called `input`."""
+        return InferenceRequest([self.encode(INPUT, value)], parameters={"content_type": self.content_type})
+
+    def encode_response(self, value: Any) -> InferenceResponse:
+        """A response whose one output is called `output`."""
+        return InferenceResponse([self.encode(OUTPUT, value)], parameters={"content_type": self.content_type})
