@@ -117,12 +117,13 @@ class Answering:
         try:
             response = self._encode(value)
         except ModelError as error:
-            log.error("Model '%s': %s", self._name, error)
+            log.error("Model '%s': %s", self._name, error)  # noqa: TRY400  the sentence says it all
             raise
         except Exception as error:
             log.exception("What model '%s' returned could not be encoded.", self._name)
             raise PredictFailed(self._name, error) from error
-        for tensor in response.outputs:
+        given: Sequence[object] = response.outputs  # as its author says
+        for tensor in given:
             if not isinstance(tensor, Tensor):
                 log.error("Model '%s' returned an output that is a %s.", self._name, type(tensor).__name__)
                 raise NoResponse(type(tensor).__name__)

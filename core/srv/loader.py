@@ -147,8 +147,7 @@ class Loader:
                 runtime = runtime_class(_with_extra(settings, runtime_class))
                 model.runtime = runtime
                 self._call(runtime.load)
-                if not callable(getattr(runtime, "predict", None)):
-                    raise NoPredict(runtime_class.__name__)
+                _check_predict(runtime)
                 self._prepare(model, runtime)
         except BaseException:
             code.forget()
@@ -209,6 +208,11 @@ class Loader:
             log.exception("Model '%s' raised while unloading; it is gone all the same.", model.title)
         if model.code is not None:
             model.code.forget()
+
+
+def _check_predict(runtime: Runtime) -> None:
+    if not callable(getattr(runtime, "predict", None)):
+        raise NoPredict(type(runtime).__name__)
 
 
 def _with_extra(settings: ModelSettings, runtime_class: type[Runtime]) -> ModelSettings:

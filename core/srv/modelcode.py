@@ -23,7 +23,6 @@ from typing import Any
 
 from srv.errors import SrvError
 
-
 _SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
 
 
@@ -153,7 +152,7 @@ class _PrivateFinder(MetaPathFinder):
             return None
         for entry in path or ():
             # A finder per look: a kept one would trust the folder's time stamp and miss files that came in between.
-            finder = FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (self._loader, SOURCE_SUFFIXES))
+            finder = FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (self._loader, SOURCE_SUFFIXES))  # type: ignore[arg-type]  # it calls what it is given
             found = finder.find_spec(fullname)
             if found is not None:
                 return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Answer = Callable[[InferenceRequest, float | None], InferenceResponse]
 
 
-class ModelState(str, Enum):
+class ModelState(StrEnum):
     """Where a model stands, in the repository extension's words."""
 
     UNKNOWN = "UNKNOWN"

@@ -39,7 +39,7 @@ class NotBuilt:
     on_head = on_post = on_get
 
 
-class App(falcon.App):
+class App(falcon.App[falcon.Request, falcon.Response]):
     """The REST face as a WSGI app."""
 
     _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
@@ -74,11 +74,12 @@ def create_app(
     app.add_route("/v2/health/live", Live())
     app.add_route("/v2/health/ready", Ready(dataplane))
     app.add_route("/v2/models", Models(dataplane))
-    for end, resource in (
+    of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),
         ("/ready", ModelReady(dataplane)),
         ("/infer", Infer(dataplane, max_body_size=max_body_size)),
-    ):
+    )
+    for end, resource in of_models:
         app.add_route("/v2/models/{model}" + end, resource)
         app.add_route("/v2/models/{model}/versions/{version}" + end, resource)
     for path in _NOT_BUILT:

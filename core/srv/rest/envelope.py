@@ -88,7 +88,7 @@ def read_envelope(body: bytes | bytearray) -> RequestEnvelope:
 
 
 def bad_field(message: str, root: str = "") -> BadField:
-    """msgspec's message as a sentence that names the field as the client wrote it, below `root`."""
+    """A message of msgspec's as a sentence that names the field as the client wrote it, below `root`."""
     found = _PLACE.match(message)
     why, place = (found["why"], found["place"] or "$") if found else (message, "$")
     field = root + place.removeprefix("$")

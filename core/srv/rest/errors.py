@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import falcon
 import orjson
 
 from srv import errors
+from srv.tensors import EMPTY
 
 log = logging.getLogger(__name__)
 
@@ -63,25 +65,25 @@ def code_and_status(error: BaseException) -> tuple[str, int]:
     return INTERNAL
 
 
-def body_of(sentence: str, code: str) -> bytes:
+def body_of(sentence: str, code: str, beside: Mapping[str, Any] = EMPTY) -> bytes:
     """The JSON of an answer that is not 2xx."""
-    return orjson.dumps({"error": sentence, "code": code})
+    return orjson.dumps({**beside, "error": sentence, "code": code})
 
 
-def install(app: falcon.App) -> None:
+def install(app: falcon.App[Any, Any]) -> None:
     """Give an app the table: every error of every route is answered from it."""
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(falcon.HTTPError, _of_falcon)
     app.add_error_handler(errors.SrvError, _known)
 
 
-def answer_with(resp: falcon.Response, error: errors.SrvError) -> None:
-    """Write an error into a response."""
+def answer_with(resp: falcon.Response, error: errors.SrvError, beside: Mapping[str, Any] = EMPTY) -> None:
+    """Write an error into a response; a ready answer keeps its own fields beside it."""
     code, status = code_and_status(error)
     sentence = str(error) if code != INTERNAL[0] else _INTERNAL_SENTENCE
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = body_of(sentence, code)
+    resp.data = body_of(sentence, code, beside)
     resp.text = None
     resp.stream = None
     resp.context.code = code
@@ -106,7 +108,7 @@ def _of_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
     if status == 404:
         answer_with(resp, UnknownRoute(req.path))
         return
-    sentence = error.description or error.title or error.status
+    sentence = error.description or error.title or str(error.status)
     if status == 405:
         allowed = headers.get("Allow") or headers.get("allow") or ""
         sentence = str(WrongMethod(req.method, allowed))

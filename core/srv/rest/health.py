@@ -30,9 +30,8 @@ class Ready:
         problem = self._readiness.problem()
         if problem is None:
             resp.data = b'{"ready":true}'
-            return
-        answer_with(resp, problem)
-        resp.data = orjson.dumps({"ready": False} | orjson.loads(resp.data))
+        else:
+            answer_with(resp, problem, {"ready": False})
 
     on_head = on_get
 

@@ -78,14 +78,13 @@ def read_body(req: falcon.Request, most: int) -> bytes:
 def read_request(body: bytes, environ: dict[str, Any]) -> InferenceRequest:
     """The inference request that a body of JSON says. Raises InvalidInput naming the field that is wrong."""
     envelope = read_envelope(body)
-    request = InferenceRequest(
+    return InferenceRequest(
         [_tensor(tensor, place) for place, tensor in enumerate(envelope.inputs)],
         envelope.id,
         None if envelope.outputs is None else [_requested(output) for output in envelope.outputs],
         envelope.parameters or EMPTY,
         RequestHeaders(environ),
     )
-    return request
 
 
 def _tensor(envelope: InputEnvelope, place: int) -> Tensor:

@@ -61,9 +61,8 @@ class ModelReady:
         ready = {"name": found.name, "ready": found.state is ModelState.READY}
         if ready["ready"]:
             resp.data = orjson.dumps(ready)
-            return
-        answer_with(resp, ModelNotReady(found))
-        resp.data = orjson.dumps(ready | orjson.loads(resp.data))
+        else:
+            answer_with(resp, ModelNotReady(found), ready)
 
     on_head = on_get
 

@@ -204,7 +204,7 @@ def _listed(text: bytes, kind: str, shape: Sequence[int], size: int, where: str)
         text = b"[%b]" % text
     depth = len(shape) if len(shape) > 1 and text[1:].lstrip(b" \t\r\n").startswith(b"[") else 1
     try:
-        values = msgspec.json.decode(text, type=_list_type(kind, depth))
+        values: list[Any] = msgspec.json.decode(text, type=_list_type(kind, depth))
     except msgspec.ValidationError as error:
         raise bad_field(str(error), f"{where}.data") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
