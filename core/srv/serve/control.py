@@ -1,0 +1,44 @@
+"""A worker's control socket: one line of JSON asked, one answered."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Answer = Callable[[Any], Mapping[str, Any]]
+
+#: Seconds for a question to arrive: only our own processes ask, and they ask at once.
+_PATIENCE = 5.0
+
+
+class ControlThread(threading.Thread):
+    """Answers one question after the other, until the process ends."""
+
+    def __init__(self, listening: socket.socket, answer: Answer) -> None:
+        super().__init__(name="srv-control", daemon=True)
+        self._listening = listening
+        self._answer = answer
+
+    def run(self) -> None:
+        """Accept, read, answer."""
+        while True:
+            connection, _ = self._listening.accept()
+            with connection, contextlib.suppress(OSError, ValueError), connection.makefile("rwb") as line:
+                connection.settimeout(_PATIENCE)
+                line.write(json.dumps(self._answer(json.loads(line.readline()))).encode() + b"\n")
+
+
+def ask(path: Path, question: Mapping[str, Any], *, timeout: float = _PATIENCE) -> Any:
+    """What the worker behind that socket answers. Raises OSError where nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        with connection.makefile("rwb") as line:
+            line.write(json.dumps(question).encode() + b"\n")
+            line.flush()
+            return json.loads(line.readline())

@@ -1,0 +1,108 @@
+"""`srv start` itself: holds the port and the run directory, runs gunicorn's master, and has the last word."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from srv import logs
+from srv.serve.application import Application, Assemble, Assembled
+from srv.serve.arbiter import Master
+from srv.serve.cores import share_cores
+from srv.serve.listening import listen
+from srv.serve.reports import Reports
+from srv.serve.rundir import RunDirectory
+from srv.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from srv.discovery import Plugins
+
+log = logging.getLogger("srv.serve")
+
+#: What a gunicorn started before this process may have left in the environment.
+_GUNICORNS_OWN = ("GUNICORN_PID", "GUNICORN_FD", "GUNICORN_CMD_ARGS")
+
+
+def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble: Assemble | None = None) -> int:
+    """Serve until a signal ends it, and give the exit code, 0.
+
+    Raises SrvError where the server could not start: a port that is taken, a model that cannot be loaded. To be called
+    in a process's main thread, before anything of it imports numpy or starts a thread: workers are forked from it.
+    """
+    began = time.monotonic()
+    _end_quietly()
+    for name in _GUNICORNS_OWN:
+        os.environ.pop(name, None)
+    logs.configure(level=settings.log_level, form=settings.log_format, access_log=settings.access_log)
+    for note in settings.notes:
+        log.warning("%s", note)
+    share_cores(settings.workers)
+    found = plugins or _discovered(settings)
+    listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
+    with _afterwards(listener.close):
+        log.info("listening on %s", listener.url)
+        directory = RunDirectory()
+        with _afterwards(directory.remove):
+            application = Application(
+                settings, found, assemble=assemble or _assemble, reports=Reports(), directory=directory
+            )
+            master = Master(
+                application, listener, ready=lambda models: _announce(settings, listener.url, models, began)
+            )
+            _run(master)
+    if master.failure is not None:
+        raise master.failure
+    return 0
+
+
+def _run(master: Master) -> None:
+    launcher = os.getpid()
+    try:
+        master.run()
+    except SystemExit:
+        if os.getpid() != launcher:
+            raise  # a worker, at its end
+
+
+def _announce(settings: ServerSettings, url: str, models: str, began: float) -> None:
+    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    logs.announce(log, f"serving on {url}: {models} ({workers}, ready after {time.monotonic() - began:.1f} s)")
+
+
+def _discovered(settings: ServerSettings) -> Plugins:
+    from srv.discovery import discover
+
+    chosen = settings.plugins
+    return discover(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer)
+
+
+def _assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:
+    from srv.serve.assembly import assemble
+
+    return assemble(settings, plugins=plugins)
+
+
+def _end_quietly() -> None:
+    """Until the master listens for signals, one that asks to end ends this process, with nothing to say."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, end)
+
+
+@contextmanager
+def _afterwards(clean: Callable[[], None]) -> Iterator[None]:
+    """Clean up at the end, but not at the end of a worker, which leaves by the same way."""
+    launcher = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == launcher:
+            clean()

@@ -1,0 +1,105 @@
+"""The run directory: which models the workers want, and where each of them is reached, for as long as srv runs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+#: A model by name and version, as the state lists them.
+Wanted = tuple[str, str | None]
+
+#: The longest path that a Unix socket takes on every system, with room for the names below.
+_LONGEST = 80
+
+
+@dataclass(frozen=True)
+class State:
+    """The models that every worker is to serve. Whoever changes them adds one to the generation."""
+
+    generation: int = 0
+    models: tuple[Wanted, ...] | None = None
+
+
+class RunDirectory:
+    """`state.json`, replaced atomically; `lock`, held while it changes; `workers/<pid>.sock`, a socket for each worker.
+
+    A cohort of workers that starts together reads the repository once: the first of them writes what it found, to
+    `coming.json`, and that becomes the state when they are ready. A worker that replaces a dead one takes the state
+    as it is, so that it serves what its siblings serve, whatever has appeared in the models folder meanwhile.
+    """
+
+    def __init__(self) -> None:
+        place = tempfile.gettempdir()
+        self.path = Path(tempfile.mkdtemp(prefix="srv-", dir=place if len(place) < _LONGEST else "/tmp"))  # noqa: S108  mkdtemp makes it private
+        self._state = self.path / "state.json"
+        self._coming = self.path / "coming.json"
+        self._workers = self.path / "workers"
+        self._workers.mkdir()
+        self._lock = self.path / "lock"
+        self._lock.touch()
+        self._write(self._state, State())
+
+    def state(self) -> State:
+        """The state as it is now."""
+        return _read(self._state)
+
+    def coming(self, found: Callable[[], tuple[Wanted, ...]]) -> State:
+        """What a new cohort serves: what its first worker found."""
+        with self.locked():
+            if not self._coming.exists():
+                self._write(self._coming, State(self.state().generation + 1, found()))
+            return _read(self._coming)
+
+    def arrive(self) -> None:
+        """Make the new cohort's models the state; it is ready."""
+        with self.locked(), suppress(FileNotFoundError):
+            self._coming.replace(self._state)
+
+    def abandon(self) -> None:
+        """Forget the new cohort's models; it failed."""
+        with self.locked():
+            self._coming.unlink(missing_ok=True)
+
+    def register(self, pid: int) -> socket.socket:
+        """A worker's control socket, listening; done before the worker reads the state, so that no change passes it."""
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        control.bind(str(self._workers / f"{pid}.sock"))
+        control.listen()
+        return control
+
+    def forget(self, pid: int) -> None:
+        """Remove the control socket of a worker that is gone."""
+        (self._workers / f"{pid}.sock").unlink(missing_ok=True)
+
+    def registered(self) -> list[Path]:
+        """The control sockets of all workers that have registered."""
+        return sorted(self._workers.glob("*.sock"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock; a process that dies lets go of it."""
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def remove(self) -> None:
+        """Take the directory away."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(self, path: Path, state: State) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"generation": state.generation, "models": state.models}))
+        fresh.replace(path)
+
+
+def _read(path: Path) -> State:
+    held = json.loads(path.read_text())
+    models = held["models"]
+    return State(held["generation"], None if models is None else tuple((name, version) for name, version in models))

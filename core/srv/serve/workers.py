@@ -1,0 +1,192 @@
+"""What every worker of srv does, whatever speaks HTTP in it: load beside serving, report, leave in order."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.workers.base import Worker
+
+from srv.errors import SrvError
+from srv.serve.control import ControlThread
+from srv.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from srv.serve.application import Application
+
+log = logging.getLogger(__name__)
+
+#: Where each worker class lives: imported when it is chosen.
+_CLASSES = {
+    "gthread": "srv.serve.gthread:GthreadWorker",
+    "srv": "srv.serve.http.worker:SrvWorker",
+}
+
+#: Blocked around a fork, so that a signal for a worker waits until the worker can hear it.
+HEARD_BY_WORKERS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGABRT)
+
+#: Finish what is there and go, at once: another worker has taken this one's place.
+RETIRE = signal.SIGUSR2
+
+#: Seconds that unloading gets while a load is still running, which nothing can stop.
+_UNLOAD_BESIDE_A_LOAD = 1.0
+
+
+def worker_class(settings: ServerSettings) -> type[Worker]:
+    """The class that speaks HTTP, with what every worker does in front of it."""
+    module, _, name = _CLASSES[settings.worker_class].partition(":")
+    speaks_http = getattr(importlib.import_module(module), name)
+    return type(name, (Supervised, speaks_http), {})
+
+
+class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
+    """Mixed in before the class that speaks HTTP. `handle_exit` of that class stops accepting and finishes."""
+
+    app: Application
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: Set by the master before the fork: this worker's cohort reads the repository, and does not take the state.
+        self.reads_repository = True
+        # The class that speaks HTTP must not leave by itself: a successor is started first.
+        self._answers_until_spent: int = self.max_requests
+        self.max_requests: int = sys.maxsize
+        self._spent = False
+        self._leaving = False
+        self._stopping = threading.Event()
+        self._loader: threading.Thread | None = None
+        self._generation = 0
+
+    # -- from the fork to serving --------------------------------------------------------------------------------------
+
+    def init_process(self) -> None:
+        """Serve until told to stop, then leave in order."""
+        self.app.reports.only_write()
+        try:
+            super().init_process()
+        finally:
+            self._leave()
+
+    def init_signals(self) -> None:
+        """As gunicorn has it, but the terminal's signals are the master's, and a fatal one shows where it struck."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        signal.signal(RETIRE, self.handle_retire)
+        faulthandler.enable()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_BY_WORKERS)
+
+    def load_wsgi(self) -> None:
+        """Assemble the app. A worker that cannot says why, and ends."""
+        try:
+            super().load_wsgi()
+        except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
+            self.app.reports.failed(_sentence(error, "starting"))
+            raise SystemExit(1) from None
+
+    def begin(self) -> None:
+        """Register, and load the models in a thread; called when the app stands, before the first request."""
+        ControlThread(self.app.directory.register(self.pid), self._tell).start()
+        self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
+        self._loader.start()
+
+    def _load(self) -> None:
+        wait = 1.0
+        while not self._stopping.is_set():
+            try:
+                self._load_once()
+            except BaseException as error:  # noqa: BLE001  also sys.exit() in a model's load must not end this thread unheard
+                self.app.reports.failed(_sentence(error, "loading its models"))
+            else:
+                return
+            self._stopping.wait(wait)
+            wait = min(2 * wait, 60.0)
+
+    def _load_once(self) -> None:
+        assembled, directory = self.app.assembled, self.app.directory
+        assert assembled is not None
+        found = assembled.wanted
+        state = directory.coming(lambda: tuple(found())) if self.reads_repository else directory.state()
+        assembled.load_models(self.app.reports.doing, state.models or ())
+        self._generation = state.generation
+        self.app.reports.ready(assembled.serving())
+
+    def _tell(self, question: Any) -> dict[str, Any]:
+        """Answer on the control socket."""
+        if question != {"ask": "state"}:
+            return {"error": "The only question is 'state'."}
+        return {"pid": self.pid, "generation": self._generation}
+
+    # -- from serving to the end ---------------------------------------------------------------------------------------
+
+    def answered(self) -> None:
+        """Called by the class that speaks HTTP for each request; asks for a successor after max_requests."""
+        if not self._spent and self.nr >= self._answers_until_spent:
+            self._spent = True
+            self.app.reports.spent()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: not ready any more, and after `drain_delay` finish what is there and go."""
+        if self._leaving:
+            return
+        self._go()
+        if self.app.settings.drain_delay > 0:
+            timer = threading.Timer(self.app.settings.drain_delay, os.kill, (self.pid, RETIRE))
+            timer.daemon = True
+            timer.start()
+        else:
+            super().handle_exit(sig, frame)
+
+    def handle_retire(self, sig: int, frame: FrameType | None) -> None:
+        """Finish what is there and go."""
+        self._go()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  gunicorn calls it so
+        """Go, whatever is there; said while leaving, it changes nothing."""
+        if not self._stopping.is_set():
+            self._go()
+            self._stopping.set()
+            raise SystemExit(0)
+
+    def _go(self) -> None:
+        self._leaving = True
+        if self.app.assembled is not None:
+            self.app.assembled.drain()
+
+    def _leave(self) -> None:
+        """Unload, and end also where a predict or a load hangs: the master would have to kill this process else."""
+        self._stopping.set()
+        loading = self._loader is not None and self._loader.is_alive()
+        if self.app.assembled is not None:
+            unloading = threading.Thread(target=self.app.assembled.close, name="srv-unload", daemon=True)
+            unloading.start()
+            while unloading.is_alive():
+                self.notify()
+                unloading.join(_UNLOAD_BESIDE_A_LOAD)
+                if loading:
+                    break
+        self.app.directory.forget(self.pid)
+        if os.getppid() != self.ppid:
+            self.app.directory.remove()
+        if loading or any(
+            not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()
+        ):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+
+def _sentence(error: BaseException, doing: str) -> str:
+    if isinstance(error, SrvError):
+        return str(error)
+    log.error("A worker failed while %s.", doing, exc_info=error)
+    return f"A worker failed while {doing}: {type(error).__name__}: {error}".rstrip(": ")
