@@ -1,0 +1,150 @@
+"""The command line: every command is imported when it is invoked, so that `srv --help` imports click only."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from srv.errors import SrvError, nearest
+from srv.version import __version__
+
+if TYPE_CHECKING:
+    from srv.discovery import Plugins
+
+#: Core's own commands: where each stands, and its line in `srv --help`.
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "start": ("srv.cli.start:start", "Serve the models of a folder."),
+        "check": ("srv.cli.check:check", "Load the models of a folder and serve nothing; the exit code tells."),
+        "settings": ("srv.cli.settings:settings", "Show every setting in force and where it came from."),
+        "plugins": ("srv.cli.plugins:plugins", "Show what is installed: runtimes, codecs, commands, hooks."),
+        "doctor": ("srv.cli.doctor:doctor", "Say what is wrong with the installation and what to do."),
+    }
+)
+#: The lines of commands that plugins of ours bring, which `srv --help` must not import.
+LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass
+class CommandLine:
+    """What the options before the command said."""
+
+    no_plugin: tuple[str, ...] = ()
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """What is installed, without the plugins of --no-plugin."""
+        from srv.discovery import discover
+
+        return discover(disable=self.no_plugin)
+
+
+class Commands(click.Group):
+    """Core's commands from a table, everybody else's from entry points; none is imported before it is invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Core's commands in the order of the table, then those that plugins bring."""
+        from srv.discovery import Kind
+
+        return [*COMMANDS, *_command_line(ctx).plugins.names(Kind.COMMAND)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command. Raises a SrvError for one that is disabled, refused, contested or broken."""
+        from srv.discovery import Kind, UnknownPlugin
+
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            found: click.Command = getattr(importlib.import_module(module), name)
+            return found
+        try:
+            loaded: Any = _command_line(ctx).plugins.load(Kind.COMMAND, cmd_name)
+        except UnknownPlugin:
+            raise click.UsageError(
+                f"No such command '{cmd_name}'.{nearest(cmd_name, self.list_commands(ctx))}"
+            ) from None
+        command: click.Command = loaded
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one of them."""
+        from srv.discovery import Kind
+
+        plugins = _command_line(ctx).plugins
+        rows = [(name, line) for name, (_, line) in COMMANDS.items()]
+        for name in plugins.names(Kind.COMMAND):
+            row = plugins.find(Kind.COMMAND, name)
+            line = LINES_OF_PLUGINS.get(name) if row.ours else None
+            rows.append((name, line or f"from {row.distribution}"))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _command_line(ctx: click.Context) -> CommandLine:
+    return ctx.find_root().ensure_object(CommandLine)
+
+
+def no_plugins() -> tuple[str, ...]:
+    """What --no-plugin named, for the command that runs."""
+    return _command_line(click.get_current_context()).no_plugin
+
+
+EXAMPLES = """\b
+Examples:
+  srv start models            serve the models of the folder models
+  srv check models            load them and serve nothing
+  srv plugins                 what is installed, and why something is not used
+  srv --no-plugin NAME start  serve without one plugin
+"""
+
+
+@click.group(
+    cls=Commands,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(__version__, prog_name="srv", message="%(prog)s %(version)s")
+@click.option(
+    "--no-plugin",
+    metavar="NAME",
+    multiple=True,
+    help="Leave out a plugin: a distribution, a name, or both as dist:name. May be given several times.",
+)
+@click.pass_context
+def cli(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
+    """Serve machine-learning models by the Open Inference Protocol.
+
+    Everything that srv can do is found among the packages that are installed: runtimes, codecs, commands, hooks.
+    """
+    ctx.obj = CommandLine(no_plugin)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed with the reason as the last line, 2 wrong usage."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give back its exit code; what is no SrvError comes out as it is, with its traceback."""
+    try:
+        outcome: object = cli.main(arguments, prog_name="srv", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SrvError as error:
+        click.echo(str(error), err=True)
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # The reader has gone; Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return outcome if isinstance(outcome, int) else 0
