@@ -84,4 +84,7 @@ class ModelSettings:
         if self.parameters.uri is None:
             return self.folder
         named = self.folder / self.parameters.uri
-        return named if named.exists() else self.folder
+        try:
+            return named if named.exists() else self.folder
+        except OSError:  # the uri is something that no file can be called
+            return self.folder

@@ -52,7 +52,7 @@ def _option(setting: str, field: Strict) -> Callable[[Command], Command]:
     return click.option(f"--{name}", setting, type=_type(field), default=None, help=text)
 
 
-def _type(field: Strict) -> click.ParamType:
+def _type(field: Strict) -> click.ParamType[Any]:
     """What click makes of the text; ranges are the settings' to check, with their own sentence."""
     if isinstance(field, Whole):
         return click.INT

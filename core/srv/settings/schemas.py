@@ -21,7 +21,7 @@ from srv.settings.fields import (
     Whole,
 )
 
-MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -30,7 +30,12 @@ _RUNTIME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*:)?[^\s:]+")
 
 def is_model_name(text: str) -> bool:
     """Whether a model may be called so."""
-    return MODEL_NAME.fullmatch(text) is not None and text not in ("stats", "docs")
+    return _MODEL_NAME.fullmatch(text) is not None and text not in ("stats", "docs")
+
+
+def is_version(text: str) -> bool:
+    """Whether a version may be called so."""
+    return _VERSION.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -172,7 +177,7 @@ class ParametersSchema(Schema):
     version = Text(
         "The model's version; a version folder's name where it is left out.",
         kind="a text of letters, digits and ._+-, such as '1'",
-        fits=lambda text: _VERSION.fullmatch(text) is not None,
+        fits=is_version,
         nullable=True,
     )
     content_type = Text("The codec for inputs and outputs that do not name their own.", nullable=True)

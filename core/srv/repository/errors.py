@@ -1,0 +1,68 @@
+"""What a repository can get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from srv.errors import listed, quoted
+from srv.settings.errors import SettingError
+
+
+class ModelTwice(SettingError):
+    """Two places bring the same version of the same model."""
+
+    def __init__(self, title: str, places: Iterable[str]) -> None:
+        super().__init__(
+            f"{title} is there twice: in {' and in '.join(places)}. Rename one, or give it another version.",
+            public=f"{title} is there twice.",
+        )
+
+
+class NoModelName(SettingError):
+    """A model is called as its folder, and the folder's name is no model's name."""
+
+    def __init__(self, place: str, name: str) -> None:
+        super().__init__(
+            f"{place}: no model can be called as this folder, {quoted(name)}. Give the model a 'name' in its "
+            "model-settings.json: letters, digits and ._- that begin with a letter, a digit or _."
+        )
+
+
+class NoVersionName(SettingError):
+    """A version is called as its folder, and the folder's name is no version's name."""
+
+    def __init__(self, place: str, name: str) -> None:
+        super().__init__(
+            f"{place}: no version can be called as this folder, {quoted(name)}. Rename the folder, or give "
+            "'parameters.version' in its model-settings.json."
+        )
+
+
+class NoRuntimeGiven(SettingError):
+    """Settings name no runtime and no implementation, and nothing tells which one is meant."""
+
+    def __init__(self, place: str, well_known: Iterable[str]) -> None:
+        super().__init__(
+            f"{place}: neither 'runtime' nor 'implementation' is given, and there is no file that an installed "
+            f"runtime recognises ({listed(well_known)}). Give one of the two."
+        )
+
+
+class CodeNotAllowed(SettingError):
+    """The only file that a runtime recognises is code, and nobody has said that it may run."""
+
+    def __init__(self, place: str, file: str) -> None:
+        super().__init__(
+            f"{place}: {file} is code that runs when it is loaded, and is not served just because it is there. Say "
+            '"allow_pickle": true in the model\'s settings if you trust it.'
+        )
+
+
+class FileContested(SettingError):
+    """Several runtimes recognise what is in a model's folder."""
+
+    def __init__(self, place: str, files: Iterable[str], runtimes: Iterable[str]) -> None:
+        super().__init__(
+            f"{place}: {listed(files)} can be served by {listed(runtimes)}. Say which is meant with 'runtime' in the "
+            "model's settings."
+        )

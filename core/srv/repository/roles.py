@@ -1,0 +1,75 @@
+"""Whether the model-settings.json of a repository's root is a model, or gives defaults for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from srv.repository.places import Place, Survey
+from srv.settings.documents import Document
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the root of a repository is, and the line that says so."""
+
+    is_model: bool
+    explanation: str
+
+
+def role_of(survey: Survey, *, alone: bool) -> Role:
+    """What the root is. `alone` says that there is no further repository in which the other models could be.
+
+    Raises a SettingError where the root's file cannot be read, since then nobody knows what the others lack.
+    """
+    head = survey.head
+    if head is None:
+        return Role(is_model=False, explanation=f"{survey.root} has no model-settings.json of its own.")
+    if head.error is not None:
+        raise head.error
+    if head.document is None:
+        return Role(
+            is_model=True, explanation=f"{survey.root} is a model, because of {' and '.join(head.files)} in it."
+        )
+    reason = _why_model(head, head.document)
+    if reason is None and not survey.others and alone:
+        reason = "there is no other model"
+    if reason is not None:
+        return Role(is_model=True, explanation=f"{head.document.place} is a model: {reason}.")
+    return Role(is_model=False, explanation=_as_defaults(head.document))
+
+
+def uri_of(document: Document) -> str | None:
+    """The `parameters.uri` of a model's settings that nobody has checked yet."""
+    parameters = document.values.get("parameters")
+    uri = parameters.get("uri") if isinstance(parameters, Mapping) else None
+    return uri if isinstance(uri, str) and uri else None
+
+
+def exists(path: Path) -> bool:
+    """Whether a path that a stranger wrote leads to something; what no file can be called does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _why_model(head: Place, document: Document) -> str | None:
+    for key in ("name", "implementation"):
+        if document.values.get(key) is not None:
+            return f"it has '{key}'"
+    uri = uri_of(document)
+    if uri is not None and exists(head.folder / uri):
+        return "its 'parameters.uri' is there"
+    return f"{head.files[0]} is beside it" if head.files else None
+
+
+def _as_defaults(document: Document) -> str:
+    line = (
+        f"{document.place} gives defaults for the other models: it has no 'name' and no 'implementation', and "
+        "neither an existing 'parameters.uri' nor a recognised file is beside it."
+    )
+    parameters = document.values.get("parameters")
+    unused = [key for key in ("uri", "version") if isinstance(parameters, Mapping) and key in parameters]
+    return line + "".join(f" Its 'parameters.{key}' is not used." for key in unused)
