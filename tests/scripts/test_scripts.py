@@ -1,0 +1,57 @@
+"""The scripts answer a newcomer's first words; what they do is what CI runs."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+SCRIPTS = [
+    path
+    for path in [*sorted((TOP / "scripts").iterdir()), TOP / ".ci/run"]
+    if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env bash")
+]
+
+
+def run(script, *words, **environ):
+    return subprocess.run(
+        [script, *words], cwd="/", env=os.environ | environ, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_each_script_says_how_it_is_used(script):
+    answer = run(script, "--help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_each_script_stops_at_a_failure_and_can_be_run(script):
+    assert "\nset -euo pipefail\n" in script.read_text()
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "test", "check"])
+def test_an_option_that_does_not_exist_is_wrong_usage(name):
+    answer = run(TOP / "scripts" / name, "--colour")
+    assert answer.returncode == 2
+    assert "Usage: " in answer.stderr
+
+
+def test_quickstart_says_that_its_port_is_taken_before_it_installs_anything():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer = run(TOP / "scripts/quickstart", "--port", str(port), PYTHON=sys.executable)
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert answer.stderr == f"Port {port} is taken. Choose another one: scripts/quickstart --port {port + 1}\n"
+
+
+def test_a_python_that_is_too_old_or_not_there_is_said(tmp_path):
+    answer = run(TOP / "scripts/quickstart", PYTHON=str(tmp_path / "python3.6"))
+    assert answer.returncode == 1
+    assert "no Python 3.11 or newer" in answer.stderr
