@@ -25,7 +25,7 @@ FLOORS = (
     "errors version modelsettings tensors messages versions logs",
     "coding runtime images hookspecs",
     "settings discovery hooks repository codecs",
-    "registry modelcode loader",
+    "modelcode registry loader",
     "checking decoding signatures execution answering batching",
     "statistics dataplane modelplane",
     "rest grpc",
