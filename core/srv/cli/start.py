@@ -1,0 +1,37 @@
+"""`srv start`: serve the models of a folder until a signal ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from srv.cli.opening import opened
+from srv.cli.options import settings_flags
+
+EXAMPLES = """\b
+Examples:
+  srv start                          serve the models of this folder
+  srv start models --http-port 0     take a free port and say which
+  srv start models --workers 4       four processes, each with all models
+  srv start --models-dir /mnt/models and those of a further folder
+
+\b
+Signals: Ctrl-C and SIGTERM finish what is being answered and stop; SIGHUP starts
+new workers, which read code and models anew, and lets the old ones go when the
+new ones are ready; SIGTTIN and SIGTTOU add and remove a worker.
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@settings_flags
+def start(folder: str, **flags: Any) -> int:
+    """Serve the models of FOLDER, and of this folder where none is named.
+
+    FOLDER is a model itself, or holds a folder for each model. Settings come from its settings.json, from variables
+    SRV_… over that, and from these flags over both; `srv settings` shows them.
+    """
+    from srv.serve.launcher import serve  # it imports gunicorn, which `srv start --help` need not
+
+    settings, plugins = opened(folder, flags)
+    return serve(settings, plugins)
