@@ -74,7 +74,8 @@ class Repository:
         defaults = self._model_defaults
         for survey in surveys:
             role = role_of(survey, alone=self._models_dir is None or survey is not surveys[0])
-            findings.explanations.append(role.explanation)
+            if survey is surveys[0] or survey.head is not None:
+                findings.explanations.append(role.explanation)
             if survey.head is not None and role.is_model:
                 findings.add(survey.head, self._read, defaults)
             elif survey.head is not None and survey.head.document is not None:

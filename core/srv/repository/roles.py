@@ -67,8 +67,8 @@ def _why_model(head: Place, document: Document) -> str | None:
 
 def _as_defaults(document: Document) -> str:
     line = (
-        f"{document.place} gives defaults for the other models: it has no 'name' and no 'implementation', and "
-        "neither an existing 'parameters.uri' nor a recognised file is beside it."
+        f"{document.place} gives defaults for the other models: it has no 'name', no 'implementation', no "
+        "'parameters.uri' that is there and no recognised file beside it."
     )
     parameters = document.values.get("parameters")
     unused = [key for key in ("uri", "version") if isinstance(parameters, Mapping) and key in parameters]

@@ -119,7 +119,7 @@ class ServerSchema(Schema):
     max_body_size = Whole("The largest request body, in bytes, also after decompression.", least=1)
     max_inflight_bytes = Whole("The most bytes of request bodies that a worker holds at once.", least=1)
     max_queue = Whole("Requests that may wait for a thread, in each worker and on each face.", least=0)
-    max_streams = Whole("Streams that may be open at once in a worker, both faces together; half the threads.", least=0)
+    max_streams = Whole("Streams that may be open at once in a worker, both faces together.", least=0)
     request_timeout = Seconds("How long a request may take, waiting included.")
     load_timeout = Seconds("How long a load over the wire may take.")
     header_timeout = Seconds("How long a client may take to send a request's headers.")
