@@ -24,7 +24,7 @@ CORE = TOP / "core" / "srv"
 FLOORS = (
     "errors version modelsettings tensors messages versions logs",
     "coding runtime images hookspecs",
-    "settings discovery hooks repository codecs",
+    "settings discovery hooks trial repository codecs",
     "modelcode registry loader",
     "checking decoding signatures execution answering batching",
     "statistics dataplane modelplane",

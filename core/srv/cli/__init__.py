@@ -67,9 +67,8 @@ class Commands(click.Group):
         try:
             loaded: Any = _command_line(ctx).plugins.load(Kind.COMMAND, cmd_name)
         except UnknownPlugin:
-            raise click.UsageError(
-                f"No such command '{cmd_name}'.{nearest(cmd_name, self.list_commands(ctx))}"
-            ) from None
+            message = f"No such command '{cmd_name}'.{nearest(cmd_name, self.list_commands(ctx))}"
+            raise click.UsageError(message, ctx) from None
         command: click.Command = loaded
         return command
 

@@ -50,6 +50,7 @@ class PluginContested(PluginError):
             f"{choices}, or choose one for all with plugins.prefer: "
             f'{{"{kind.value}:{name}": "{distributions[0]}"}}.'
         )
+        self.distributions = tuple(distributions)
 
 
 class RuntimeContested(PluginContested):

@@ -40,13 +40,15 @@ class Hooks:
         sections: Sections = MappingProxyType({}),
         strict: bool = False,
         trace: bool = False,
+        before: Callable[[Plugin], None] | None = None,
     ) -> Hooks:
         """Import and register the hook modules, and add what they compute to the plugins.
 
-        One that fails is quarantined and told in the log; with `strict`, PluginsNotWhole is raised instead.
+        One that fails is quarantined and told in the log; with `strict`, PluginsNotWhole is raised instead. `before`
+        is called before each module is touched, for those who watch.
         """
         registration = Registration(plugins, sections, Trace(trace))
-        registration.enter_all()
+        registration.enter_all(before)
         if strict:
             plugins.check_strict()
         return cls(plugins, registration)

@@ -62,6 +62,8 @@ class BadSection(BadHooks):
 
     def __init__(self, section: str, key: str, message: str) -> None:
         super().__init__(f"its settings are wrong: {'.'.join(filter(None, (section, key)))}: {message}")
+        self.key = key
+        self.message = message
 
 
 class HookFailed(ModelError):

@@ -41,9 +41,15 @@ class Registration:
         self._manager = manager()
         self._modules: dict[int, Module] = {}
 
-    def enter_all(self) -> None:
-        """Import, check, ask and register every usable hook module."""
-        modules = [module for plugin in self._plugins.hook_modules() if (module := self._ready(plugin)) is not None]
+    def enter_all(self, before: Callable[[Plugin], None] | None = None) -> None:
+        """Import, check, ask and register every usable hook module, telling `before` of each."""
+        modules = []
+        for plugin in self._plugins.hook_modules():
+            if before is not None:
+                before(plugin)
+            module = self._ready(plugin)
+            if module is not None:
+                modules.append(module)
         # In reverse, because pluggy calls the last registered first.
         for module in reversed(modules):
             self._enter(module)

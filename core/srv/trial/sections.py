@@ -1,0 +1,81 @@
+"""The check before the start: plugins' own sections of the settings, by the plugins' own schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from srv.discovery import Kind, PluginContested, PluginError, Plugins, discover
+from srv.discovery.decision import Choice
+from srv.errors import SettingsError
+from srv.settings import ServerSettings
+from srv.trial import parent
+from srv.trial.jobs import Job
+
+
+class WrongSection(SettingsError):
+    """A plugin's schema does not take what the settings say."""
+
+    def __init__(self, origin: str, key: str, message: str) -> None:
+        super().__init__(f"{origin}: '{key}': {message}")
+
+
+class SectionUnchecked(SettingsError):
+    """The plugin that a section is for hangs or ends the process that imports it."""
+
+    def __init__(self, section: str, how: str) -> None:
+        super().__init__(
+            f"The settings of '{section}' could not be checked, because the plugin is broken: {how}. "
+            f"Mend or remove it, or add '{section}' to plugins.disable."
+        )
+
+
+class SectionContested(SettingsError):
+    """Two distributions bring a hook module of the section's name."""
+
+    def __init__(self, section: str, distributions: Sequence[str]) -> None:
+        names = " or ".join(f"'{distribution}:{section}'" for distribution in distributions)
+        super().__init__(
+            f"The settings have a section '{section}', and {' and '.join(distributions)} both bring a plugin of that "
+            f"name. Call the section {names}, or choose with plugins.prefer."
+        )
+
+
+def check_sections(settings: ServerSettings, *, seconds: float = parent.SECONDS) -> None:
+    """Have the plugins' sections checked by a child process that imports the plugins they name.
+
+    Raises a SettingsError for the first thing that is wrong. Where no plugin has a section, nothing is imported. A
+    plugin that fails to import is no error here: the server starts without it and says so.
+    """
+    if not settings.sections:
+        return
+    chosen = settings.plugins
+    choice = Choice(chosen.disable, chosen.only, dict(chosen.prefer))
+    found = discover(disable=choice.disable, only=choice.only, prefer=choice.prefer)
+    for section in settings.sections:
+        _check_name(section, found)
+    outcome = parent.run(
+        Job("sections", choice, {name: dict(each) for name, each in settings.sections.items()}), seconds=seconds
+    )
+    for fault in outcome.sections:
+        key = ".".join(part for part in (fault["section"], fault["key"]) if part)
+        raise WrongSection(_origin(settings, fault["section"], key), key, fault["message"])
+    for name, how in outcome.broken.items():
+        raise SectionUnchecked(name.rpartition(":")[2], how)
+
+
+def _check_name(section: str, found: Plugins) -> None:
+    try:
+        found.find(Kind.HOOKS, section)
+    except PluginContested as error:
+        raise SectionContested(section, error.distributions) from None
+    except PluginError:
+        return  # disabled or refused: whoever switched it off need not tidy the file
+
+
+def _origin(settings: ServerSettings, section: str, key: str) -> str:
+    """Where the value came from; for a value that is missing, where the rest of its section did."""
+    if key in settings.origins:
+        return settings.origins[key]
+    return next(
+        (origin for each, origin in settings.origins.items() if each.startswith(f"{section}.")), "settings.json"
+    )
