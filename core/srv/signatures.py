@@ -33,7 +33,8 @@ class Unencodable(ModelError):
     """predict returned what no codec takes."""
 
     def __init__(self, value: object, place: str) -> None:
-        super().__init__(f"predict returned a {type(value).__name__}{place}, which no installed codec can encode.")
+        kind = f"{type(value).__name__} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        super().__init__(f"predict returned {kind}{place}, which no installed codec can encode.")
 
 
 class UnnamedOutputs(ModelError):

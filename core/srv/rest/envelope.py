@@ -47,6 +47,13 @@ class MalformedJson(InvalidInput):
         super().__init__(f"The body is not valid JSON: {why}.")
 
 
+class MissingField(InvalidInput):
+    """A field that a request must have is not there."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is missing.")
+
+
 class BadField(InvalidInput):
     """The body is JSON, and a field of it is not what it must be."""
 
@@ -87,16 +94,16 @@ def read_envelope(body: bytes | bytearray) -> RequestEnvelope:
         raise MalformedJson("it is nested too deep") from None
 
 
-def bad_field(message: str, root: str = "") -> BadField:
+def bad_field(message: str, root: str = "") -> InvalidInput:
     """A message of msgspec's as a sentence that names the field as the client wrote it, below `root`."""
     found = _PLACE.match(message)
     why, place = (found["why"], found["place"] or "$") if found else (message, "$")
     field = root + place.removeprefix("$")
     missing = _MISSING.match(why)
     if missing:
-        return BadField(_joined(field, missing["field"]), "is missing")
+        return MissingField(_joined(field, missing["field"]))
     why = _TYPE.sub(lambda found: _TYPES.get(found[1], found[1]), why)
-    return BadField(field.lstrip("."), why[:1].lower() + why[1:])
+    return BadField(field.lstrip("."), why[:1].lower() + why[1:].replace(" | ", " or "))
 
 
 def _joined(parent: str, field: str) -> str:

@@ -39,7 +39,7 @@ class MissingData(InvalidInput):
     """An input without data."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where}.data: is missing.")
+        super().__init__(f"{where}.data is missing.")
 
 
 class UnknownDatatype(InvalidInput):
@@ -69,8 +69,8 @@ class WrongCount(InvalidInput):
     """More or fewer values than the shape has places."""
 
     def __init__(self, where: str, given: int, shape: Sequence[int]) -> None:
-        values = "1 value" if given == 1 else f"{given} values"
-        super().__init__(f"{where}.data: {values} do not fill the shape {_shown(shape)}, which has {math.prod(shape)}.")
+        values = "1 value does" if given == 1 else f"{given} values do"
+        super().__init__(f"{where}.data: {values} not fill the shape {_shown(shape)}, which has {math.prod(shape)}.")
 
 
 class WrongNesting(InvalidInput):
