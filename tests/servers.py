@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,6 +37,26 @@ class Answer:
     def json(self) -> Any:
         """The body, which must be JSON."""
         return json.loads(self.body)
+
+
+def write_model(
+    folder: Path, name: str = "double", *, load: str = "return True", predict: str = "return 2 * x"
+) -> Path:
+    """Write a model into a folder of its own: bodies of `load(self)` and of `predict(self, x)`, of one line or more."""
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "model-settings.json").write_text(json.dumps({"implementation": "models.Model"}))
+    (place / "models.py").write_text(
+        "import os, signal, sys, time\nfrom pathlib import Path\nimport numpy as np\nfrom srv import Runtime\n\n"
+        f"class Model(Runtime):\n    def load(self):\n{indent(load, ' ' * 8)}\n\n"
+        f"    def predict(self, x: np.ndarray) -> np.ndarray:\n{indent(predict, ' ' * 8)}\n"
+    )
+    return place
+
+
+def numbers(*values: float) -> dict[str, Any]:
+    """A request for a model of `write_model`."""
+    return {"inputs": [{"name": "x", "datatype": "FP64", "shape": [len(values)], "data": list(values)}]}
 
 
 class Server:
@@ -80,11 +101,11 @@ class Server:
 
     def url(self) -> str:
         """Where it listens; known before anything is loaded."""
-        return self.wait_for(r"listening on (http://\S+|unix:\S+)").group(1)
+        return self.wait_for(r'listening on ((?:http://|unix:)[^\s"]+)').group(1)
 
     def wait_ready(self) -> Server:
         """Wait until it has said that it serves."""
-        self.wait_for(r"serving on (http://\S+|unix:\S+):")
+        self.wait_for("serving on ")
         return self
 
     def _read(self) -> None:

@@ -300,10 +300,11 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._tell_all(signal.SIGTERM if graceful else signal.SIGQUIT)
         self.reap_workers()
         while self.WORKERS and (left := began + patience - time.monotonic()) > 0:
-            for sig in self.wait_for_signals(left):
-                if sig in (signal.SIGINT, signal.SIGQUIT) and time.monotonic() - began > _SAME_KEYSTROKE:
-                    patience = time.monotonic() - began + _AT_ONCE
-                    self._tell_all(signal.SIGQUIT)
+            again = {signal.SIGINT, signal.SIGQUIT}.intersection(self.wait_for_signals(left))
+            if again and graceful and time.monotonic() - began > _SAME_KEYSTROKE:
+                graceful = False
+                patience = time.monotonic() - began + _AT_ONCE
+                self._tell_all(signal.SIGQUIT)
             self.reap_workers()
         self._tell_all(signal.SIGKILL)
         for pid in list(self.WORKERS):

@@ -62,6 +62,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leaving = False
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
+        self._doing = "starting"
         self._generation = 0
 
     # -- from the fork to serving --------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         try:
             super().load_wsgi()
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
-            self.app.reports.failed(_sentence(error, "starting"))
+            self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None
 
     def begin(self) -> None:
@@ -104,7 +105,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             try:
                 self._load_once()
             except BaseException as error:  # noqa: BLE001  also sys.exit() in a model's load must not end this thread unheard
-                self.app.reports.failed(_sentence(error, "loading its models"))
+                self.app.reports.failed(self._sentence(error))
             else:
                 return
             self._stopping.wait(wait)
@@ -115,9 +116,19 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         assert assembled is not None
         found = assembled.wanted
         state = directory.coming(lambda: tuple(found())) if self.reads_repository else directory.state()
-        assembled.load_models(self.app.reports.doing, state.models or ())
+        assembled.load_models(self._does, state.models or ())
         self._generation = state.generation
         self.app.reports.ready(assembled.serving())
+
+    def _does(self, what: str) -> None:
+        self._doing = what
+        self.app.reports.doing(what)
+
+    def _sentence(self, error: BaseException) -> str:
+        if isinstance(error, SrvError):
+            return str(error)
+        log.error("A worker failed while %s.", self._doing, exc_info=error)
+        return f"A worker failed while {self._doing}: {type(error).__name__}: {error}".rstrip(": ") + "."
 
     def _tell(self, question: Any) -> dict[str, Any]:
         """Answer on the control socket."""
@@ -183,10 +194,3 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
-
-
-def _sentence(error: BaseException, doing: str) -> str:
-    if isinstance(error, SrvError):
-        return str(error)
-    log.error("A worker failed while %s.", doing, exc_info=error)
-    return f"A worker failed while {doing}: {type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,179 @@
+"""How a server ends, whoever ends it, and what becomes of the requests that it has."""
+
+import json
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from servers import ask, eventually, launched, numbers, running, write_model
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(tmp_path, monkeypatch):
+    """Each server gets a directory for temporary files of its own, which must be empty in the end."""
+    place = Path(tempfile.mkdtemp(prefix="leaving-"))
+    monkeypatch.setenv("TMPDIR", str(place))
+    yield
+    assert list(place.iterdir()) == []
+    place.rmdir()
+
+
+class InFlight:
+    """A request of a thread of its own, which is in predict when it is made."""
+
+    def __init__(self, server, folder):
+        self._folder = folder
+        self.answer = None
+        self._thread = threading.Thread(target=self._ask, args=(server,))
+        self._thread.start()
+        server.wait_for("^in predict$")
+
+    def finish(self):
+        (self._folder / "gate").write_text("open")
+
+    def result(self):
+        self._thread.join(30)
+        return self.answer
+
+    def _ask(self, server):
+        try:
+            self.answer = server.post("/v2/models/held/infer", numbers(1, 2))
+        except OSError as error:
+            self.answer = error
+
+
+def write_held(folder):
+    """A model whose predict waits for a gate, and whose unload tells."""
+    os.mkfifo(folder / "gate")
+    place = write_model(
+        folder,
+        "held",
+        predict=f"print('in predict', flush=True)\nPath('{folder}/gate').read_text()\nreturn 2 * x",
+    )
+    with (place / "models.py").open("a") as source:
+        source.write("\n    def unload(self):\n        print('unloaded', flush=True)\n")
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "ctrl-c"])
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_signal_ends_the_server_with_0_quietly_and_leaves_nobody(tmp_path, end, workers):
+    write_held(tmp_path)
+    with running(tmp_path, "--workers", workers) as server:
+        pids = server.workers()
+        assert len(pids) == int(workers)
+        said = len(server.lines)
+        if end == "ctrl-c":
+            server.press_ctrl_c()
+        else:
+            server.send(getattr(signal, end))
+        assert server.wait(timeout=10) == 0
+        assert server.lines[said:] == ["unloaded"] * int(workers)
+        assert not any(Path("/proc", str(pid)).exists() for pid in pids)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_in_flight_is_answered_before_the_server_ends(tmp_path, sig):
+    write_held(tmp_path)
+    with running(tmp_path) as server:
+        request = InFlight(server, tmp_path)
+        server.send(sig)
+        eventually(lambda: not accepts(server))
+        request.finish()
+        assert request.result().json["outputs"][0]["data"] == [2, 4]
+        assert server.wait(timeout=10) == 0
+        assert "unloaded" in server.lines
+
+
+def accepts(server):
+    try:
+        server.get("/v2/health/live", timeout=1)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_request_that_takes_longer_than_graceful_timeout_does_not_keep_the_server(tmp_path):
+    write_held(tmp_path)
+    with running(tmp_path, "--graceful-timeout", "1") as server:
+        request = InFlight(server, tmp_path)
+        assert server.stop(timeout=10) == 0
+        assert isinstance(request.result(), OSError)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_what_is_in_flight(tmp_path):
+    write_held(tmp_path)
+    with running(tmp_path) as server:
+        request = InFlight(server, tmp_path)
+        server.press_ctrl_c()
+        eventually(lambda: not accepts(server))
+
+        def pressed_again():
+            server.press_ctrl_c()
+            return server.process.poll() is not None
+
+        eventually(pressed_again)
+        assert server.wait() == 0
+        assert "Traceback" not in server.output
+        assert isinstance(request.result(), OSError)
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "ctrl-c"])
+def test_a_server_that_is_still_loading_ends_at_once(tmp_path, end):
+    os.mkfifo(tmp_path / "gate")
+    write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+    with launched(tmp_path, "--workers", "2") as server:
+        server.wait_for("in load", times=2)
+        if end == "ctrl-c":
+            server.press_ctrl_c()
+        else:
+            server.send(signal.SIGTERM)
+        assert server.wait(timeout=10) == 0
+        assert "Traceback" not in server.output
+
+
+def test_a_signal_in_the_first_moments_ends_the_server_too(tmp_path):
+    write_model(tmp_path)
+    with launched(tmp_path, "--workers", "2") as server:
+        server.url()
+        server.send(signal.SIGTERM)
+        assert server.wait(timeout=10) == 0
+        assert "Traceback" not in server.output
+
+
+def test_a_connection_kept_alive_does_not_keep_the_server(tmp_path):
+    with running(tmp_path) as server:
+        connection = server.connect()
+        assert ask(connection, "GET", "/v2/health/live").status == 200
+        assert server.stop(timeout=10) == 0
+        connection.close()
+
+
+def test_workers_leave_when_the_launcher_is_killed(tmp_path):
+    write_held(tmp_path)
+    with running(tmp_path, "--workers", "2") as server:
+        pids = server.workers()
+        server.send(signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in pids), timeout=20)
+        server.wait()
+        assert server.lines.count("unloaded") == 2
+
+
+def alive(pid):
+    try:
+        return " Z " not in Path("/proc", str(pid), "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_hooks_of_a_model_that_hangs_in_unload_do_not_keep_the_server_for_ever(tmp_path):
+    place = write_model(tmp_path)
+    with (place / "models.py").open("a") as source:
+        source.write("\n    def unload(self):\n        time.sleep(600)\n")
+    (tmp_path / "settings.json").write_text(json.dumps({"graceful_timeout": 0.5}))
+    with running(tmp_path) as server:
+        assert server.stop(timeout=20) == 0
