@@ -41,7 +41,7 @@ class ModelCode:
         self._folder = folder
         self._package = _private_package(model, folder)
         self._finder = _PrivateFinder(self._package, self._import)
-        sys.meta_path.append(self._finder)
+        sys.meta_path.insert(0, self._finder)  # before the path finder, which would take the package for its own
 
     def attribute(self, implementation: str) -> object:
         """What `module.Class` names: from the folder, or, where it has no such module, from what is installed.

@@ -33,7 +33,7 @@ class Spec:
     datatype: str | None = None
     shape: tuple[int, ...] | None = None
     name: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)  # because `Annotated[…] | None` is hashed
 
 
 @dataclass(frozen=True)

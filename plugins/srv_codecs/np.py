@@ -37,10 +37,12 @@ class NumpyCodec(InputCodec, RequestCodec):
     type_hint: ClassVar[Any] = np.ndarray
 
     def can_encode(self, value: Any) -> bool:
-        """Whether it is an array, or a numpy scalar, of a type that the protocol can carry."""
+        """Whether it is an array or numpy scalar of a type that the protocol can carry, a number, or lists of them."""
         if isinstance(value, np.ndarray | np.generic):
             return value.dtype.kind == "O" or datatype_of(value.dtype) is not None
-        return False
+        while isinstance(value, list) and value:
+            value = value[0]
+        return isinstance(value, bool | int | float)
 
     def decode(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         """The tensor's array itself."""

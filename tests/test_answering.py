@@ -1,0 +1,548 @@
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from srv.answering import PredictFailed, prepare
+from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
+from srv.codecs import Codecs, UnknownContentType
+from srv.discovery import discover
+from srv.errors import DeadlinePassed, InvalidInput, ModelError
+from srv.execution import EventLoop, ModelBusy
+from srv.messages import InferenceRequest, InferenceResponse, MissingInput
+from srv.modelsettings import ModelParameters, ModelSettings, Spec
+from srv.registry import Model
+from srv.runtime import Runtime
+from srv.settings import ServerSettings
+from srv.signatures import BadSignature, Unencodable, UnnamedOutputs
+from srv.tensors import Tensor
+
+
+@pytest.fixture(scope="module")
+def codecs():
+    return Codecs(discover())
+
+
+@pytest.fixture
+def loop():
+    loop = EventLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def serve(codecs, loop, tmp_path):
+    """Makes a model of a runtime class, ready to answer."""
+
+    def make(runtime_class, **settings):
+        model = Model(ModelSettings(name="m", implementation="m.M", **settings))
+        runtime = runtime_class(model.settings)
+        runtime.load()
+        prepare(model, runtime, codecs=codecs, loop=loop, settings=ServerSettings(folder=tmp_path))
+        return model
+
+    return make
+
+
+def request(*tensors, **said):
+    return InferenceRequest(list(tensors), **said)
+
+
+def floats(name, *values):
+    return Tensor(name, np.array(values, np.float32))
+
+
+# -- predict by request ------------------------------------------------------------------------------------------------
+
+
+class ByHint(Runtime):
+    def predict(self, anything: InferenceRequest) -> InferenceResponse:
+        return InferenceResponse([Tensor("y", anything["x"] * 2)])
+
+
+class ByBeingAlone(Runtime):
+    def predict(self, payload):
+        return InferenceResponse([Tensor("y", payload["x"] * 2)])
+
+
+@pytest.mark.parametrize("runtime", [ByHint, ByBeingAlone])
+def test_predict_takes_the_request_whatever_its_argument_is_called(serve, runtime):
+    model = serve(runtime)
+
+    response = model.answer(request(floats("x", 1, 2)), None)
+
+    assert response["y"].tolist() == [2, 4]
+
+
+def test_a_runtime_that_asks_for_an_input_that_did_not_come_is_a_bad_request(serve):
+    model = serve(ByHint)
+
+    with pytest.raises(MissingInput, match="Input 'x' is missing; the request brings 'z'"):
+        model.answer(request(floats("z", 1)), None)
+
+
+# -- predict by signature ----------------------------------------------------------------------------------------------
+
+
+class Typed(Runtime):
+    def predict(
+        self,
+        x: NDArray[np.float32],
+        labels: list[str] | None = None,
+        shaped: Annotated[NDArray[np.int64], Spec(shape=(-1, 2))] | None = None,
+        anything: np.ndarray | None = None,
+    ) -> NDArray[np.float64]:
+        self.seen = (x, labels, shaped, anything)
+        return x.astype(np.float64)
+
+
+def test_arguments_are_inputs_and_declare_what_their_hints_say(serve):
+    model = serve(Typed)
+
+    assert model.metadata.inputs == (
+        Spec("FP32", None, "x"),
+        Spec("BYTES", None, "labels"),
+        Spec("INT64", (-1, 2), "shaped"),
+    )
+    assert model.metadata.outputs == (Spec("FP64", None, "output"),)
+
+
+def test_an_optional_input_may_stay_away(serve):
+    model = serve(Typed)
+
+    response = model.answer(request(floats("x", 1)), None)
+
+    assert response["output"].dtype == np.float64
+
+
+def test_an_input_is_read_by_the_codec_of_its_hint(serve):
+    class Words(Runtime):
+        def predict(self, words: list[str]) -> list[str]:
+            assert words == ["a", "ü"]
+            return words
+
+    response = serve(Words).answer(request(Tensor("words", ["a", "ü"])), None)
+
+    assert response["output"].tolist() == [b"a", "ü".encode()]
+
+
+@pytest.mark.parametrize(
+    "tensors, error, sentence",
+    [
+        ([], MissingInput, "Input 'x' is missing"),
+        ([floats("x", 1), floats("y", 1)], UnknownInput, "Input 'y' is unknown"),
+        ([Tensor("x", [1.0])], WrongDatatype, "Input 'x' is FP64; the model takes FP32"),
+        ([floats("x", 1), Tensor("shaped", [1, 2])], WrongShape, r"Input 'shaped' has shape \[2\]"),
+        ([floats("x", 1), Tensor("shaped", [[1, 2, 3]])], WrongShape, r"takes \[-1, 2\]"),
+    ],
+    ids=["missing", "unknown", "datatype", "rank", "length"],
+)
+def test_an_input_that_does_not_fit_the_signature_is_named(serve, tensors, error, sentence):
+    with pytest.raises(error, match=sentence):
+        serve(Typed).answer(request(*tensors), None)
+
+
+def test_a_bare_ndarray_takes_any_datatype(serve):
+    model = serve(Typed)
+
+    response = model.answer(request(floats("x", 1), Tensor("anything", ["text"])), None)
+
+    assert response["output"].tolist() == [1]
+
+
+def test_an_unhinted_argument_beside_others_is_an_input(serve):
+    class Unhinted(Runtime):
+        def predict(self, x, y):
+            return x + y
+
+    response = serve(Unhinted).answer(request(floats("x", 1), floats("y", 2)), None)
+
+    assert response["output"].tolist() == [3]
+
+
+def test_the_request_may_stand_beside_inputs(serve):
+    class Both(Runtime):
+        def predict(self, x: np.ndarray, request: InferenceRequest):
+            return {"x": x, "id": [request.id]}
+
+    response = serve(Both).answer(request(floats("x", 1), id="7"), None)
+
+    assert response["id"].tolist() == [b"7"]
+
+
+class Pair(NamedTuple):
+    label: list[str]
+    score: NDArray[np.float32]
+
+
+@dataclass
+class Record:
+    label: list[str]
+    score: NDArray[np.float32]
+
+
+PARTS = {"label": ["a"], "score": np.ones(1, np.float32)}
+
+
+@pytest.mark.parametrize("value", [PARTS, Pair(**PARTS), Record(**PARTS)], ids=["dict", "NamedTuple", "dataclass"])
+def test_what_has_names_names_its_outputs(serve, value):
+    class Named(Runtime):
+        def predict(self, request: InferenceRequest):
+            return value
+
+    response = serve(Named).answer(request(), None)
+
+    assert [(tensor.name, tensor.datatype) for tensor in response.outputs] == [("label", "BYTES"), ("score", "FP32")]
+
+
+@pytest.mark.parametrize("kind", [Pair, Record])
+def test_the_hint_of_what_is_returned_declares_the_outputs(serve, kind):
+    class Named(Runtime):
+        def predict(self, x: np.ndarray) -> kind: ...
+
+    assert serve(Named).metadata.outputs == (Spec("BYTES", None, "label"), Spec("FP32", None, "score"))
+
+
+@pytest.mark.parametrize(
+    "value, error, sentence",
+    [
+        ((1, 2), UnnamedOutputs, "a bare tuple"),
+        ([np.ones(1), np.ones(2)], UnnamedOutputs, "a list of arrays"),
+        (object(), Unencodable, "predict returned object, which no installed codec"),
+        ({"y": object()}, Unencodable, "object for the output 'y'"),
+        (None, Unencodable, "NoneType"),
+        (InferenceResponse([np.ones(1)]), ModelError, "a ndarray among its outputs"),
+    ],
+    ids=["tuple", "list of arrays", "object", "object in a dict", "None", "array in a response"],
+)
+def test_what_cannot_be_sent_is_the_models_error_and_says_so(serve, value, error, sentence):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            return value
+
+    with pytest.raises(error, match=sentence):
+        serve(Returns).answer(request(), None)
+
+
+@pytest.mark.parametrize("value", [np.float64(2.5), 2.5, np.array(2.5)], ids=["numpy scalar", "float", "0-d array"])
+def test_a_scalar_is_an_output_without_dimensions(serve, value):
+    class Scalar(Runtime):
+        def predict(self, request: InferenceRequest):
+            return value
+
+    (output,) = serve(Scalar).answer(request(), None).outputs
+
+    assert (output.datatype, output.shape, output.data.tolist()) == ("FP64", (), 2.5)
+
+
+def test_arrays_returned_are_made_contiguous_and_native(serve):
+    class Strided(Runtime):
+        def predict(self, request: InferenceRequest):
+            return np.arange(6, dtype=">i4").reshape(2, 3).T
+
+    (output,) = serve(Strided).answer(request(), None).outputs
+
+    assert output.data.flags.c_contiguous
+    assert output.data.dtype.isnative
+    assert output.data.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+@pytest.mark.parametrize(
+    "predict, sentence",
+    [
+        (lambda self: None, "takes no argument"),
+        (lambda self, *inputs: None, r"'\*inputs' has no name"),
+        (lambda self, **inputs: None, r"'\*\*inputs' has no name"),
+    ],
+    ids=["nothing", "args", "kwargs"],
+)
+def test_a_signature_that_no_request_can_fill_is_refused_at_load(serve, predict, sentence):
+    bad = type("Bad", (Runtime,), {"predict": predict})
+
+    with pytest.raises(BadSignature, match=sentence):
+        serve(bad)
+
+
+def test_a_hint_that_no_codec_reads_is_refused_at_load_and_the_readable_ones_are_listed(serve):
+    class Bad(Runtime):
+        def predict(self, x: complex): ...
+
+    with pytest.raises(BadSignature, match=r"'x' is hinted with complex.*list\[str\]"):
+        serve(Bad)
+
+
+# -- content types -----------------------------------------------------------------------------------------------------
+
+
+class Decodes(Runtime):
+    def predict(self, request: InferenceRequest):
+        return [type(request.decode("x")).__name__]
+
+
+class Hinted(Runtime):
+    def predict(self, x: list[str]):
+        return [type(x).__name__]
+
+
+class Unhinted(Runtime):
+    def predict(self, x, other=None):
+        return [type(x).__name__]
+
+
+TEXT = {"content_type": "str"}
+ARRAY = {"content_type": "np"}
+
+
+@pytest.mark.parametrize(
+    "runtime, settings, of_input, of_request, read_as",
+    [
+        (Decodes, {}, {}, {}, "ndarray"),
+        (Decodes, {}, TEXT, {}, "list"),
+        (Decodes, {}, {}, TEXT, "list"),
+        (Decodes, {}, ARRAY, TEXT, "ndarray"),
+        (Decodes, {"inputs": (Spec("BYTES", None, "x", TEXT),)}, {}, {}, "list"),
+        (Decodes, {"inputs": (Spec("BYTES", None, "x", TEXT),)}, ARRAY, {}, "ndarray"),
+        (Decodes, {"parameters": ModelParameters(content_type="str")}, {}, {}, "list"),
+        (Hinted, {}, {}, {}, "list"),
+        (Hinted, {}, ARRAY, {}, "ndarray"),
+        (Hinted, {"inputs": (Spec("BYTES", None, "x", ARRAY),)}, {}, {}, "ndarray"),
+        (Unhinted, {}, {}, {}, "ndarray"),
+        (Unhinted, {}, TEXT, {}, "list"),
+    ],
+)
+def test_the_request_decides_then_the_model_then_the_hint_then_np(
+    serve, runtime, settings, of_input, of_request, read_as
+):
+    model = serve(runtime, **settings)
+
+    response = model.answer(request(Tensor("x", ["a"], parameters=of_input), parameters=of_request), None)
+
+    assert response["output"].tolist() == [read_as.encode()]
+
+
+def test_a_content_type_that_no_codec_provides_is_a_bad_request_even_if_nobody_decodes(serve):
+    with pytest.raises(UnknownContentType, match="'nq'; installed: np, str"):
+        serve(ByHint).answer(request(Tensor("x", [1.0], parameters={"content_type": "nq"})), None)
+
+
+# -- outputs -----------------------------------------------------------------------------------------------------------
+
+
+class Three(Runtime):
+    calls = 0
+
+    def predict(self, request: InferenceRequest):
+        type(self).calls += 1
+        return {name: np.ones(1) for name in "abc"}
+
+
+def test_outputs_are_chosen_and_ordered_by_the_request(serve):
+    response = serve(Three).answer(request(outputs=["c", "a"]), None)
+
+    assert [tensor.name for tensor in response.outputs] == ["c", "a"]
+
+
+def test_an_unknown_output_lists_the_known_ones(serve):
+    with pytest.raises(UnknownOutput, match="'d' is unknown; the model gives a, b, c"):
+        serve(Three).answer(request(outputs=["d"]), None)
+
+
+def test_an_output_that_the_settings_do_not_declare_is_refused_before_the_model_runs(serve):
+    model = serve(Three, outputs=(Spec("FP64", (1,), "a"),))
+    Three.calls = 0
+
+    with pytest.raises(UnknownOutput):
+        model.answer(request(outputs=["d"]), None)
+
+    assert Three.calls == 0
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_predict_raises_is_told_as_its_class_only(serve, caplog):
+    class Raises(Runtime):
+        def predict(self, request: InferenceRequest):
+            raise ValueError("a secret")
+
+    with pytest.raises(PredictFailed) as raised:
+        serve(Raises).answer(request(), None)
+
+    assert "ValueError" in str(raised.value)
+    assert "a secret" not in str(raised.value)
+    assert "a secret" in caplog.text
+
+
+def test_what_predict_says_to_the_client_is_said(serve):
+    class Refuses(Runtime):
+        def predict(self, request: InferenceRequest):
+            raise InvalidInput("x must be positive.")
+
+    with pytest.raises(InvalidInput, match="x must be positive"):
+        serve(Refuses).answer(request(), None)
+
+
+def test_inputs_are_read_only_unless_the_runtime_asks_for_copies(serve):
+    class Writes(Runtime):
+        def predict(self, x: np.ndarray):
+            x += 1
+            return x
+
+    class MayWrite(Writes):
+        writable_inputs = True
+
+    tensor = floats("x", 1)
+    tensor.data.flags.writeable = False
+
+    with pytest.raises(PredictFailed):
+        serve(Writes).answer(request(tensor), None)
+    assert serve(MayWrite).answer(request(tensor), None)["output"].tolist() == [2]
+    assert tensor.data.tolist() == [1]
+
+
+# -- running -----------------------------------------------------------------------------------------------------------
+
+
+class Async(Runtime):
+    async def predict(self, x: np.ndarray):
+        await asyncio.sleep(0)
+        return x + 1
+
+
+def test_an_async_predict_is_awaited(serve):
+    assert serve(Async).answer(request(floats("x", 1)), None)["output"].tolist() == [2]
+
+
+class Gate(Runtime):
+    """Waits in predict until it is let go, and knows how many wait there."""
+
+    def load(self):
+        self.open = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.inside = 0
+        self.most = 0
+        self.counting = threading.Lock()
+
+    def predict(self, request: InferenceRequest):
+        with self.counting:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.entered.release()
+        self.open.wait(10)
+        with self.counting:
+            self.inside -= 1
+        return np.ones(1)
+
+
+class OneAtATime(Gate):
+    concurrency = 1
+
+
+def runtime_of(model):
+    return model.answer.execution._predict.__self__  # the test opens the gate from outside
+
+
+def in_threads(model, count, deadline=None):
+    outcomes = []
+
+    def run():
+        try:
+            outcomes.append(model.answer(request(), deadline))
+        except Exception as error:  # noqa: BLE001  it is what the test looks at
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads, outcomes
+
+
+def test_several_predicts_run_at_once(serve):
+    model = serve(Gate)
+    threads, outcomes = in_threads(model, 3)
+    for _ in range(3):
+        assert runtime_of(model).entered.acquire(timeout=5)
+    runtime_of(model).open.set()
+    for thread in threads:
+        thread.join()
+
+    assert runtime_of(model).most == 3
+    assert len(outcomes) == 3
+
+
+@pytest.mark.parametrize("runtime, settings", [(OneAtATime, {}), (Gate, {"concurrency": 1})])
+def test_concurrency_of_one_is_one_at_a_time(serve, runtime, settings):
+    model = serve(runtime, **settings)
+    threads, outcomes = in_threads(model, 3)
+    assert runtime_of(model).entered.acquire(timeout=5)
+    runtime_of(model).open.set()
+    for thread in threads:
+        thread.join()
+
+    assert runtime_of(model).most == 1
+    assert all(isinstance(outcome, InferenceResponse) for outcome in outcomes)
+
+
+def test_more_requests_than_the_models_queue_holds_are_refused_at_once(serve):
+    model = serve(OneAtATime, max_queue=0)
+    threads, _ = in_threads(model, 1)
+    assert runtime_of(model).entered.acquire(timeout=5)
+
+    with pytest.raises(ModelBusy):
+        model.answer(request(), None)
+
+    runtime_of(model).open.set()
+    threads[0].join()
+
+
+def test_a_request_that_waits_for_its_turn_past_its_deadline_never_runs(serve):
+    model = serve(OneAtATime)
+    threads, _ = in_threads(model, 1)
+    assert runtime_of(model).entered.acquire(timeout=5)
+
+    with pytest.raises(DeadlinePassed):
+        model.answer(request(), time.monotonic() + 0.01)
+
+    runtime_of(model).open.set()
+    threads[0].join()
+    assert not runtime_of(model).entered.acquire(blocking=False)
+
+
+def test_an_async_predict_past_its_deadline_is_cancelled(serve):
+    cancelled = threading.Event()
+
+    class Sleeps(Runtime):
+        async def predict(self, request: InferenceRequest):
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    with pytest.raises(DeadlinePassed):
+        serve(Sleeps).answer(request(), time.monotonic() + 0.05)
+
+    assert cancelled.wait(5)
+
+
+def test_a_sync_predict_past_its_deadline_loses_its_answer(serve):
+    class Slow(Runtime):
+        def predict(self, request: InferenceRequest):
+            return np.ones(1)
+
+    with pytest.raises(DeadlinePassed):
+        serve(Slow).answer(request(), time.monotonic() - 1)
+
+
+def test_a_timeout_of_the_runtimes_own_is_the_models_error(serve):
+    class TimesOut(Runtime):
+        async def predict(self, request: InferenceRequest):
+            raise TimeoutError("the database")
+
+    with pytest.raises(PredictFailed, match="TimeoutError"):
+        serve(TimesOut).answer(request(), time.monotonic() + 30)
