@@ -3,23 +3,17 @@
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from servers import running
 
 TOP = Path(__file__).parents[2]
 GUIDES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("contrib/*/README.md"))]
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<file>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-PORT = "localhost:8080"
 
 
 @dataclass
@@ -66,45 +60,16 @@ def same(expected, printed):
         return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
 
 
-@contextmanager
-def served(words, folder, environ):
-    """The server that a guide starts, on a free port, until the guide ends."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    log = folder / "srv.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [*words, "--http-port", str(port)], cwd=folder, env=environ, stdout=out, stderr=out, text=True
-        )
-        try:
-            wait_ready(server, port, log)
-            yield port
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(timeout=30)
-    assert server.returncode == 0, log.read_text()
-
-
-def wait_ready(server, port, log):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5).close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-    raise AssertionError(f"not ready after a minute:\n{log.read_text()}")
-
-
-def follow(console, folder, environ, guide, *, port=None):
-    """Do what the guide says, command by command; what follows `srv start` runs while it serves."""
+def follow(console, folder, environ, guide, *, address=""):
+    """Do what the guide says, command by command; what follows `srv start` runs while it serves, on a free port."""
     for place, command in enumerate(console):
-        if command.text.startswith("srv start"):
-            with served(command.text.split(), folder, environ) as started:
-                follow(console[place + 1 :], folder, environ, guide, port=started)
+        if command.text.startswith("srv start "):
+            served, *flags = command.text.split()[2:]
+            with running(folder / served, *flags) as server:
+                follow(console[place + 1 :], folder, environ, guide, address=server.url().removeprefix("http://"))
+                assert server.stop() == 0, server.output
             return
-        text = command.text.replace(PORT, f"127.0.0.1:{port}")
+        text = command.text.replace("localhost:8080", address)
         done = subprocess.run(
             ["bash", "-c", text], cwd=folder, env=environ, capture_output=True, text=True, check=False
         )
