@@ -106,7 +106,7 @@ class Answering:
             value = self.execution.run(arguments, request, deadline)
         except SPOKEN:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("Model '%s' raised while predicting.", self._name)
             raise PredictFailed(self._name, error) from error
         response = self._encoded(value)

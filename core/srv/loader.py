@@ -24,6 +24,7 @@ from srv.runtime import Runtime
 log = logging.getLogger(__name__)
 
 _REASON_LENGTH = 300
+_PRIVATE = re.compile(r"\bsrv_model_\w+_\d+\.")
 _PATH = re.compile(r"(?<![\w./])/(?:[^\s/'\"<>:,()]+/)+([^\s/'\"<>:,()]*)")
 
 #: Runs a coroutine on the worker's event loop and waits for it.
@@ -96,7 +97,7 @@ class Loader:
         started = time.monotonic()
         try:
             self._start(model)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a load that calls sys.exit() must not end the loader's thread
             self._failed(model, error, serving=before)
             raise LoadFailed(f"Model '{model.title}' could not be loaded: {model.reason}") from error
         model.state = ModelState.READY
@@ -186,7 +187,7 @@ class Loader:
         if outcome is False:
             raise LoadedNothing
 
-    def _failed(self, model: Model, error: Exception, *, serving: Model | None) -> None:
+    def _failed(self, model: Model, error: BaseException, *, serving: Model | None) -> None:
         model.reason = reason_of(error, model.settings)
         model.state = ModelState.UNAVAILABLE
         log.error("Model '%s' could not be loaded: %s", model.title, model.reason, exc_info=_traceback_of(error))
@@ -235,11 +236,11 @@ def reason_of(error: BaseException, settings: ModelSettings) -> str:
     """Why a load failed, as the index tells it: class and message, paths relative to the model's folder, 300 chars."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     folder = str(settings.folder.absolute())
-    text = text.replace(folder + "/", "").replace(folder, ".")
+    text = _PRIVATE.sub("", text.replace(folder + "/", "").replace(folder, "."))
     text = " ".join(_PATH.sub(r"…/\1", text).split())
     return text if len(text) <= _REASON_LENGTH else text[: _REASON_LENGTH - 1] + "…"
 
 
-def _traceback_of(error: Exception) -> BaseException | None:
+def _traceback_of(error: BaseException) -> BaseException | None:
     """Where the fault is somebody's code, the log shows the place; one of our sentences needs none."""
     return None if isinstance(error, SrvError) else error

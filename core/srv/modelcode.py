@@ -104,12 +104,11 @@ class ModelCode:
         return importlib.import_module(f"{self._package}.{name}")
 
     def _module(self, module_name: str, implementation: str) -> ModuleType:
-        if self.has(module_name):
-            return self.sibling(module_name)
+        name = f"{self._package}.{module_name}" if self.has(module_name) else module_name
         try:
-            return importlib.import_module(module_name)
+            return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            if error.name is None or not (name + ".").startswith(error.name + "."):
                 raise
             raise BadImplementation(
                 f"The module of '{implementation}' is neither in the model's folder nor installed."

@@ -1,0 +1,293 @@
+import json
+import threading
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from srv.dataplane import ModelNotReady, NotServing, StillLoading
+from srv.discovery import discover
+from srv.errors import LoadFailed, UnknownModel
+from srv.messages import InferenceRequest
+from srv.registry import ModelState
+from srv.serve.assembly import assemble
+from srv.settings import ServerSettings
+from srv.tensors import Tensor
+
+ONE = """
+    from srv import Runtime
+    class One(Runtime):
+        def load(self):
+            self.log.info("loading")
+            {load}
+        def predict(self, request):
+            return 1
+        def unload(self):
+            (self.settings.folder / "unloaded").touch()
+"""
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Makes a server of model folders: serve(name=(code, settings))."""
+    made = []
+
+    def make(on_load_error="exit", **models):
+        for name, (code, settings) in models.items():
+            write(tmp_path / name, code, settings)
+        made.append(assemble(ServerSettings(folder=tmp_path, on_load_error=on_load_error), discover()))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
+
+
+def write(folder, code, settings=None):
+    folder.mkdir(exist_ok=True)
+    (folder / "models.py").write_text(dedent(code))
+    (folder / "model-settings.json").write_text(json.dumps({"implementation": "models.One"} | (settings or {})))
+
+
+def one(load="return True"):
+    return ONE.format(load=load), {}
+
+
+def load_all(server):
+    server.load_models(lambda _: None, server.wanted())
+
+
+def infer(server, name):
+    return server.dataplane.infer(name, None, InferenceRequest([]))["output"].tolist()
+
+
+@pytest.mark.parametrize("outcome", ["return True", "return None", "pass", "self.ready = True; return self.ready"])
+def test_a_load_that_does_not_return_false_has_worked(serve, outcome):
+    server = serve(m=one(outcome))
+
+    load_all(server)
+
+    assert infer(server, "m") == 1
+    assert server.dataplane.readiness.problem() is None
+
+
+@pytest.mark.parametrize(
+    "outcome, reason",
+    [
+        ("return False", "LoadedNothing: load() returned False."),
+        ("raise ValueError('no weights')", "ValueError: no weights"),
+        ("raise SystemExit(1)", "SystemExit: 1"),
+        ("open(self.settings.folder / 'weights.bin')", "No such file or directory: 'weights.bin'"),
+        ("open('/var/lib/secret/weights.bin')", "No such file or directory: '…/weights.bin'"),
+        ("raise ValueError('x' * 1000)", "x" * 200),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("self.artifact('model.bin')", "ArtifactMissing: No model.bin was found"),
+        ("self.artifact()", "NoUri: The model of m/model-settings.json needs parameters.uri"),
+    ],
+)
+def test_a_load_that_fails_says_why(serve, outcome, reason):
+    server = serve(m=one(outcome))
+
+    with pytest.raises(LoadFailed, match="Model 'm' could not be loaded"):
+        load_all(server)
+
+    model = server.registry.find("m")
+    assert model.state is ModelState.UNAVAILABLE
+    assert reason in model.reason
+    assert len(model.reason) <= 300
+    assert isinstance(server.dataplane.readiness.problem(), StillLoading)
+
+
+def test_with_on_load_error_continue_the_others_are_served_and_the_server_is_unready(serve):
+    server = serve("continue", bad=one("return False"), good=one())
+
+    load_all(server)
+
+    assert infer(server, "good") == 1
+    with pytest.raises(ModelNotReady, match=r"load\(\) returned False"):
+        infer(server, "bad")
+    assert isinstance(server.dataplane.readiness.problem(), NotServing)
+
+
+def test_a_model_whose_settings_are_broken_is_in_the_index_with_its_reason(serve):
+    server = serve("continue", bad=(one()[0], {"colour": "red"}), good=one())
+
+    load_all(server)
+
+    assert infer(server, "good") == 1
+    assert "colour" in server.registry.find("bad").reason
+
+
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        ({"implementation": None, "runtime": "sklaern"}, "No runtime is called 'sklaern'"),
+        ({"implementation": "models.Two"}, "The module 'models' has no 'Two'"),
+        ({"implementation": "model.One"}, "neither in the model's folder nor installed"),
+        ({"implementation": "models.Runtime.load"}, "neither in the model's folder nor installed"),
+        ({"implementation": "pathlib.Path"}, "is not a class that extends srv.Runtime"),
+    ],
+)
+def test_what_is_no_runtime_says_so(serve, settings, reason):
+    settings = {key: value for key, value in ({"implementation": "models.One"} | settings).items() if value}
+    server = serve(m=one())
+    folder = server.settings.folder / "m"
+    (folder / "model-settings.json").write_text(json.dumps(settings))
+
+    with pytest.raises(LoadFailed) as raised:
+        load_all(server)
+
+    assert reason in str(raised.value)
+
+
+def test_a_runtime_without_predict_is_refused_at_load(serve):
+    server = serve(m=("from srv import Runtime\nclass One(Runtime):\n    pass\n", {}))
+
+    with pytest.raises(LoadFailed, match="One has no predict method"):
+        load_all(server)
+
+
+EXTRA = """
+    from marshmallow import Schema, fields
+    from srv import Runtime
+    class Extra(Schema):
+        factor = fields.Float(required=True)
+        bias = fields.Float(load_default=10)
+    class One(Runtime):
+        extra = Extra
+        def predict(self, request):
+            return self.settings.parameters.extra["factor"] + self.settings.parameters.extra["bias"]
+"""
+
+
+def test_the_runtimes_own_settings_are_checked_by_its_schema(serve):
+    server = serve(m=(EXTRA, {"parameters": {"extra": {"factor": 2}}}))
+
+    load_all(server)
+
+    assert infer(server, "m") == 12
+
+
+def test_settings_that_the_runtimes_schema_refuses_name_the_key(serve):
+    server = serve(m=(EXTRA, {"parameters": {"extra": {"factor": "much", "colour": 1}}}))
+
+    with pytest.raises(LoadFailed, match=r"extra\.colour: Unknown field.*|extra\.factor: Not a valid number"):
+        load_all(server)
+
+
+def test_methods_may_be_async(serve):
+    code = """
+        from srv import Runtime
+        class One(Runtime):
+            async def load(self):
+                self.loaded = True
+            async def predict(self, request):
+                return 5 if self.loaded else 0
+            async def unload(self):
+                (self.settings.folder / "unloaded").touch()
+    """
+    server = serve(m=(code, {}))
+    load_all(server)
+
+    assert infer(server, "m") == 5
+    server.loader.unload(server.registry.find("m"))
+    assert (server.settings.folder / "m" / "unloaded").exists()
+
+
+def test_a_reload_serves_the_new_code_and_unloads_the_old(serve):
+    server = serve(m=one())
+    load_all(server)
+    old = server.registry.find("m")
+    write(server.settings.folder / "m", one()[0].replace("return 1", "return 2"))
+
+    server.loader.load(old.settings)
+
+    assert infer(server, "m") == 2
+    assert (server.settings.folder / "m" / "unloaded").exists()
+
+
+def test_a_reload_that_fails_leaves_the_old_one_serving(serve):
+    server = serve(m=one())
+    load_all(server)
+    old = server.registry.find("m")
+    write(server.settings.folder / "m", "syntax error!")
+
+    with pytest.raises(LoadFailed, match="SyntaxError"):
+        server.loader.load(old.settings)
+
+    assert infer(server, "m") == 1
+    assert not (server.settings.folder / "m" / "unloaded").exists()
+
+
+def test_unload_waits_for_the_last_predict(serve):
+    code = """
+        import threading
+        from srv import Runtime
+        class One(Runtime):
+            def load(self):
+                self.entered, self.go, self.order = threading.Event(), threading.Event(), []
+            def predict(self, request):
+                self.entered.set()
+                self.go.wait(10)
+                self.order.append("predicted")
+                return 1
+            def unload(self):
+                self.order.append("unloaded")
+    """
+    server = serve(m=(code, {}))
+    load_all(server)
+    model = server.registry.find("m")
+    runtime = model.runtime
+    predicting = threading.Thread(target=infer, args=(server, "m"))
+    predicting.start()
+    assert runtime.entered.wait(5)
+    unloading = threading.Thread(target=server.loader.unload, args=(model,))
+    unloading.start()
+    with pytest.raises((ModelNotReady, UnknownModel)):
+        while True:
+            infer_unless_unloading(server)
+    runtime.go.set()
+    predicting.join()
+    unloading.join()
+
+    assert runtime.order == ["predicted", "unloaded"]
+
+
+def infer_unless_unloading(server):
+    """Raises ModelNotReady as soon as the unload has begun."""
+    model = server.registry.find("m")
+    if model.state is not ModelState.READY:
+        raise ModelNotReady(model)
+
+
+def test_versions_stand_beside_each_other_and_the_highest_is_the_default(serve, tmp_path):
+    for version in ("2", "10", "9"):
+        folder = tmp_path / "m" / version
+        folder.mkdir(parents=True)
+        write(folder, one()[0].replace("return 1", f"return {version}"))
+    server = serve()
+    load_all(server)
+
+    assert infer(server, "m") == 10
+    assert server.dataplane.infer("m", "9", InferenceRequest([]))["output"].tolist() == 9
+    assert server.dataplane.metadata("m").versions == ("2", "9", "10")
+
+
+def test_an_answer_names_model_version_and_id(serve):
+    server = serve(m=(one()[0], {"parameters": {"version": "3"}}))
+    load_all(server)
+
+    response = server.dataplane.infer("m", None, InferenceRequest([Tensor("x", np.ones(1))], id="7"))
+
+    assert (response.model_name, response.model_version, response.id) == ("m", "3", "7")
+
+
+def test_an_unknown_model_may_be_there_soon_while_the_first_load_goes_on(serve):
+    server = serve(m=one())
+
+    with pytest.raises(StillLoading):
+        server.dataplane.model("anything")
+
+    load_all(server)
+    with pytest.raises(UnknownModel):
+        server.dataplane.model("anything")
