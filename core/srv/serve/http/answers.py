@@ -1,0 +1,142 @@
+"""Heads of answers, from what an app said and what the worker knows better: length, date, whether to go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import Any
+
+from srv.serve.http.connection import Buffer
+from srv.serve.http.exchange import Exchange
+
+Headers = Sequence[tuple[str, str]]
+
+#: The worker writes these itself; an app's word on them is read, not sent.
+OWN = frozenset({"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"})
+#: Up to this size head and body go out as one buffer, because a copy is cheaper than a second buffer.
+SMALL = 16384
+#: Start lines that are remembered until the date changes.
+REMEMBERED = 256
+
+
+class Unsendable(Exception):
+    """What an app answered cannot be sent as HTTP."""
+
+
+class Answer:
+    """What an app says before its body: WSGI's start_response is `start`."""
+
+    __slots__ = ("headers", "status", "written")
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.headers: Headers = ()
+        self.written: list[bytes] = []
+
+    def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        """WSGI's start_response; nothing goes out before the app has returned, so a later word replaces the former."""
+        del exc_info
+        self.status = status
+        self.headers = headers
+        return self.written.append
+
+    def bodiless(self, method: str) -> bool:
+        """Whether no body may follow: a HEAD, or a status that has none."""
+        return method == "HEAD" or self.status.startswith(("204", "304", "1"))
+
+
+class Heads:
+    """Makes heads; `tick` renews their date, from any thread."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, str] = {}
+        self._date = ""
+        self.tick()
+
+    def tick(self) -> None:
+        """Say the present time from now on."""
+        self._date = formatdate(time.time(), usegmt=True)
+        self._starts = {}
+
+    def lines(self, status: str) -> list[str]:
+        """The first lines of a head, as one piece."""
+        return [self._starts.get(status) or self._start(status)]
+
+    def read(self, answer: Answer) -> tuple[list[str], str | None, bool]:
+        """The lines that the app gave, the length that it declared, and whether it wants the connection closed."""
+        lines = self.lines(answer.status)
+        length = None
+        closes = False
+        for name, value in answer.headers:
+            key = name.lower()
+            if key in OWN:
+                if key == "content-length":
+                    length = value
+                elif key == "connection":
+                    closes = closes or "close" in value.lower()
+            else:
+                lines.append(f"{name}: {value}\r\n")
+        return lines, length, closes
+
+    def close(self, lines: list[str], framing: str) -> bytes:
+        """The finished head. Raises Unsendable where a status or a header would have broken it."""
+        lines.append(framing)
+        text = "".join(lines)
+        # The start has three lines, the framing two or more; a line more came out of some value.
+        expected = len(lines) + 1 + framing.count("\n")
+        if text.count("\n") != expected or text.count("\r") != expected:
+            raise Unsendable("a header has a line break")
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError:
+            raise Unsendable("a header has characters beyond latin-1") from None
+
+    def _start(self, status: str) -> str:
+        if not (status[:3].isdigit() and status[3:4] in (" ", "")):
+            raise Unsendable("the app gave no status")
+        starts = self._starts
+        start = f"HTTP/1.1 {status}\r\nServer: srv\r\nDate: {self._date}\r\n"
+        if len(starts) < REMEMBERED:
+            starts[status] = start
+        return start
+
+
+def connection_line(exchange: Exchange, *, closing: bool) -> str:
+    """What the head says of the connection's future; nothing where that is the version's default."""
+    if closing:
+        return "Connection: close\r\n"
+    return "" if exchange.head.version else "Connection: keep-alive\r\n"
+
+
+def checked_length(declared: str | None, size: int) -> str:
+    """The line that says how long a body is. Raises Unsendable where the app said something else."""
+    if declared is not None and declared != str(size):
+        raise Unsendable("the app's Content-Length is not that of its body")
+    return f"Content-Length: {size}\r\n"
+
+
+def bodiless_length(answer: Answer, declared: str | None, size: int) -> str:
+    """The same where the body stays away: what a GET would have said, as far as the app told."""
+    length = declared or (str(size) if size else None)
+    return f"Content-Length: {length}\r\n" if length and answer.status[:3] != "204" else ""
+
+
+def joined(head: bytes, parts: list[Buffer], size: int) -> list[Buffer]:
+    """Head and body as they go to the socket in one call."""
+    if size <= SMALL:
+        return [b"".join((head, *parts))]
+    return [head, *parts]
+
+
+def as_buffers(parts: Sequence[Buffer]) -> list[Buffer]:
+    """An app's pieces without empty ones, views as views of bytes."""
+    buffers: list[Buffer] = []
+    for part in parts:
+        if isinstance(part, memoryview):
+            buffers.append(part if part.nbytes == len(part) else part.cast("B"))
+        elif isinstance(part, bytes | bytearray):
+            buffers.append(part)
+        else:
+            raise Unsendable(f"the app gave {type(part).__name__} where bytes belong")
+    return [buffer for buffer in buffers if buffer]

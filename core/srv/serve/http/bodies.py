@@ -1,0 +1,93 @@
+"""Bodies of requests: where their bytes go, and how an app reads them as a file."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from srv.serve.http.limits import MEBIBYTE
+
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+
+
+def keep_freed_blocks() -> bool:
+    """Have malloc reuse blocks of up to 64 MiB instead of giving each back, because fresh pages cost more than copies.
+
+    For the whole process; False where the C library is not glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, 64 * MEBIBYTE) and mallopt(M_TRIM_THRESHOLD, 256 * MEBIBYTE))
+
+
+def room_for(length: int) -> memoryview:
+    """A buffer of this length whose memory is only taken as it is written, however much was promised."""
+    return np.empty(length, np.uint8).data
+
+
+class InFlight:
+    """Bytes of bodies that have really come and are not done with, so that a length that lies takes no room."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
+        self._guard = threading.Lock()
+
+    def fits(self, count: int) -> bool:
+        """Whether so many more would be within the limit now."""
+        return self.count + count <= self.most
+
+    def take(self, count: int) -> bool:
+        """Count them in; False if that is beyond the limit."""
+        with self._guard:
+            self.count += count
+            return self.count <= self.most
+
+    def give_back(self, count: int) -> None:
+        """Count them out."""
+        with self._guard:
+            self.count -= count
+
+
+class BodyReader:
+    """A request's body as WSGI's input: complete, so no read ever waits."""
+
+    __slots__ = ("_body", "_position")
+
+    def __init__(self, body: memoryview) -> None:
+        self._body = body
+        self._position = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes, all that are left where no size is given."""
+        start = self._position
+        end = len(self._body) if size is None or size < 0 else min(start + size, len(self._body))
+        self._position = end
+        return bytes(self._body[start:end])
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """The next line with its line feed, at most so many bytes of it."""
+        start = self._position
+        most = len(self._body) if size is None or size < 0 else min(start + size, len(self._body))
+        while self._position < most:
+            piece = bytes(self._body[self._position : min(most, self._position + 8192)])
+            feed = piece.find(b"\n")
+            self._position += len(piece) if feed < 0 else feed + 1
+            if feed >= 0:
+                break
+        return bytes(self._body[start : self._position])
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        """All lines that are left; the hint is not needed, since nothing is waited for."""
+        del hint
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line

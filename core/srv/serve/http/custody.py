@@ -1,0 +1,216 @@
+"""Whose a connection is, and what becomes of it once an exchange or a refusal is over."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections import deque
+
+from srv.serve.http.answers import Headers, Heads
+from srv.serve.http.bodies import InFlight
+from srv.serve.http.connection import Connection, Step
+from srv.serve.http.deadlines import Deadlines
+from srv.serve.http.exchange import Exchange, Switches
+from srv.serve.http.followers import Followers
+from srv.serve.http.journal import Journal
+from srv.serve.http.limits import Limits
+from srv.serve.http.parser import Head
+from srv.serve.http.refusals import Refused, body_of, request_id
+from srv.serve.http.watch import READ, WRITE, Watch
+
+#: A closed connection's client is listened to for this long, because bytes that nobody reads would reset the
+#: connection and take the answer with them.
+LINGER = 2.0
+#: A connection that has asked for nothing may still do so for this long once the worker drains.
+LAST_CHANCE = 1.0
+
+
+class Custody:
+    """All connections. A connection is the leader's, or of the thread that runs its exchange and hands it back."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        followers: Followers,
+        watch: Watch,
+        heads: Heads,
+        journal: Journal,
+        in_flight: InFlight,
+        switches: Switches,
+    ) -> None:
+        self.connections: dict[int, Connection] = {}
+        self.returned: deque[Connection] = deque()  # handed back with more to read than the kernel shows
+        self.deadlines = Deadlines()
+        self._limits = limits
+        self._followers = followers
+        self._watch = watch
+        self._heads = heads
+        self._journal = journal
+        self._in_flight = in_flight
+        self._switches = switches
+
+    def adopt(self, connection: Connection) -> None:
+        """Take in a new connection."""
+        self.connections[connection.descriptor] = connection
+        self._watch.look_at(connection, READ)
+        chance = LAST_CHANCE if self._switches.draining else self._limits.header_timeout
+        self.set_deadline(connection, time.monotonic() + chance)
+
+    def set_deadline(self, connection: Connection, when: float) -> None:
+        """When the leader loses patience with a connection."""
+        with self._followers.guard:
+            self.deadlines.set(connection, when)
+
+    def set_aside(self, connection: Connection) -> None:
+        """Watch a connection no longer whose exchange runs still: what comes on it can wait."""
+        with self._followers.guard:
+            if connection.exchange is not None:
+                self._watch.look_at(connection, 0)
+
+    def hand_back(self, exchange: Exchange) -> None:
+        """An exchange is over, or nobody waits for it any more; called once for each, by the thread that ran it."""
+        self._in_flight.give_back(exchange.held)
+        connection = exchange.connection
+        with self._followers.guard:
+            if connection.exchange is exchange:
+                connection.exchange = None
+                connection.served += 1
+                self._settle(connection)
+
+    def refuse_exchange(self, exchange: Exchange, refused: Refused) -> None:
+        """Answer an exchange with a refusal, unless it was answered already, and hand it back."""
+        if self._followers.may_answer(exchange):
+            self._write_refusal(exchange.connection, refused, exchange.head)
+        self.hand_back(exchange)
+
+    def overtake(self, exchange: Exchange, refused: Refused) -> None:
+        """Answer in place of the thread that has, or would have, the exchange; nothing if that answers already."""
+        connection = exchange.connection
+        if not self._followers.take_over(exchange):
+            return
+        self._write_refusal(connection, refused, exchange.head)
+        with self._followers.guard:
+            connection.exchange = None
+            if self._followers.withdraw(exchange):
+                self._in_flight.give_back(exchange.held)
+            self._settle(connection)
+
+    def refuse(self, connection: Connection, refused: Refused) -> None:
+        """Answer what never became an exchange."""
+        head, connection.head = connection.head, None
+        connection.body = connection.chunks = None
+        connection.received = b""
+        self._release(connection)
+        self._write_refusal(connection, refused, head)
+        with self._followers.guard:
+            self._settle(connection)
+
+    def settle(self, connection: Connection) -> None:
+        """Decide how a connection of the leader's goes on after something was written on it."""
+        with self._followers.guard:
+            self._settle(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """Close a connection and forget it."""
+        if self.connections.get(connection.descriptor) is connection:
+            del self.connections[connection.descriptor]
+            self._release(connection)
+            with contextlib.suppress(OSError):
+                self._watch.look_at(connection, 0)
+            connection.close()
+            self._watch.ring()
+
+    def answer(self, exchange: Exchange, status: str, headers: Headers, body: bytes) -> None:
+        """Answer an exchange with what the worker knows itself."""
+        connection = exchange.connection
+        head = exchange.head
+        closing = self._switches.draining or not head.keep_alive
+        self._write(connection, status, headers, body, head=head, closing=closing)
+        self.hand_back(exchange)
+
+    def _write_refusal(self, connection: Connection, refused: Refused, head: Head | None) -> None:
+        status = f"{refused.status.value} {refused.status.phrase}"
+        headers = (
+            ("Content-Type", "application/json"),
+            ("X-Request-Id", request_id(head.fields if head else {})),
+            *refused.headers,
+        )
+        body = body_of(refused)
+        closing = refused.closes or head is None or not head.keep_alive or self._switches.draining
+        self._write(connection, status, headers, body, head=head, closing=closing)
+        self._journal.refused(refused, head, connection, headers, len(body))
+
+    def _write(
+        self, connection: Connection, status: str, headers: Headers, body: bytes, *, head: Head | None, closing: bool
+    ) -> None:
+        lines = self._heads.lines(status)
+        lines.extend(f"{name}: {value}\r\n" for name, value in headers)
+        lines.append(f"Content-Length: {len(body)}\r\n")
+        if closing:
+            lines.append("Connection: close\r\n")
+        elif head is not None and not head.version:
+            lines.append("Connection: keep-alive\r\n")
+        lines.append("\r\n")
+        whole = "".join(lines).encode("latin-1")
+        connection.closing = closing
+        try:
+            connection.send([whole if head is not None and head.method == "HEAD" else whole + body])
+        except OSError:
+            connection.lost = True
+
+    def _settle(self, connection: Connection) -> None:
+        """The caller has the guard."""
+        if connection.lost:
+            self.discard(connection)
+            return
+        now = time.monotonic()
+        mask = READ
+        if connection.out:
+            self._count_in(connection)
+            connection.step = Step.WRITING
+            mask = WRITE
+            when = now + self._limits.body_timeout
+        elif connection.closing:
+            self._say_goodbye(connection)
+            when = now + LINGER
+        else:
+            connection.step = Step.HEAD
+            when = now + (LAST_CHANCE if self._switches.draining else self._limits.keep_alive)
+            if connection.received or (connection.tls and connection.pending()):
+                self.returned.append(connection)
+                self._watch.ring()
+        if connection.mask != mask:
+            self._watch.look_at(connection, mask)
+        if self.deadlines.set(connection, when):
+            self._watch.ring()
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        connection.step = Step.LINGERING
+        connection.received = b""
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(connection.socket, ssl.SSLSocket):
+                connection.socket.unwrap()
+        with contextlib.suppress(OSError):
+            connection.socket.shutdown(socket.SHUT_WR)
+
+    def _count_in(self, connection: Connection) -> None:
+        """An answer that the client does not take holds memory as a body does."""
+        if not connection.held:
+            connection.held = sum(map(len, connection.out))
+            self._in_flight.take(connection.held)
+
+    def _release(self, connection: Connection) -> None:
+        held, connection.held = connection.held, 0
+        self._in_flight.give_back(held)
+
+    def flush(self, connection: Connection) -> None:
+        """Write on what a client was too slow for; raises OSError if it has left."""
+        left = sum(map(len, connection.out))
+        if connection.flush():
+            self._release(connection)
+            self.settle(connection)
+        elif sum(map(len, connection.out)) < left:
+            self.set_deadline(connection, time.monotonic() + self._limits.body_timeout)

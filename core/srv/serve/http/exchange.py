@@ -1,0 +1,39 @@
+"""One request and its answer, from the moment in which the request is complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from srv.serve.http.connection import Connection
+from srv.serve.http.parser import Head
+
+
+class State(Enum):
+    """Who may write the answer: whoever changes RUNNING first, the thread to ANSWERING or the leader to TAKEN."""
+
+    RUNNING = 1
+    ANSWERING = 2
+    TAKEN = 3
+
+
+@dataclass(slots=True)
+class Switches:
+    """What every thread looks at and the main thread sets."""
+
+    draining: bool = False  # connections end with their present answer
+    stopped: bool = False  # nobody leads any more
+
+
+class Exchange:
+    """A complete request of a connection, waiting or running."""
+
+    __slots__ = ("body", "connection", "head", "held", "received", "state")
+
+    def __init__(self, connection: Connection, head: Head, body: memoryview, held: int, received: float) -> None:
+        self.connection = connection
+        self.head = head
+        self.body = body
+        self.held = held  # bytes of the body that count as in flight
+        self.received = received  # monotonic time at which the request was complete
+        self.state = State.RUNNING

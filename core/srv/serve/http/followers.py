@@ -1,0 +1,104 @@
+"""Who leads and who runs: the lead, the count of what runs, and the queue before it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from enum import Enum
+
+from srv.serve.http.exchange import Exchange, State
+
+
+class Place(Enum):
+    """Where a request that may block goes."""
+
+    RUN = 1
+    WAIT = 2
+    NOWHERE = 3
+
+
+class Followers:
+    """One thread more than may run at once, so that one can always lead.
+
+    `lead` is held by the thread that leads; the others wait for it or run requests. `guard` protects all that the
+    threads share: these counts, the deadlines, and which thread a connection belongs to. `sprint` is what the leader
+    runs itself at the moment: should that take long, the lead is taken from it and its thread counts as running.
+    """
+
+    def __init__(self, threads: int, most_waiting: int) -> None:
+        self.lead = threading.Lock()
+        self.guard = threading.Lock()
+        self.threads = threads
+        self.running = 0
+        self.waiting: deque[Exchange] = deque()
+        self.sprint: Exchange | None = None
+        self._most_waiting = most_waiting
+
+    def idle(self) -> bool:
+        """Whether a thread rests that could take the lead."""
+        return self.running < self.threads
+
+    def place(self, exchange: Exchange) -> Place:
+        """RUN, and the caller runs it after giving the lead away; or it waits now; or there is no place for it."""
+        with self.guard:
+            if self.running < self.threads:
+                self.running += 1
+                return Place.RUN
+            if len(self.waiting) < self._most_waiting:
+                self.waiting.append(exchange)
+                return Place.WAIT
+            return Place.NOWHERE
+
+    def next(self) -> Exchange | None:
+        """What a thread that has run a request runs now; None, and it rests."""
+        with self.guard:
+            while self.waiting and self.running <= self.threads:
+                exchange = self.waiting.popleft()
+                if exchange.state is State.RUNNING:
+                    return exchange
+            self.running -= 1
+            return None
+
+    def sprint_ended(self, exchange: Exchange) -> bool:
+        """Whether the caller, who ran this while leading, still leads."""
+        with self.guard:
+            if self.sprint is exchange:
+                self.sprint = None
+                return True
+            return False
+
+    def relieve(self, exchange: Exchange) -> bool:
+        """Take the lead from the thread that runs this while leading; False where it no longer does, or nobody rests.
+
+        Whoever rests takes the lead; the thread itself learns of it when it asks whether its sprint has ended.
+        """
+        with self.guard:
+            if self.sprint is not exchange or self.running >= self.threads:
+                return False
+            self.sprint = None
+            self.running += 1
+        self.lead.release()
+        return True
+
+    def may_answer(self, exchange: Exchange) -> bool:
+        """Whether the answer is this thread's to write; the leader may have written one in its place."""
+        with self.guard:
+            if exchange.state is State.RUNNING:
+                exchange.state = State.ANSWERING
+        return exchange.state is State.ANSWERING
+
+    def take_over(self, exchange: Exchange) -> bool:
+        """Whether the leader may answer instead of the thread that runs the exchange; it may not while that writes."""
+        with self.guard:
+            if exchange.state is State.RUNNING:
+                exchange.state = State.TAKEN
+                return True
+        return False
+
+    def withdraw(self, exchange: Exchange) -> bool:
+        """Take a request out of the queue so that it never runs; False if it runs already. The caller has the guard."""
+        try:
+            self.waiting.remove(exchange)
+        except ValueError:
+            return False
+        return True

@@ -1,0 +1,244 @@
+"""The loop of the thread that leads: who is let in, what is read, what is run where, and when time is up."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+from srv.serve.http.connection import Connection, Step
+from srv.serve.http.custody import LAST_CHANCE, Custody
+from srv.serve.http.doors import AT_ONCE, Doors
+from srv.serve.http.exchange import Exchange, Switches
+from srv.serve.http.followers import Followers, Place
+from srv.serve.http.journal import Journal
+from srv.serve.http.limits import Limits
+from srv.serve.http.reception import PIECE, Reception
+from srv.serve.http.refusals import QueueOverflow, Refused, RequestTooSlow, TooLate, request_id
+from srv.serve.http.relief import Paces, Relief
+from srv.serve.http.service import Service
+from srv.serve.http.watch import GONE, READ, WRITE, Watch
+
+#: The leader looks around this often even if nothing happens.
+LONGEST_WAIT = 1.0
+LIVE_PATH = "/v2/health/live"
+LIVE = json.dumps({"live": True}).encode()
+READING = frozenset({Step.HEAD, Step.BODY, Step.CHUNKS})
+
+#: Whether a request, by method and path, cannot block, so that the leader may run it.
+NonBlocking = Callable[[str, str], bool]
+
+
+class Lead(Enum):
+    """What became of the lead while a request was started."""
+
+    KEPT = 1
+    GIVEN = 2  # to whoever takes it: the caller runs the request
+    LOST = 3  # to the relief: the caller has run the request
+
+
+class Leader:
+    """What the thread that holds the lead does. All its state is used with the lead held only."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        doors: Doors,
+        watch: Watch,
+        reception: Reception,
+        custody: Custody,
+        service: Service,
+        followers: Followers,
+        journal: Journal,
+        switches: Switches,
+        nonblocking: NonBlocking,
+        started: Callable[[], object],
+        paces: Paces,
+        relief: Relief,
+    ) -> None:
+        self._limits = limits
+        self._doors = doors
+        self._watch = watch
+        self._reception = reception
+        self._custody = custody
+        self._service = service
+        self._followers = followers
+        self._journal = journal
+        self._switches = switches
+        self._nonblocking = nonblocking
+        self._started = started
+        self._paces = paces
+        self._relief = relief
+        self._events: deque[tuple[int, int]] = deque()
+        self._doors_closed = False
+
+    def lead(self) -> Exchange | None:
+        """Lead, with the lead held, until a request comes that may block; the lead is free then, and that is returned.
+
+        None where the lead was lost and nothing waits, or the server has stopped.
+        """
+        events = self._events
+        custody = self._custody
+        connections = custody.connections
+        while not self._switches.stopped:
+            if custody.returned:
+                connection = custody.returned.popleft()
+                happened = 0
+            elif events:
+                descriptor, happened = events.popleft()
+                found = connections.get(descriptor)
+                if found is None:
+                    self._admit(descriptor)
+                    continue
+                connection = found
+            else:
+                self._look_around()
+                continue
+            exchange = self._attend(connection, happened)
+            if exchange is not None:
+                lead = self._start(exchange)
+                if lead is Lead.GIVEN:
+                    self._followers.lead.release()
+                    return exchange
+                if lead is Lead.LOST:
+                    return self._followers.next()
+        self._followers.lead.release()
+        return None
+
+    def _attend(self, connection: Connection, happened: int) -> Exchange | None:
+        """Do what a connection is ready for; a request if that is complete now."""
+        if connection.exchange is not None:
+            self._custody.set_aside(connection)
+            return None
+        try:
+            if connection.step in READING:
+                return self._read(connection)
+            if connection.step is Step.WRITING:
+                self._custody.flush(connection)
+            elif connection.step is Step.HANDSHAKE:
+                self._shake_hands(connection)
+            elif happened & GONE or connection.receive(PIECE) == b"":
+                self._custody.discard(connection)
+        except Refused as refused:
+            self._custody.refuse(connection, refused)
+        except OSError:
+            self._custody.discard(connection)
+        except Exception:  # noqa: BLE001 - one connection's trouble is not the others'
+            self._journal.failed("A connection failed in the worker")
+            self._custody.discard(connection)
+        return None
+
+    def _read(self, connection: Connection) -> Exchange | None:
+        if connection.received and not connection.searched and connection.step is Step.HEAD:
+            data, connection.received = connection.received, b""
+            exchange = self._reception.advance(connection, data)
+        else:
+            exchange = self._reception.take(connection)
+        if exchange is None:
+            self._await_rest(connection)
+        return exchange
+
+    def _await_rest(self, connection: Connection) -> None:
+        """A request has begun and is not complete: it gets a deadline, a body a new one with each piece."""
+        now = time.monotonic()
+        if connection.step is not Step.HEAD:
+            self._custody.set_deadline(connection, now + self._limits.body_timeout)
+        elif connection.received and connection.begun != connection.served:
+            connection.begun = connection.served
+            self._custody.set_deadline(connection, now + self._limits.header_timeout)
+
+    def _start(self, exchange: Exchange) -> Lead:
+        """Run a request here and now if it is quick or cannot block, or find it a place."""
+        head = exchange.head
+        connection = exchange.connection
+        connection.exchange = exchange
+        self._started()
+        if head.path == LIVE_PATH and head.method in ("GET", "HEAD"):
+            headers = (("Content-Type", "application/json"), ("X-Request-Id", request_id(head.fields)))
+            self._custody.answer(exchange, "200 OK", headers, LIVE)
+            return Lead.KEPT
+        if self._nonblocking(head.method, head.path):
+            return self._sprint(exchange)
+        if self._followers.idle() and self._paces.quick(head.path):
+            lead = self._sprint(exchange)
+            self._paces.ran(head.path, time.monotonic() - exchange.received)
+            return lead
+        self._custody.set_deadline(connection, exchange.received + self._limits.request_timeout)
+        place = self._followers.place(exchange)
+        if place is Place.NOWHERE:
+            self._custody.refuse_exchange(exchange, QueueOverflow(self._limits.max_queue))
+        return Lead.GIVEN if place is Place.RUN else Lead.KEPT
+
+    def _sprint(self, exchange: Exchange) -> Lead:
+        """Run a request while leading, unless that takes so long that another thread leads meanwhile."""
+        followers = self._followers
+        followers.sprint = exchange
+        if self._relief.dozing:
+            self._relief.call()
+        self._service.run(exchange)
+        return Lead.KEPT if followers.sprint_ended(exchange) else Lead.LOST
+
+    def _admit(self, descriptor: int) -> None:
+        """Let in who waits at the door, if that is what the event meant."""
+        if descriptor in self._doors:
+            room = self._limits.max_connections - len(self._custody.connections)
+            for connection in self._doors.admit(descriptor, min(room, AT_ONCE)):
+                self._custody.adopt(connection)
+            if room <= AT_ONCE and len(self._custody.connections) >= self._limits.max_connections:
+                self._doors.shut()
+
+    def _look_around(self) -> None:
+        """Deal with deadlines and doors, then wait for something to happen."""
+        now = time.monotonic()
+        custody = self._custody
+        if self._switches.draining and not self._doors_closed:
+            self._close_doors(now)
+        elif len(custody.connections) < self._limits.max_connections and not self._doors_closed:
+            self._doors.open()
+        with self._followers.guard:
+            due = custody.deadlines.due(now)
+            wait = custody.deadlines.next() - now
+        for connection in due:
+            self._expire(connection)
+        if due or custody.returned:
+            wait = 0.0
+        self._events.extend(self._watch.wait(max(0.0, min(wait, LONGEST_WAIT))))
+
+    def _close_doors(self, now: float) -> None:
+        """Let in who has come already, nobody else; who asks for nothing has a last chance to."""
+        self._doors_closed = True
+        for connection in self._doors.close():
+            self._custody.adopt(connection)
+        for connection in list(self._custody.connections.values()):
+            if connection.exchange is None and connection.step is Step.HEAD and not connection.received:
+                self._custody.set_deadline(connection, now + LAST_CHANCE)
+
+    def _expire(self, connection: Connection) -> None:
+        """A connection's time is up."""
+        exchange = connection.exchange
+        custody = self._custody
+        if exchange is not None:
+            custody.overtake(exchange, TooLate(self._limits.request_timeout))
+        elif connection.step is Step.HEAD and connection.received:
+            custody.refuse(connection, RequestTooSlow("head", "header_timeout", self._limits.header_timeout))
+        elif connection.step in (Step.BODY, Step.CHUNKS):
+            custody.refuse(connection, RequestTooSlow("body", "body_timeout", self._limits.body_timeout))
+        else:
+            custody.discard(connection)
+
+    def _shake_hands(self, connection: Connection) -> None:
+        """One more step of TLS's handshake, as far as it goes without waiting."""
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        try:
+            connection.socket.do_handshake()
+        except ssl.SSLWantReadError:
+            self._watch.look_at(connection, READ)
+        except ssl.SSLWantWriteError:
+            self._watch.look_at(connection, WRITE)
+        else:
+            connection.step = Step.HEAD
+            self._watch.look_at(connection, READ)

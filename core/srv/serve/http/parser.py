@@ -1,0 +1,198 @@
+"""Reads a request's head with gunicorn_h1c, whose private API only this module knows, and trusts it in nothing."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPMethod
+from urllib.parse import unquote_to_bytes
+
+from gunicorn_h1c import parse_request_fast
+from gunicorn_h1c._parser_fast import IncompleteError
+
+from srv.serve.http.diagnosis import coding_fault, diagnose
+from srv.serve.http.limits import Limits
+from srv.serve.http.refusals import BodyTooLarge, BrokenRequest, ExpectationUnknown, NotBuilt
+
+METHODS = {method.value.encode(): method.value for method in HTTPMethod if method is not HTTPMethod.CONNECT}
+ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
+#: Fields that may come once: a second one could be read differently by whoever stands before or behind.
+SINGLE = frozenset({"HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE"})
+#: How many header names and hosts are remembered: more than honest clients send, too few to fill memory with.
+REMEMBERED = 1024
+BLANK, SLASH = b" /"
+
+
+class Head:
+    """A request's head, checked: what the app gets to see, and how its body is framed."""
+
+    __slots__ = (
+        "chunked",
+        "expects",
+        "fields",
+        "keep_alive",
+        "length",
+        "method",
+        "path",
+        "query",
+        "size",
+        "target",
+        "version",
+    )
+
+    method: str
+    target: bytes
+    path: str
+    query: str
+    fields: dict[str, str]  # names as in a WSGI environ
+    size: int  # how many bytes the head took
+    length: int
+    chunked: bool
+    expects: bool
+    keep_alive: bool
+    version: int  # of HTTP/1: 0 or 1
+
+
+class Names(dict[bytes, str]):
+    """Header names as a WSGI environ spells them, remembered; those with an underscore, ambiguous there, are ''."""
+
+    def __missing__(self, name: bytes) -> str:
+        if not name:
+            raise BrokenRequest("a header is folded over two lines")
+        key = "" if b"_" in name else name.decode("ascii").upper().replace("-", "_")
+        if key and key not in SINGLE:
+            key = f"HTTP_{key}"
+        if len(self) < REMEMBERED:
+            self[name] = key
+        return key
+
+
+class HeadReader:
+    """Reads heads. Each connection's bytes come to the thread that leads, so no two calls overlap."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._h1c_limits = (0, limits.request_line, limits.header_count, limits.header_size, True, False)
+        self._names = Names()
+        self._hosts: set[str] = set()
+
+    def read(self, data: bytes) -> Head | None:
+        """The head at the start of the data, or None if it has not ended yet; raises Refused.
+
+        The data starts with the request line: empty lines before it are the caller's to drop.
+        """
+        try:
+            request = parse_request_fast(data, *self._h1c_limits)
+        except IncompleteError:
+            return None
+        except ValueError:
+            raise diagnose(data, self._limits) from None
+        head = Head()
+        head.size = size = request.consumed
+        method: bytes = request.method
+        target: bytes = request.path
+        # Each line ended in CRLF, and one blank stood on each side of the target, because h1c takes less.
+        if data.count(b"\r\n", 0, size) != request.header_count + 2 or data[len(method) + 1 + len(target)] != BLANK:
+            raise diagnose(data, self._limits)
+        try:
+            head.method = METHODS[method]
+        except KeyError:
+            raise NotBuilt("method", method.decode("ascii")) from None
+        head.fields = fields = self._fields(request.headers)
+        self._read_target(head, target, fields)
+        self._read_framing(head, fields, request.minor_version)
+        return head
+
+    def _fields(self, headers: tuple[tuple[bytes, bytes], ...]) -> dict[str, str]:
+        names = self._names
+        fields: dict[str, str] = {}
+        for name, value in headers:
+            key = names[name]
+            if key in fields:
+                if key in SINGLE:
+                    raise BrokenRequest(f"the header {name.decode('ascii')} comes twice")
+                joint = "; " if key == "HTTP_COOKIE" else ", "
+                fields[key] = fields[key] + joint + value.decode("latin-1")
+            else:
+                fields[key] = value.decode("latin-1")
+        fields.pop("", None)
+        return fields
+
+    def _read_target(self, head: Head, target: bytes, fields: dict[str, str]) -> None:
+        host = fields.get("HTTP_HOST")
+        head.target = target
+        if target[0] != SLASH:
+            target = self._other_target(head.method, target, fields)
+            host = fields.get("HTTP_HOST", host)
+        if not target.isascii() or b"#" in target:
+            raise BrokenRequest("the target has characters that must be percent-encoded")
+        if host not in self._hosts and host is not None:
+            if not HOST.fullmatch(host):
+                raise BrokenRequest("its Host is not a host")
+            if len(self._hosts) < REMEMBERED:
+                self._hosts.add(host)
+        path, _, query = target.partition(b"?")
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        head.path = path.decode("latin-1")
+        head.query = query.decode("ascii")
+
+    def _other_target(self, method: str, target: bytes, fields: dict[str, str]) -> bytes:
+        if target == b"*" and method == "OPTIONS":
+            return target
+        absolute = ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[2] or not HOST.fullmatch(absolute[2].decode("latin-1")):
+            raise BrokenRequest("the target is neither a path nor an http URI")
+        if "HTTP_HOST" in fields:  # the target's word counts, but the header must be there as for any other target
+            fields["HTTP_HOST"] = absolute[2].decode("ascii")
+        rest = absolute[3]
+        return rest if rest.startswith(b"/") else b"/" + rest
+
+    def _read_framing(self, head: Head, fields: dict[str, str], minor_version: int) -> None:
+        coding = fields.get("HTTP_TRANSFER_ENCODING")
+        length = fields.get("CONTENT_LENGTH")
+        head.chunked = coding is not None
+        if coding is not None:
+            self._check_coding(coding, length, minor_version)
+            head.length = 0
+        else:
+            head.length = 0 if length is None else self._read_length(length)
+        head.version = minor_version
+        connection = fields.get("HTTP_CONNECTION")
+        if minor_version:
+            if "HTTP_HOST" not in fields:
+                raise BrokenRequest("HTTP/1.1 asks for a Host header")
+            head.keep_alive = connection is None or "close" not in options_of(connection)
+        else:
+            fields["SERVER_PROTOCOL"] = "HTTP/1.0"
+            head.keep_alive = connection is not None and options_of(connection) & {"close", "keep-alive"} == {
+                "keep-alive"
+            }
+        expectation = fields.get("HTTP_EXPECT")
+        head.expects = expectation is not None and self._read_expectation(expectation, minor_version)
+
+    def _check_coding(self, coding: str, length: str | None, minor_version: int) -> None:
+        if length is not None:
+            raise BrokenRequest("it has both a Content-Length and a Transfer-Encoding")
+        if coding.lower() != "chunked":
+            raise coding_fault(coding.lower().encode("latin-1")) or BrokenRequest("its Transfer-Encoding is unclear")
+        if not minor_version:
+            raise BrokenRequest("HTTP/1.0 has no Transfer-Encoding")
+
+    def _read_length(self, length: str) -> int:
+        if not (length.isascii() and length.isdigit()):
+            raise BrokenRequest("its Content-Length is not a number")
+        # 18 digits are beyond every limit and below what overflows somebody's arithmetic.
+        if len(length) > 18 or int(length) > self._limits.max_body_size:
+            raise BodyTooLarge(self._limits.max_body_size)
+        return int(length)
+
+    def _read_expectation(self, expectation: str, minor_version: int) -> bool:
+        if expectation.lower() != "100-continue":
+            raise ExpectationUnknown(expectation)
+        return minor_version == 1
+
+
+def options_of(connection: str) -> set[str]:
+    """The words of a Connection header, in lower case."""
+    return {word.strip(" \t").lower() for word in connection.split(",")}

@@ -1,0 +1,163 @@
+"""Turns what comes on a connection into exchanges: heads, bodies, chunks, and what is refused on the way."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from srv.serve.http.bodies import InFlight, room_for
+from srv.serve.http.chunked import Chunks
+from srv.serve.http.connection import Connection, Step
+from srv.serve.http.diagnosis import diagnose, early_fault
+from srv.serve.http.exchange import Exchange
+from srv.serve.http.limits import MEBIBYTE, Limits
+from srv.serve.http.parser import HeadReader
+from srv.serve.http.refusals import BytesOverflow
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+END = b"\r\n\r\n"
+CARRIAGE_RETURN = 13
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+#: What is read at once where it is not known what comes.
+PIECE = 65536
+#: How often a body is read on before the others get their turn; each time at most a mebibyte.
+TURNS = 8
+
+
+class Reception:
+    """Reads connections for the thread that leads."""
+
+    def __init__(self, limits: Limits, in_flight: InFlight) -> None:
+        self._limits = limits
+        self._in_flight = in_flight
+        self._reader = HeadReader(limits)
+
+    def take(self, connection: Connection) -> Exchange | None:
+        """Read what has come; an exchange once a request is complete.
+
+        Raises Refused for what is answered at once, OSError where the client has left.
+        """
+        if connection.step is Step.BODY:
+            return self._more_body(connection)
+        data = connection.receive(PIECE)
+        if data is None:
+            return None
+        if not data:
+            raise ConnectionResetError
+        return self.advance(connection, data)
+
+    def advance(self, connection: Connection, data: bytes) -> Exchange | None:
+        """Go on with bytes that were received already."""
+        if connection.step is Step.CHUNKS:
+            return self._more_chunks(connection, data)
+        if connection.received:
+            data = connection.received + data
+            connection.received = b""
+        return self._head(connection, data)
+
+    def _head(self, connection: Connection, data: bytes) -> Exchange | None:
+        if data[0] == CARRIAGE_RETURN and (empty := EMPTY_LINES.match(data)):
+            data = data[empty.end() :]
+            connection.searched = 0
+            if not data:
+                return None
+        searched = connection.searched
+        if searched and data.find(END, max(0, searched - 3)) < 0:
+            self._incomplete(connection, data)
+            return None
+        head = self._reader.read(data)
+        if head is None:
+            if END in data:
+                raise diagnose(data, self._limits)
+            self._incomplete(connection, data)
+            return None
+        connection.searched = 0
+        size = head.size
+        if size > self._limits.head_size:
+            raise diagnose(data, self._limits)
+        if head.chunked:
+            connection.head = head
+            connection.chunks = Chunks(self._limits)
+            connection.step = Step.CHUNKS
+            if head.expects and len(data) == size:
+                self._invite(connection)
+            return self._more_chunks(connection, data[size:])
+        end = size + head.length
+        if end <= len(data):
+            connection.received = data[end:]
+            return Exchange(connection, head, memoryview(data)[size:end], 0, time.monotonic())
+        connection.head = head
+        self._start_body(connection, data)
+        return None
+
+    def _incomplete(self, connection: Connection, data: bytes) -> None:
+        fault = early_fault(data, self._limits)
+        if fault is not None:
+            raise fault
+        connection.received = data
+        connection.searched = len(data)
+
+    def _start_body(self, connection: Connection, data: bytes) -> None:
+        head = connection.head
+        assert head is not None
+        if not self._in_flight.fits(head.length):
+            raise BytesOverflow(self._in_flight.most)
+        try:
+            body = room_for(head.length)
+        except MemoryError:
+            raise BytesOverflow(self._in_flight.most) from None
+        have = len(data) - head.size
+        body[:have] = memoryview(data)[head.size :]
+        connection.body = body
+        connection.filled = have
+        connection.step = Step.BODY
+        self._hold(connection, have)
+        if head.expects and not have:
+            self._invite(connection)
+
+    def _invite(self, connection: Connection) -> None:
+        if not connection.send([CONTINUE]):
+            raise ConnectionResetError  # so many answers not read that these bytes no longer fit
+
+    def _more_body(self, connection: Connection) -> Exchange | None:
+        body = connection.body
+        assert body is not None
+        length = len(body)
+        for _ in range(TURNS):
+            filled = connection.filled
+            count = connection.receive_into(body[filled : filled + MEBIBYTE])
+            if count is None:
+                return None
+            if not count:
+                raise ConnectionResetError
+            connection.filled = filled = filled + count
+            self._hold(connection, count)
+            if filled == length:
+                connection.body = None
+                return self._complete(connection, body)
+        return None
+
+    def _more_chunks(self, connection: Connection, data: bytes) -> Exchange | None:
+        chunks = connection.chunks
+        assert chunks is not None
+        before = len(chunks.body)
+        rest = chunks.feed(data)
+        self._hold(connection, len(chunks.body) - before)
+        if rest is None:
+            return None
+        connection.received = rest
+        connection.chunks = None
+        return self._complete(connection, memoryview(chunks.body))
+
+    def _complete(self, connection: Connection, body: memoryview) -> Exchange:
+        head = connection.head
+        assert head is not None
+        connection.head = None
+        connection.step = Step.HEAD
+        held, connection.held = connection.held, 0
+        return Exchange(connection, head, body.toreadonly(), held, time.monotonic())
+
+    def _hold(self, connection: Connection, count: int) -> None:
+        connection.held += count
+        if not self._in_flight.take(count):
+            raise BytesOverflow(self._in_flight.most)

@@ -1,0 +1,166 @@
+"""What the worker answers itself, without the app: the class makes the sentence, the status and the code."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from srv.errors import DeadlinePassed, SrvError, TooLarge, quoted
+
+#: How long a request id of the client's may be to be given back.
+LONGEST_REQUEST_ID = 128
+
+
+class Refused(SrvError):
+    """A request that the worker answers itself; unless `closes` says otherwise the connection ends with it."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "BAD_REQUEST"
+    headers: tuple[tuple[str, str], ...] = ()
+    closes = True
+
+
+class BrokenRequest(Refused):
+    """What came is not HTTP, or is HTTP that two servers could read differently."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"The request is broken: {fault}.")
+
+
+class ExpectationUnknown(Refused):
+    """The Expect header asks for something else than 100-continue."""
+
+    status = HTTPStatus.EXPECTATION_FAILED
+
+    def __init__(self, expectation: str) -> None:
+        super().__init__(f"The expectation {quoted(expectation)} is not known; only '100-continue' is.")
+
+
+class RequestTooSlow(Refused):
+    """The head did not end in time, or the body made no progress."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "TIMEOUT"
+
+    def __init__(self, part: str, setting: str, seconds: float) -> None:
+        super().__init__(f"The request's {part} did not come within the {seconds:g} seconds that {setting} allows.")
+
+
+class BodyTooLarge(Refused):
+    """The body is, or says it is, longer than max_body_size."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(str(TooLarge(limit)))
+
+
+class TargetTooLong(Refused):
+    """The request line is longer than a request line may be."""
+
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    code = "URI_TOO_LONG"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request line is longer than {limit} bytes.")
+
+
+class HeadersTooLarge(Refused):
+    """A header, their number, or all of them together are more than the worker reads."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "HEADERS_TOO_LARGE"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"The request's headers are too large: {fault}.")
+
+
+class NotBuilt(Refused):
+    """A method or a transfer coding that the worker does not know."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    code = "UNIMPLEMENTED"
+
+    def __init__(self, kind: str, word: str) -> None:
+        super().__init__(f"The {kind} {quoted(word)} is not implemented.")
+
+
+class VersionUnknown(Refused):
+    """Another version of HTTP than 1.0 and 1.1."""
+
+    status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+    code = "HTTP_VERSION"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"{quoted(version)} is not spoken here; HTTP/1.1 and HTTP/1.0 are.")
+
+
+class QueueOverflow(Refused):
+    """Every thread runs a request and the queue before them is full."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "QUEUE_FULL"
+    headers = (("Retry-After", "1"),)
+    closes = False
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests wait already, as many as max_queue allows. Try again later.")
+
+
+class StreamsOverflow(Refused):
+    """As many streams are open as there may be."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "QUEUE_FULL"
+    headers = (("Retry-After", "1"),)
+    closes = False
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} streams are open already, as many as max_streams allows. Try again later.")
+
+
+class BytesOverflow(Refused):
+    """The bodies in flight together are more than the worker may hold."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "UNAVAILABLE"
+    headers = (("Retry-After", "1"),)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The bodies in flight exceed the {limit} bytes of max_inflight_bytes. Try again later.")
+
+
+class TooLate(Refused):
+    """The deadline passed before the answer was there."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    code = "DEADLINE"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(str(DeadlinePassed(seconds)))
+
+
+class AppFailed(Refused):
+    """The application raised, or answered with what cannot be sent; the log says why."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "INTERNAL"
+
+    def __init__(self) -> None:
+        super().__init__("The server failed to answer this request; its log says why.")
+
+
+def request_id(fields: Mapping[str, str]) -> str:
+    """The client's own X-Request-Id where it is short and printable, else a new one."""
+    given = fields.get("HTTP_X_REQUEST_ID", "")
+    if 0 < len(given) <= LONGEST_REQUEST_ID and given.isascii() and given.isprintable():
+        return given
+    return os.urandom(16).hex()
+
+
+def body_of(refused: Refused) -> bytes:
+    """The JSON that every answer which is not 2xx carries."""
+    return json.dumps({"error": str(refused), "code": refused.code}, ensure_ascii=False).encode()

@@ -1,0 +1,176 @@
+"""Runs the app for an exchange and writes its answer, in whichever thread that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from srv.serve.http.answers import (
+    Answer,
+    Heads,
+    Unsendable,
+    as_buffers,
+    bodiless_length,
+    checked_length,
+    connection_line,
+    joined,
+)
+from srv.serve.http.connection import Buffer
+from srv.serve.http.custody import Custody
+from srv.serve.http.environ import Environ, environ_of
+from srv.serve.http.exchange import Exchange, Switches
+from srv.serve.http.followers import Followers
+from srv.serve.http.journal import Journal
+from srv.serve.http.limits import Limits
+from srv.serve.http.refusals import AppFailed, StreamsOverflow
+from srv.serve.http.streams import StreamCount, StreamWriter, ahead
+
+App = Callable[[Environ, Callable[..., object]], Iterable[Buffer]]
+
+
+class Service:
+    """Answers exchanges. Two things happen to each: it is answered at most once, and handed back exactly once."""
+
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        *,
+        followers: Followers,
+        custody: Custody,
+        journal: Journal,
+        heads: Heads,
+        common: Environ,
+        streams: StreamCount,
+        switches: Switches,
+        step_aside: Callable[[Exchange], bool],
+    ) -> None:
+        self._heads = heads
+        self._app = app
+        self._limits = limits
+        self._followers = followers
+        self._journal = journal
+        self._common = common
+        self._streams = streams
+        self._switches = switches
+        self._step_aside = step_aside
+        self._custody = custody
+
+    def run(self, exchange: Exchange) -> None:
+        """Answer one exchange with what the app says; never raises what the app raised."""
+        started = time.monotonic()
+        environ = environ_of(exchange, self._common, started - exchange.received)
+        answer = Answer()
+        try:
+            result = self._app(environ, answer.start)
+        except (Exception, SystemExit):  # noqa: BLE001 - an app's failure is an answer
+            self._fail(exchange, environ)
+            return
+        try:
+            if type(result) is list and not answer.written:
+                self._answer(exchange, environ, answer, result)
+            else:
+                self._answer_iterable(exchange, environ, answer, result)
+        finally:
+            if type(result) is not list and (close := getattr(result, "close", None)) is not None:
+                self._close(close, environ)
+
+    def _answer(self, exchange: Exchange, environ: Environ, answer: Answer, result: list[Buffer]) -> None:
+        """Answer with a body that is all there."""
+        try:
+            if len(result) == 1 and type(result[0]) is bytes:
+                parts = result
+                size = len(result[0])
+            else:
+                parts = as_buffers(result)
+                size = sum(map(len, parts))
+            lines, length, closes = self._heads.read(answer)
+            closing = closes or self._switches.draining or not exchange.head.keep_alive
+            framing = connection_line(exchange, closing=closing)
+            if answer.bodiless(exchange.head.method):
+                framing += bodiless_length(answer, length, size)
+                parts, size = [], 0
+            else:
+                framing += checked_length(length, size)
+            head = self._heads.close(lines, framing + "\r\n")
+        except Unsendable:
+            self._fail(exchange, environ)
+            return
+        if self._followers.may_answer(exchange):
+            self._send(exchange, joined(head, parts, size), closing=closing)
+        self._custody.hand_back(exchange)
+        if self._journal.enabled:
+            self._journal.answered(environ, answer.status, answer.headers, size, time.monotonic() - exchange.received)
+
+    def _send(self, exchange: Exchange, parts: list[Buffer], *, closing: bool) -> None:
+        connection = exchange.connection
+        connection.closing = closing
+        try:
+            connection.send(parts)
+        except OSError:
+            connection.lost = True
+
+    def _answer_iterable(self, exchange: Exchange, environ: Environ, answer: Answer, result: Iterable[Buffer]) -> None:
+        """Answer with a body that comes in pieces, as a stream unless they are all there."""
+        if isinstance(result, list | tuple):
+            self._answer(exchange, environ, answer, [*answer.written, *result])
+        elif (self._followers.sprint is exchange and not self._step_aside(exchange)) or not self._streams.enter():
+            self._custody.refuse_exchange(exchange, StreamsOverflow(self._streams.most))
+        else:
+            try:
+                self._stream(exchange, environ, answer, ahead(pieces_of(answer, result)))
+            except Exception:  # noqa: BLE001 - an app's failure is an answer, as long as nothing went out
+                self._fail(exchange, environ)
+            finally:
+                self._streams.leave()
+
+    def _stream(self, exchange: Exchange, environ: Environ, answer: Answer, pieces: Iterator[Buffer]) -> None:
+        """Write pieces as they come. Raises what the app raised before its first piece, and Unsendable."""
+        request = exchange.head
+        lines, length, closes = self._heads.read(answer)
+        bodiless = answer.bodiless(request.method)
+        chunked = length is None and not bodiless and request.version == 1
+        ends_by_closing = length is None and not bodiless and not chunked
+        closing = closes or ends_by_closing or self._switches.draining or not request.keep_alive
+        framing = connection_line(exchange, closing=closing)
+        framing += "Transfer-Encoding: chunked\r\n" if chunked else ""
+        framing += "" if length is None else f"Content-Length: {length}\r\n"
+        head = self._heads.close(lines, framing + "\r\n")
+        sent = 0
+        if self._followers.may_answer(exchange):
+            sent = self._write(exchange, head, iter(()) if bodiless else pieces, chunked=chunked)
+            exchange.connection.closing = closing
+            if length is not None and not bodiless and str(sent) != length:
+                exchange.connection.lost = True
+        self._custody.hand_back(exchange)
+        self._journal.answered(environ, answer.status, answer.headers, sent, time.monotonic() - exchange.received)
+
+    def _write(self, exchange: Exchange, head: bytes, pieces: Iterator[Buffer], *, chunked: bool) -> int:
+        connection = exchange.connection
+        writer = StreamWriter(connection, head, chunked=chunked, patience=self._limits.body_timeout)
+        try:
+            writer.write(pieces)
+        except OSError:
+            connection.lost = True
+        except Exception:  # noqa: BLE001 - too late for a status: the client sees a body that does not end
+            connection.lost = True
+            self._journal.failed("The answer to %s broke off", exchange.head.path)
+        return writer.sent
+
+    def _fail(self, exchange: Exchange, environ: Environ) -> None:
+        self._journal.failed("The answer to %s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        self._custody.refuse_exchange(exchange, AppFailed())
+
+    def _close(self, close: Callable[[], Any], environ: Environ) -> None:
+        try:
+            close()
+        except Exception:  # noqa: BLE001 - the answer is out; only the log can hear of it
+            self._journal.failed("Closing the answer to %s failed", environ["PATH_INFO"])
+
+
+def pieces_of(answer: Answer, result: Iterable[Buffer]) -> Iterator[Buffer]:
+    """What the app wrote before it returned, then what it returned, each as bytes."""
+    yield from answer.written
+    for piece in result:
+        yield from as_buffers([piece])

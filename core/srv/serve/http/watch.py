@@ -1,0 +1,62 @@
+"""What the leader waits for: sockets by epoll, and a bell that the other threads ring."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Iterable
+
+from srv.serve.http.connection import Connection
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+GONE = select.EPOLLHUP | select.EPOLLERR
+MOST_EVENTS = 256
+
+
+class Watch:
+    """An epoll set. Any thread may change what is watched; only the leader waits."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, READ)
+
+    def wait(self, seconds: float) -> list[tuple[int, int]]:
+        """Descriptors and what happened on them; the bell is not among them."""
+        events = self._epoll.poll(seconds, MOST_EVENTS)
+        for descriptor, _ in events:
+            if descriptor == self._bell:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._bell)
+                return [event for event in events if event[0] != self._bell]
+        return events
+
+    def ring(self) -> None:
+        """Have the leader look around, wherever it waits."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self._bell, 1)
+
+    def look_at(self, connection: Connection, mask: int) -> None:
+        """Watch a connection for this, and for nothing else; for nothing at all where the mask is 0."""
+        if connection.mask == mask:
+            return
+        if not mask:
+            self._epoll.unregister(connection.descriptor)
+        elif connection.mask:
+            self._epoll.modify(connection.descriptor, mask)
+        else:
+            self._epoll.register(connection.descriptor, mask)
+        connection.mask = mask
+
+    def listen(self, listeners: Iterable[socket.socket]) -> None:
+        """Watch listeners; of several workers the kernel wakes one."""
+        for listener in listeners:
+            self._epoll.register(listener.fileno(), READ | select.EPOLLEXCLUSIVE)
+
+    def ignore(self, listeners: Iterable[socket.socket]) -> None:
+        """Watch listeners no longer."""
+        for listener in listeners:
+            self._epoll.unregister(listener.fileno())

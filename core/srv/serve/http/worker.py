@@ -1,0 +1,115 @@
+"""srv's gunicorn worker: gunicorn starts, watches and stops it; serving is the server's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from typing import Any
+
+from gunicorn.sock import ssl_context
+from gunicorn.workers.base import Worker
+
+from srv.serve.http.bodies import keep_freed_blocks
+from srv.serve.http.doors import most_connections
+from srv.serve.http.journal import Journal
+from srv.serve.http.limits import Limits
+from srv.serve.http.server import Server, never
+
+#: The arbiter hears from a worker this often.
+HEARTBEAT = 1.0
+#: While draining the worker looks this often whether everyone has left.
+DRAINING_BEAT = 0.05
+
+
+class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
+    """A process that serves an app; the main thread keeps its heart beating whatever the others do.
+
+    Its limits are the attributes of the gunicorn application's `settings`; without that, gunicorn's own settings.
+    The app may have `srv_nonblocking(method, path)` and `srv_refused(refused)`.
+    """
+
+    alive: bool
+    server: Server
+
+    def run(self) -> None:
+        """Serve until told to stop, then finish what was begun."""
+        keep_freed_blocks()
+        limits = self.limits()
+        self.server = self._make_server(limits)
+        self.server.start()
+        while self.alive and self._parent_lives():
+            self._beat(HEARTBEAT)
+        self._drain(limits.graceful_timeout)
+
+    def limits(self) -> Limits:
+        """What this worker puts up with."""
+        settings = getattr(self.app, "settings", None)
+        limits = gunicorn_limits(self.cfg) if settings is None else Limits.of(settings)
+        return limits.with_connections(most_connections(limits.max_connections))
+
+    def answered(self) -> None:
+        """A request more was taken in; after max_requests this worker retires."""
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Retiring after %d requests.", self.nr)
+            self.alive = False
+            self._wake()
+
+    def _make_server(self, limits: Limits) -> Server:
+        app = self.wsgi
+        return Server(
+            app,
+            self.sockets,
+            limits,
+            journal=Journal(self.log, getattr(app, "srv_refused", None)),
+            nonblocking=getattr(app, "srv_nonblocking", never),
+            context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
+            multiprocess=self.cfg.workers > 1,
+            started=self._count,
+        )
+
+    def _count(self) -> None:
+        self.nr += 1
+        self.answered()
+
+    def _drain(self, patience: float) -> None:
+        """Let in who has come, let nobody else in, and wait until all have left."""
+        self.server.drain()
+        until = time.monotonic() + patience
+        while not self.server.drained() and time.monotonic() < until:
+            self._beat(DRAINING_BEAT)
+        if not self.server.drained():
+            self.log.warning("Stopping with requests still running: graceful_timeout has passed.")
+        self.server.stop(DRAINING_BEAT)
+
+    def _beat(self, seconds: float) -> None:
+        """Show that this process lives, then sleep until a signal comes or the time is over."""
+        self.notify()
+        self.server.tick()
+        with contextlib.suppress(InterruptedError, BlockingIOError):
+            if select.select([self.PIPE[0]], [], [], seconds)[0]:
+                os.read(self.PIPE[0], 4096)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.PIPE[1], b"1")
+
+    def _parent_lives(self) -> bool:
+        if self.ppid == os.getppid():
+            return True
+        self.log.info("The parent process is gone; %s stops.", self)
+        return False
+
+
+def gunicorn_limits(cfg: Any) -> Limits:
+    """The limits that gunicorn's own settings give, the contract's defaults for the others."""
+    return Limits(
+        threads=cfg.threads,
+        max_streams=max(1, cfg.threads // 2),
+        keep_alive=float(cfg.keepalive),
+        graceful_timeout=float(cfg.graceful_timeout),
+        request_line=cfg.limit_request_line or Limits.request_line,
+        header_count=cfg.limit_request_fields,
+        header_size=cfg.limit_request_field_size or Limits.header_size,
+    )
