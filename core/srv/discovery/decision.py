@@ -168,14 +168,24 @@ def _decide_name(key: tuple[Kind, str], claimants: list[Plugin], choice: Choice)
     for row in usable:
         others = " and ".join(other.distribution for other in usable if other is not row)
         if not preferred:
-            row.reason = f"contested: {others} brings the same name; ask for '{row.qualified}' or set plugins.prefer"
+            row.reason = f"contested: {others} brings the same name; {_ASK[kind].format(row.qualified)}plugins.prefer"
         elif row not in preferred:
-            row.reason = f"plugins.prefer gives the name to {preferred[0].distribution}; ask for '{row.qualified}'"
+            row.reason = f"plugins.prefer gives the name to {preferred[0].distribution}"
     return preferred or usable
 
 
 def _refuse_name(row: Plugin) -> None:
     row.state, row.name_taken = State.REFUSED, True
     row.reason = f"the name '{row.name}' is srv's own" + (
-        f"; ask for '{row.qualified}'" if row.kind is not Kind.HOOKS else ""
+        "" if row.kind in (Kind.HOOKS, Kind.ROUTE) else f"; ask for '{row.qualified}'"
     )
+
+
+#: What to do about a contested name; a route cannot be asked for by another one.
+_ASK = {
+    Kind.RUNTIME: "ask for '{}' or set ",
+    Kind.CODEC: "ask for '{}' or set ",
+    Kind.COMMAND: "ask for '{}' or set ",
+    Kind.HOOKS: "call its settings '{}' or set ",
+    Kind.ROUTE: "set ",
+}

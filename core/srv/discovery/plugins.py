@@ -71,10 +71,12 @@ class Plugins:
     def names(self, kind: Kind) -> list[str]:
         """The names that work for this kind: plain ones, and `distribution:name` where the plain one is not theirs."""
         return sorted(
-            row.name if self._owners.get((kind, row.name)) == [row] else row.qualified
-            for row in self._rows
-            if row.kind is kind and row.usable
+            row.name if self.has_name(row) else row.qualified for row in self._rows if row.kind is kind and row.usable
         )
+
+    def has_name(self, row: Plugin) -> bool:
+        """Whether the plain name is this plugin's alone."""
+        return self._owners.get((row.kind, row.name)) == [row]
 
     def sections(self) -> Collection[str]:
         """The names that may stand as sections in settings.json: those of all hook modules, usable or not."""

@@ -66,11 +66,10 @@ class Hooks:
     def http_routes(self) -> list[tuple[str, object]]:
         """The routes that plugins brought, without those that two of them contest; these are told in the log."""
         routes = [row for row in self.plugins.rows if row.kind is Kind.ROUTE and row.usable]
-        served = set(self.plugins.names(Kind.ROUTE))
         for row in routes:
-            if row.name not in served:
+            if not self.plugins.has_name(row):
                 log.warning("The route %s of %s is not served: %s.", row.name, row.distribution, row.reason)
-        return [(row.name, self.plugins.load_row(row)) for row in routes if row.name in served]
+        return [(row.name, self.plugins.load_row(row)) for row in routes if self.plugins.has_name(row)]
 
     def worker_started(self, server: Server) -> None:
         """Tell the plugins that this worker is about to serve."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from srv.errors import ModelError, SrvError, listed, nearest
+from srv.errors import ModelError, SrvError, nearest
 
 
 class BadHooks(SrvError):
@@ -30,10 +30,9 @@ class UnknownArgument(BadHooks):
 
     def __init__(self, hook: str, argument: str, known: Iterable[str]) -> None:
         names = list(known)
-        super().__init__(
-            f"'{hook}' asks for the argument '{argument}'; the hook is called with {listed(names)}"
-            f"{nearest(argument, names) and '.'}{nearest(argument, names)}"
-        )
+        called = f"called with {', '.join(names) or 'no arguments'}"
+        near = nearest(argument, names)
+        super().__init__(f"'{hook}' asks for '{argument}', and is {called}{near and '.'}{near}")
 
 
 class WrongForm(BadHooks):
@@ -55,6 +54,13 @@ class BroughtTwice(BadHooks):
 
     def __init__(self, hook: str, name: str, distribution: str) -> None:
         super().__init__(f"'{hook}' brings '{name}', which {distribution} brings already")
+
+
+class RegisteredTwice(BadHooks):
+    """One module under two entry points, whose hooks would be called twice."""
+
+    def __init__(self, first: str) -> None:
+        super().__init__(f"its module is registered already, as '{first}'")
 
 
 class BadSection(BadHooks):

@@ -12,7 +12,7 @@ from srv.discovery.errors import PluginBroken, PluginError
 from srv.discovery.kinds import wrong
 from srv.discovery.plugin import Kind, Plugin
 from srv.discovery.plugins import Plugins, failure
-from srv.hooks.errors import BadHooks, BroughtTwice, WrongAnswer
+from srv.hooks.errors import BadHooks, BroughtTwice, RegisteredTwice, WrongAnswer
 from srv.hooks.reading import ARGUMENTS, Implementation, implementations, manager
 from srv.hooks.schema import SCHEMA_HOOK, read_section
 from srv.hooks.tracing import Trace
@@ -43,11 +43,11 @@ class Registration:
 
     def enter_all(self, before: Callable[[Plugin], None] | None = None) -> None:
         """Import, check, ask and register every usable hook module, telling `before` of each."""
-        modules = []
+        modules: list[Module] = []
         for plugin in self._plugins.hook_modules():
             if before is not None:
                 before(plugin)
-            module = self._ready(plugin)
+            module = self._ready(plugin, modules)
             if module is not None:
                 modules.append(module)
         # In reverse, because pluggy calls the last registered first.
@@ -67,11 +67,12 @@ class Registration:
         """The plugin's own settings, as its schema loaded them."""
         return next(module.settings for module in self._modules.values() if module.plugin is plugin)
 
-    def _ready(self, plugin: Plugin) -> Module | None:
+    def _ready(self, plugin: Plugin, others: list[Module]) -> Module | None:
         """The module with everything that it brings, or None where that failed at any point."""
-        step = "its import"
+        step = "its registration"
         try:
             loaded = self._plugins.load_row(plugin)
+            _check_new(loaded, others)
             hooks = implementations(plugin, loaded, self._manager)
             module = Module(plugin, loaded, hooks)
             for step, ask in _STEPS.items():
@@ -107,7 +108,7 @@ class Registration:
 
     def _section_of(self, plugin: Plugin) -> str:
         """The plain name where the plugin has it, else `distribution:name`."""
-        return plugin.name if plugin.name in self._plugins.names(Kind.HOOKS) else plugin.qualified
+        return plugin.name if self._plugins.has_name(plugin) else plugin.qualified
 
     def _ask_runtimes(self, module: Module) -> None:
         self._add(module, "srv_runtimes", Kind.RUNTIME)
@@ -152,6 +153,12 @@ class Registration:
                 loaded=value,
             )
         self._plugins.add_computed(rows.values())
+
+
+def _check_new(loaded: object, others: list[Module]) -> None:
+    for other in others:
+        if other.module is loaded:
+            raise RegisteredTwice(other.plugin.qualified)
 
 
 #: What a module is asked while it is being registered, in the order of the manual.
