@@ -62,10 +62,12 @@ def numbers(*values: float) -> dict[str, Any]:
 class Server:
     """`srv start` in a process of its own. Its output is read by a thread, so that waiting for a line needs no sleep."""
 
-    def __init__(self, folder: Path, *flags: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SRV_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "srv", "start", str(folder), "--http-port", "0", *flags],
+            [python, "-m", "srv", "start", str(folder), "--http-port", "0", *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -190,9 +192,11 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, body: by
 
 
 @contextmanager
-def launched(folder: Path, *flags: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+def launched(
+    folder: Path, *flags: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
+) -> Iterator[Server]:
     """A server that was just started, on a free port; at the end nothing of it is left."""
-    server = Server(folder, *flags, environ=environ)
+    server = Server(folder, *flags, environ=environ, python=python)
     try:
         yield server
     finally:
@@ -200,9 +204,11 @@ def launched(folder: Path, *flags: str, environ: Mapping[str, str] | None = None
 
 
 @contextmanager
-def running(folder: Path, *flags: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(
+    folder: Path, *flags: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
+) -> Iterator[Server]:
     """A server that is ready, on a free port; at the end nothing of it is left."""
-    with launched(folder, *flags, environ=environ) as server:
+    with launched(folder, *flags, environ=environ, python=python) as server:
         yield server.wait_ready()
 
 

@@ -1,0 +1,55 @@
+"""A fresh virtual environment with srv installed as its users install it: from a wheel, with all it requires."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+PARTS = ("core", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+
+
+class Environment:
+    """A virtual environment, and what runs in it: away from the checkout, without its variables."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.bin = folder / "bin"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRV_", "PYTHON"))}
+        self.environ = kept | {"PATH": f"{self.bin}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+
+    def run(self, *words, check=True):
+        """Run a program of the environment; its output is in the answer, and in the failure."""
+        answer = subprocess.run(
+            [self.bin / words[0], *words[1:]],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or answer.returncode == 0, answer.stdout + answer.stderr
+        return answer
+
+    def pip(self, *words):
+        return self.run("python", "-m", "pip", "--quiet", *words)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    source.mkdir()
+    for name in PARTS:
+        part = TOP / name
+        if part.is_dir():
+            shutil.copytree(part, source / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+        else:
+            shutil.copy(part, source / name)
+    environment = Environment(folder / "venv")
+    environment.pip("install", str(source))
+    return environment
