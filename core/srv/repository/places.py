@@ -41,7 +41,7 @@ class Place:
 
     def names(self) -> tuple[str, str | None]:
         """The name and version of the model that is here, unless its settings say otherwise."""
-        folder = self.folder.resolve() if self.depth == 0 else self.folder
+        folder = self.folder.resolve() if self.folder.name in ("", "..") else self.folder
         return (folder.parent.name, folder.name) if self.depth == 2 else (folder.name, None)
 
     @property

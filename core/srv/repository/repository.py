@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from srv.versions import version_key
 _RUNTIME, _IMPLEMENTATION = ("runtime",), ("implementation",)
 _URI = ("parameters", "uri")
 _ALLOW_PICKLE = ("allow_pickle",)
+_LIKE_A_VERSION = re.compile(r"[vV]?[0-9]")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ class Repository:
             elif survey.head is not None and survey.head.document is not None:
                 defaults = with_defaults(defaults, read_model_document(survey.head.document))
             for place in survey.others:
-                findings.add(place, self._read, defaults)
+                if _is_part_of_a_model(place, survey):
+                    findings.notes.append(_as_part(place))
+                else:
+                    findings.add(place, self._read, defaults)
         return findings.found()
 
     def explanation(self) -> str:
@@ -186,6 +191,23 @@ def _claims(survey: Survey) -> Iterator[Path]:
         folder, path = place.folder.resolve(), place.folder / uri
         if exists(path) and path.resolve() not in (folder, *folder.parents) and path.resolve().parent != folder:
             yield path.resolve()
+
+
+def _is_part_of_a_model(place: Place, survey: Survey) -> bool:
+    """Whether a folder with a well-known file is rather a part of the model around it than a version of it.
+
+    A version would take the place of the model around it, which has none, so its name must look like a version's.
+    """
+    if not place.is_bare or place.depth != 2 or _LIKE_A_VERSION.match(place.folder.name):
+        return False
+    return any(other.relative == str(Path(place.relative).parent) for other in survey.others)
+
+
+def _as_part(place: Place) -> str:
+    return (
+        f"{place.folder} is a part of the model around it and no version, for its name does not begin with a number. "
+        f"To serve {place.files[0]} as a version, give it a model-settings.json."
+    )
 
 
 def _named(place: Place, own: Leaves, leaves: Leaves) -> ModelSettings:

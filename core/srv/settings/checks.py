@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from marshmallow import Schema, ValidationError
 
-from srv.errors import SettingsError
+from srv.errors import SettingsError, nearest
 from srv.settings import foreign
 from srv.settings.documents import dotted
 from srv.settings.errors import MissingSetting, NotBuiltYet, UnknownSetting, WrongSetting
@@ -24,7 +24,6 @@ _FOREIGN: Mapping[type[Schema], Mapping[str, str | None]] = {
     ModelSchema: foreign.MODEL,
     ParametersSchema: foreign.PARAMETERS,
 }
-_OWN_KEYS = " Keys of the runtime's own go under 'parameters.extra'."
 
 
 class Place(Protocol):
@@ -63,7 +62,7 @@ def checked(schema: Schema, values: Mapping[str, Any], place: Place, *, sections
     for key in values.keys() & set(sections):
         if not isinstance(values[key], Mapping):
             raise WrongSetting(place.subject((key,)), "must be an object, the plugin's settings", values[key])
-        leaves |= _in_parts(key, values[key])
+        leaves |= _in_parts(key, values[key]) or {(key,): {}}
     return leaves
 
 
@@ -104,11 +103,28 @@ def _refuse_unknown(
     for key, value in values.items():
         field = schema.fields.get(key)
         if field is None:
-            hint = foreign.hint(key, _FOREIGN.get(type(schema), {}))
-            if hint is None and isinstance(schema, ParametersSchema):
-                hint = _OWN_KEYS
-            raise UnknownSetting(place.subject((*path, key)), key, [*schema.fields, *sections], hint)
+            known = [*schema.fields, *sections]
+            hint = foreign.hint(key, _FOREIGN.get(type(schema), {})) or _belongs(schema, key) or nearest(key, known)
+            raise UnknownSetting(place.subject((*path, key)), hint or _last_advice(schema, value))
         _refuse_unknown_in(field, value, place, (*path, key))
+
+
+def _belongs(schema: Schema, key: str) -> str:
+    """Where a key belongs that is in the wrong one of the two files."""
+    if isinstance(schema, ServerSchema) and key in ModelSchema().fields:
+        return " It is a model's, and belongs in its model-settings.json."
+    if isinstance(schema, ModelSchema) and key in ServerSchema().fields:
+        return " It is the server's, and belongs in settings.json."
+    return ""
+
+
+def _last_advice(schema: Schema, value: object) -> str:
+    """What to do about a key that is like no other."""
+    if isinstance(schema, ServerSchema) and isinstance(value, Mapping):
+        return " No installed plugin of that name has settings either. Take it out, or install the plugin."
+    if isinstance(schema, ParametersSchema):
+        return " Settings of the runtime's own go under 'parameters.extra'."
+    return " Take it out."
 
 
 def _refuse_unknown_in(field: object, value: Any, place: Place, path: tuple[str | int, ...]) -> None:

@@ -29,10 +29,18 @@ class Document:
     def _line(self, path: Sequence[str | int]) -> int | None:
         """The line of the last key of the path, where the file has that key once; else nobody can be sure."""
         keys = [step for step in path if isinstance(step, str)]
-        if not keys:
+        if not keys or not self._has(path):
             return None
         found = list(re.finditer(re.escape(json.dumps(keys[-1], ensure_ascii=False)) + r"\s*:", self.text))
         return self.text.count("\n", 0, found[0].start()) + 1 if len(found) == 1 else None
+
+    def _has(self, path: Sequence[str | int]) -> bool:
+        node: Any = self.values
+        for step in path:
+            if isinstance(node, Mapping) and step not in node:
+                return False
+            node = node[step]
+        return True
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -49,6 +57,8 @@ def read_document(path: Path, place: str | None = None) -> Document | None:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise UnreadableSettings(name, "this is a link to a file that is not there", "Mend the link.") from None
         return None
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()

@@ -7,10 +7,9 @@ never shows one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
-from srv.errors import SettingsError, nearest, quoted
+from srv.errors import SettingsError, quoted
 
 
 class SettingError(SettingsError):
@@ -42,8 +41,7 @@ class UnreadableSettings(SettingError):
 class UnknownSetting(SettingError):
     """A key that srv does not know."""
 
-    def __init__(self, subject: str, key: str, known: Iterable[str], hint: str | None = None) -> None:
-        advice = hint or nearest(key, known) or " Take it out."
+    def __init__(self, subject: str, advice: str) -> None:
         super().__init__(f"{subject} is not a setting of srv.{advice}")
 
 

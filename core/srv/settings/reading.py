@@ -50,6 +50,7 @@ def read_server_settings(
 
     given = read_environment(environ, PREFIX, schema, unbuilt=unbuilt.SERVER, defaults=defaults, sections=sections)
     leaves, origins = overlay(leaves, given.leaves), origins | given.origins
+    _require_models_dir(given.leaves, "SRV_MODELS_DIR", may_be_missing=True)
 
     for key, value in (flags or {}).items():
         flag = Named(f"--{key.replace('_', '-')}", (key,))
@@ -66,6 +67,10 @@ def read_server_settings(
         defaults=model_defaults(),
         never=NEVER_DEFAULTS,
     )
+    if {("runtime",), ("implementation",)} <= models.leaves.keys():
+        raise ContradictorySettings(
+            "SRV_MODEL__RUNTIME and SRV_MODEL__IMPLEMENTATION are both given. Keep the one that is meant."
+        )
     origins |= {("model", *path): name for path, name in models.origins.items()}
     return _settings(
         folder,
@@ -89,10 +94,10 @@ def _resolve_paths(leaves: Leaves, folder: Path) -> None:
             leaves[path] = str(folder / leaves[path])
 
 
-def _require_models_dir(leaves: Leaves, subject: str) -> None:
+def _require_models_dir(leaves: Leaves, subject: str, *, may_be_missing: bool = False) -> None:
     """Whoever names a models folder in a file or a flag means one that is there; an image's variable may not."""
     named = leaves.get(("models_dir",))
-    if named is not None and not Path(named).is_dir():
+    if named is not None and not Path(named).is_dir() and not (may_be_missing and not Path(named).exists()):
         raise FolderMissing(Path(named), f"{subject} names a folder that cannot be used:")
 
 
@@ -105,7 +110,7 @@ def _settings(
     origins: Mapping[str, str],
     notes: tuple[str, ...],
 ) -> ServerSettings:
-    plain = {path[0]: value for path, value in leaves.items() if len(path) == 1}
+    plain = {path[0]: value for path, value in leaves.items() if len(path) == 1 and path[0] not in sections}
     inner: dict[str, dict[str, Any]] = {}
     for path, value in leaves.items():
         if len(path) == 2:
@@ -123,7 +128,7 @@ def _settings(
         folder=folder,
         **plain,
         plugins=PluginSettings(**inner.get("plugins", {})),
-        sections={name: inner[name] for name in sections if name in inner},
+        sections={name: inner.get(name, {}) for name in sorted({path[0] for path in leaves} & set(sections))},
         model_defaults=model_leaves,
         origins=origins,
         notes=notes,

@@ -190,7 +190,7 @@ class ModelSchema(Schema):
 
     name = Text(
         "The model's name; its folder's where it is left out, a version folder's parent's.",
-        kind="1 to 128 letters, digits and ._- that begin with a letter, a digit or _, and not 'stats' or 'docs'",
+        kind="1 to 128 letters, digits and ._- that begin with a letter, a digit or _ (but not stats or docs)",
         fits=is_model_name,
     )
     runtime = Text(
@@ -199,8 +199,8 @@ class ModelSchema(Schema):
         fits=lambda text: _RUNTIME.fullmatch(text) is not None,
     )
     implementation = Text(
-        "A class in the model's folder, `module.Class`, in the place of a registered runtime.",
-        kind="a module and a class, such as 'models.MyRuntime' (a registered runtime goes under 'runtime')",
+        "A class in the model's folder, `module.Class`; a registered runtime goes under `runtime`.",
+        kind="a module and a class, such as 'models.MyRuntime'",
         fits=_is_implementation,
     )
     platform = Text("The platform in the model's metadata.", kind="a text", fits=lambda _: True)

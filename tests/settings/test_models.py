@@ -1,0 +1,201 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from srv.modelsettings import ModelSettings, Spec
+from srv.settings import unbuilt
+from srv.settings.documents import read_document
+from srv.settings.errors import MissingSetting, NotBuiltYet, SettingError
+from srv.settings.models import model_settings, read_model_document, with_defaults
+from srv.settings.schemas import ModelSchema, ParametersSchema, SpecSchema, is_model_name
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The settings of a model whose model-settings.json holds what is given."""
+
+    def read(file):
+        (tmp_path / "model-settings.json").write_text(json.dumps(file, indent=1))
+        leaves = read_model_document(read_document(tmp_path / "model-settings.json", "m/model-settings.json"))
+        return model_settings(leaves, name="m", version=None, folder=tmp_path, source="m/model-settings.json")
+
+    return read
+
+
+def refused(read, file):
+    with pytest.raises(SettingError) as caught:
+        read(file)
+    return caught.value
+
+
+def test_every_setting_is_in_the_schema_and_every_key_of_the_schema_is_a_setting():
+    assert set(ModelSchema().fields) == set(ModelSettings.__dataclass_fields__) - {"folder", "source"}
+    assert set(SpecSchema().fields) == set(Spec.__dataclass_fields__)
+
+
+def test_every_key_says_what_it_means():
+    for schema in (ModelSchema(), ParametersSchema(), SpecSchema()):
+        for field in schema.fields.values():
+            assert field.metadata["description"].endswith(".")
+
+
+def test_all_keys_of_a_model_are_read(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(unbuilt, "MODEL", {})
+    settings = read(
+        {
+            "name": "iris",
+            "runtime": "srv-sklearn:sklearn",
+            "platform": "sklearn",
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4], "parameters": {"content_type": "np"}}],
+            "outputs": [{"name": "y", "datatype": "BYTES"}],
+            "max_batch_size": 8,
+            "max_batch_time": 0.01,
+            "max_queue": 10,
+            "request_timeout": 5,
+            "concurrency": 1,
+            "warmup": [{"inputs": []}],
+            "allow_pickle": True,
+            "parameters": {
+                "uri": "./model.skops",
+                "version": "v2",
+                "content_type": "np",
+                "format": "skops",
+                "extra": {"deep": [1, {"a": None}]},
+            },
+        }
+    )
+    assert (settings.name, settings.runtime, settings.implementation) == ("iris", "srv-sklearn:sklearn", None)
+    assert settings.inputs == (Spec("FP32", (-1, 4), "x", {"content_type": "np"}),)
+    assert settings.outputs == (Spec("BYTES", None, "y"),)
+    assert (settings.max_batch_size, settings.max_batch_time, settings.max_queue) == (8, 0.01, 10)
+    assert (settings.request_timeout, settings.concurrency) == (5.0, 1)
+    assert settings.warmup == ({"inputs": []},)
+    assert settings.allow_pickle is True
+    assert (settings.parameters.uri, settings.version) == ("./model.skops", "v2")
+    assert (settings.parameters.content_type, settings.parameters.format) == ("np", "skops")
+    assert settings.parameters.extra == {"deep": [1, {"a": None}]}
+    assert (settings.folder, settings.source) == (tmp_path, "m/model-settings.json")
+
+
+def test_a_folder_of_mlserver_works_as_far_as_its_keys_go(read):
+    settings = read(
+        {
+            "name": "mine",
+            "implementation": "models.MyRuntime",
+            "parameters": {"uri": "./model.bin", "version": "v0.1.0", "content_type": "np", "extra": {"threshold": 3}},
+        }
+    )
+    assert (settings.name, settings.implementation, settings.version) == ("mine", "models.MyRuntime", "v0.1.0")
+    assert settings.parameters.extra == {"threshold": 3}
+
+
+def test_null_leaves_a_setting_to_its_default(read):
+    settings = read({"runtime": "a", "inputs": None, "concurrency": None, "parameters": {"uri": None, "version": None}})
+    assert settings == read({"runtime": "a"})
+
+
+@pytest.mark.parametrize(
+    "file, sentence",
+    [
+        ({"name": "a b"}, "line 2: 'name' must be 1 to 128 letters, digits and ._- that begin with a letter, a digit or _ (but not stats or docs), not the text 'a b'."),
+        ({"name": ""}, "line 2: 'name' must be 1 to 128 letters, digits and ._- that begin with a letter, a digit or _ (but not stats or docs), not the text ''."),
+        ({"name": None}, "line 2: 'name' must be 1 to 128 letters, digits and ._- that begin with a letter, a digit or _ (but not stats or docs), not null."),
+        ({"implementation": "sklearn"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text 'sklearn'."),
+        ({"implementation": "models.my-class"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text 'models.my-class'."),
+        ({"runtime": ""}, "line 2: 'runtime' must be the name of a runtime, such as 'sklearn' or 'srv-sklearn:sklearn', not the text ''."),
+        ({"runtime": "a", "implementation": "a.B"}, "'runtime' and 'implementation' are both given. Keep the one that is meant."),
+        ({"inputs": {"name": "x"}}, "line 2: 'inputs' must be a list of objects with name and datatype or null, not {\"name\": \"x\"}."),
+        ({"inputs": ["x"]}, "line 2: 'inputs[0]' must be an object, not the text 'x'."),
+        ({"inputs": [{"datatype": "FP32"}]}, "'inputs[0].name' is missing."),
+        ({"outputs": [{"name": "y", "datatype": "FP32"}, {"name": "x"}]}, "'outputs[1].datatype' is missing."),
+        ({"inputs": [{"name": "x", "datatype": "FLOAT"}]}, "line 5: 'inputs[0].datatype' must be one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, FP32, FP64, BYTES, BF16, not the text 'FLOAT'."),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [-2]}]}, "line 6: 'inputs[0].shape[0]' must be an integer of -1 or more, not -2."),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [True]}]}, "line 6: 'inputs[0].shape[0]' must be an integer of -1 or more, not true."),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": 3}]}, "line 6: 'inputs[0].shape' must be a list of integers of -1 or more, not 3."),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "parameters": {"a": []}}]}, "line 7: 'inputs[0].parameters.a' must be a text, a number or a boolean, not []."),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "datatyp": 1}]}, "line 6: 'inputs[0].datatyp' is not a setting of srv. Did you mean 'datatype'?"),
+        ({"inputs": [{"name": "x", "datatype": "FP32"}] * 2}, "'inputs' has two tensors of the name 'x'. Give each a name of its own."),
+        ({"concurrency": 0}, "line 2: 'concurrency' must be an integer of 1 or more or null, not 0."),
+        ({"request_timeout": 0}, "line 2: 'request_timeout' must be a number of seconds above 0 or null, not 0."),
+        ({"allow_pickle": "yes"}, "line 2: 'allow_pickle' must be true or false, not the text 'yes'."),
+        ({"parameters": {"version": 2}}, "line 3: 'parameters.version' must be a text of letters, digits and ._+-, such as '1' or null, not 2."),
+        ({"parameters": {"version": "a/b"}}, "line 3: 'parameters.version' must be a text of letters, digits and ._+-, such as '1' or null, not the text 'a/b'."),
+        ({"parameters": {"extra": 3}}, "line 3: 'parameters.extra' must be an object, not 3."),
+        ({"parameters": None}, "line 2: 'parameters' must be an object, not null."),
+        ({"max_batch_sise": 3}, "line 2: 'max_batch_sise' is not a setting of srv. Did you mean 'max_batch_size'?"),
+        ({"http_port": 3}, "line 2: 'http_port' is not a setting of srv. It is the server's, and belongs in settings.json."),
+        ({"parallel_workers": 3}, "line 2: 'parallel_workers' is not a setting of srv. It is one of MLServer's: srv's is 'workers' in settings.json."),
+        ({"warm_workers": True}, "line 2: 'warm_workers' is not a setting of srv. It is one of MLServer's: srv's is 'warmup'."),
+        ({"versions": ["sklearn/1"]}, "line 2: 'versions' is not a setting of srv. It is one of MLServer's that srv has nothing like: take it out."),
+        ({"parameters": {"environment_tarball": "a"}}, "line 3: 'parameters.environment_tarball' is not a setting of srv. It is one of MLServer's that srv has nothing like: take it out."),
+        ({"parameters": {"verison": "1"}}, "line 3: 'parameters.verison' is not a setting of srv. Did you mean 'version'?"),
+        ({"parameters": {"threshold": 3}}, "line 3: 'parameters.threshold' is not a setting of srv. Settings of the runtime's own go under 'parameters.extra'."),
+    ],
+    ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_settings_that_no_model_can_have_are_one_sentence(read, file, sentence):
+    said = str(refused(read, file))
+    assert said in (f"m/model-settings.json, {sentence}", f"m/model-settings.json: {sentence}")
+
+
+@pytest.mark.parametrize(
+    "file", [{"max_batch_size": 8}, {"max_batch_time": 0.5}, {"warmup": [{"inputs": []}]}], ids=lambda file: next(iter(file))
+)  # fmt: skip
+def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, file):
+    assert isinstance(refused(read, file), NotBuiltYet)
+
+
+def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read):
+    assert read({"runtime": "a", "max_batch_size": 0, "max_batch_time": 0.0, "warmup": []}).warmup == ()
+
+
+def test_what_is_missing_is_told_as_missing(read):
+    assert isinstance(refused(read, {"inputs": [{"name": "x"}]}), MissingSetting)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "_", "iris-2.1_b", "A" * 128, "statsx", "Docs"])
+def test_a_model_may_be_called(name):
+    assert is_model_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".a", "-a", "a/b", "a b", "a\n", "ä", "A" * 129, "stats", "docs", "..", "a%20b"], ids=repr
+)
+def test_no_model_may_be_called(name):
+    assert not is_model_name(name)
+
+
+def test_a_models_own_settings_are_over_the_defaults_key_by_key():
+    defaults = {
+        ("concurrency",): 1,
+        ("platform",): "x",
+        ("parameters", "format"): "a",
+        ("parameters", "extra"): {"a": 1},
+    }
+    own = {("concurrency",): 2, ("parameters", "extra"): {"b": 2}}
+    assert with_defaults(defaults, own) == {
+        ("concurrency",): 2,
+        ("platform",): "x",
+        ("parameters", "format"): "a",
+        ("parameters", "extra"): {"b": 2},
+    }
+
+
+@pytest.mark.parametrize("own", [{("runtime",): "b"}, {("implementation",): "b.B"}], ids=str)
+@pytest.mark.parametrize("default", [{("runtime",): "a"}, {("implementation",): "a.A"}], ids=str)
+def test_a_model_that_says_what_runs_it_takes_neither_from_the_defaults(own, default):
+    assert with_defaults(default, own) == own
+
+
+def test_defaults_never_give_what_tells_models_apart():
+    defaults = {("name",): "a", ("parameters", "version"): "1", ("parameters", "uri"): "x", ("runtime",): "r"}
+    assert with_defaults(defaults, {}) == {("runtime",): "r"}
+
+
+def test_the_place_gives_name_and_version_where_the_settings_do_not():
+    settings = model_settings({("runtime",): "r"}, name="m", version="3", folder=Path("m/3"), source="m/3")
+    assert (settings.name, settings.version) == ("m", "3")
+    own = {("name",): "x", ("parameters", "version"): "4"}
+    settings = model_settings(own, name="m", version="3", folder=Path("m/3"), source="m/3")
+    assert (settings.name, settings.version) == ("x", "4")
