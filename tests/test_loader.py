@@ -243,21 +243,15 @@ def test_unload_waits_for_the_last_predict(serve):
     assert runtime.entered.wait(5)
     unloading = threading.Thread(target=server.loader.unload, args=(model,))
     unloading.start()
-    with pytest.raises((ModelNotReady, UnknownModel)):
-        while True:
-            infer_unless_unloading(server)
+    while model.state is ModelState.READY:
+        pass
+    with pytest.raises(ModelNotReady, match="UNLOADING"):
+        infer(server, "m")
     runtime.go.set()
     predicting.join()
     unloading.join()
 
     assert runtime.order == ["predicted", "unloaded"]
-
-
-def infer_unless_unloading(server):
-    """Raises ModelNotReady as soon as the unload has begun."""
-    model = server.registry.find("m")
-    if model.state is not ModelState.READY:
-        raise ModelNotReady(model)
 
 
 def test_versions_stand_beside_each_other_and_the_highest_is_the_default(serve, tmp_path):

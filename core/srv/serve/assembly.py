@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -13,11 +14,13 @@ from srv.errors import LoadFailed
 from srv.execution import EventLoop
 from srv.hooks import Hooks
 from srv.loader import Loader
-from srv.modelsettings import ModelSettings
+from srv.modelsettings import ModelParameters, ModelSettings
 from srv.registry import ModelState, Registry
-from srv.repository import Repository
+from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.settings import ServerSettings
+
+log = logging.getLogger(__name__)
 
 #: A model by name and version.
 Wanted = tuple[str, str | None]
@@ -40,7 +43,7 @@ class Assembled:
             plugins, sections=settings.sections, strict=settings.plugins.strict, trace=settings.trace_plugins
         )
         self.codecs = Codecs(plugins)
-        self.repository = Repository(settings, plugins.recognised_files())
+        self.repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
         self.registry = Registry()
         self._loop = EventLoop()
         self.loader = Loader(
@@ -70,7 +73,13 @@ class Assembled:
         if not self.settings.load_models_at_startup:
             return ()
         found = self.repository.models()
-        return [(each.name, each.version) for each in (*found.models, *found.failures)]
+        log.info(found.explanation)
+        for note in found.notes:
+            log.warning(note)
+        return [
+            *((model.name, model.version) for model in found.models),
+            *((failure.name, failure.version) for failure in found.failures),
+        ]
 
     def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
         """Load these models one after the other, telling what is done at the moment.
@@ -84,8 +93,7 @@ class Assembled:
         self.dataplane.readiness.wanted = {name for name, _ in wanted}
         for each in wanted:
             if each in broken:
-                self.loader.refuse(ModelSettings(name=each[0]), broken[each].reason)
-                self._give_up(LoadFailed(broken[each].reason))
+                self._refuse(broken[each])
             elif each not in settings:
                 self._give_up(Gone(each[0]))
             elif not self._serves(each):
@@ -109,6 +117,12 @@ class Assembled:
         self.hooks.worker_stopping()
         self.loader.close()
         self._loop.close()
+
+    def _refuse(self, failed: FailedModel) -> None:
+        log.error("Model '%s' cannot be served: %s", failed.name, failed.error)
+        settings = ModelSettings(name=failed.name, parameters=ModelParameters(version=failed.version))
+        self.loader.refuse(settings, failed.reason)
+        self._give_up(LoadFailed(str(failed.error)))
 
     def _give_up(self, error: LoadFailed) -> None:
         if self.settings.on_load_error == "exit":
