@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Any
 
 from srv.serve.http.connection import Buffer
-from srv.serve.http.exchange import Exchange
+from srv.serve.http.parser import Head
 
 Headers = Sequence[tuple[str, str]]
 
@@ -80,15 +80,14 @@ class Heads:
         return lines, length, closes
 
     def close(self, lines: list[str], framing: str) -> bytes:
-        """The finished head. Raises Unsendable where a status or a header would have broken it."""
-        lines.append(framing)
+        """The finished head of what `read` gave. Raises Unsendable where a header would have broken it."""
         text = "".join(lines)
-        # The start has three lines, the framing two or more; a line more came out of some value.
-        expected = len(lines) + 1 + framing.count("\n")
+        # The first piece is three lines, each other one: what is more came out of an app's value.
+        expected = len(lines) + 2
         if text.count("\n") != expected or text.count("\r") != expected:
             raise Unsendable("a header has a line break")
         try:
-            return text.encode("latin-1")
+            return (text + framing).encode("latin-1")
         except UnicodeEncodeError:
             raise Unsendable("a header has characters beyond latin-1") from None
 
@@ -102,11 +101,11 @@ class Heads:
         return start
 
 
-def connection_line(exchange: Exchange, *, closing: bool) -> str:
-    """What the head says of the connection's future; nothing where that is the version's default."""
+def connection_line(head: Head | None, *, closing: bool) -> str:
+    """What an answer says of the connection's future; nothing where that is the version's default."""
     if closing:
         return "Connection: close\r\n"
-    return "" if exchange.head.version else "Connection: keep-alive\r\n"
+    return "Connection: keep-alive\r\n" if head is not None and not head.version else ""
 
 
 def checked_length(declared: str | None, size: int) -> str:

@@ -7,8 +7,9 @@ import socket
 import ssl
 import time
 from collections import deque
+from http import HTTPStatus
 
-from srv.serve.http.answers import Headers, Heads
+from srv.serve.http.answers import Headers, Heads, connection_line
 from srv.serve.http.bodies import InFlight
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.deadlines import Deadlines
@@ -71,8 +72,9 @@ class Custody:
                 self._watch.look_at(connection, 0)
 
     def hand_back(self, exchange: Exchange) -> None:
-        """An exchange is over, or nobody waits for it any more; called once for each, by the thread that ran it."""
-        self._in_flight.give_back(exchange.held)
+        """An exchange is over, or nobody waits for it any more; called by the thread that ran it."""
+        held, exchange.held = exchange.held, 0
+        self._in_flight.give_back(held)
         connection = exchange.connection
         with self._followers.guard:
             if connection.exchange is exchange:
@@ -81,9 +83,12 @@ class Custody:
                 self._settle(connection)
 
     def refuse_exchange(self, exchange: Exchange, refused: Refused) -> None:
-        """Answer an exchange with a refusal, unless it was answered already, and hand it back."""
+        """Answer an exchange with a refusal and hand it back; what had begun to be answered breaks off."""
+        connection = exchange.connection
         if self._followers.may_answer(exchange):
-            self._write_refusal(exchange.connection, refused, exchange.head)
+            self._write_refusal(connection, refused, exchange.head, exchange.received)
+        elif connection.exchange is exchange:
+            connection.lost = True
         self.hand_back(exchange)
 
     def overtake(self, exchange: Exchange, refused: Refused) -> None:
@@ -91,7 +96,7 @@ class Custody:
         connection = exchange.connection
         if not self._followers.take_over(exchange):
             return
-        self._write_refusal(connection, refused, exchange.head)
+        self._write_refusal(connection, refused, exchange.head, exchange.received)
         with self._followers.guard:
             connection.exchange = None
             if self._followers.withdraw(exchange):
@@ -104,7 +109,7 @@ class Custody:
         connection.body = connection.chunks = None
         connection.received = b""
         self._release(connection)
-        self._write_refusal(connection, refused, head)
+        self._write_refusal(connection, refused, head, time.monotonic())
         with self._followers.guard:
             self._settle(connection)
 
@@ -123,38 +128,38 @@ class Custody:
             connection.close()
             self._watch.ring()
 
-    def answer(self, exchange: Exchange, status: str, headers: Headers, body: bytes) -> None:
-        """Answer an exchange with what the worker knows itself."""
-        connection = exchange.connection
+    def answer(self, exchange: Exchange, status: HTTPStatus, body: bytes) -> None:
+        """Answer an exchange with JSON that the worker knows itself."""
         head = exchange.head
-        closing = self._switches.draining or not head.keep_alive
-        self._write(connection, status, headers, body, head=head, closing=closing)
+        identity = request_id(head.fields)
+        self._write(exchange.connection, status, (), body, identity=identity, head=head, closing=not head.keep_alive)
         self.hand_back(exchange)
+        self._journal.answered(head, status, identity, exchange.received)
 
-    def _write_refusal(self, connection: Connection, refused: Refused, head: Head | None) -> None:
-        status = f"{refused.status.value} {refused.status.phrase}"
-        headers = (
-            ("Content-Type", "application/json"),
-            ("X-Request-Id", request_id(head.fields if head else {})),
-            *refused.headers,
-        )
+    def _write_refusal(self, connection: Connection, refused: Refused, head: Head | None, since: float) -> None:
+        identity = request_id(head.fields if head else {})
+        closing = refused.closes or head is None or not head.keep_alive
         body = body_of(refused)
-        closing = refused.closes or head is None or not head.keep_alive or self._switches.draining
-        self._write(connection, status, headers, body, head=head, closing=closing)
-        self._journal.refused(refused, head, connection, headers, len(body))
+        self._write(connection, refused.status, refused.headers, body, identity=identity, head=head, closing=closing)
+        self._journal.refused(refused, head, identity, since)
 
     def _write(
-        self, connection: Connection, status: str, headers: Headers, body: bytes, *, head: Head | None, closing: bool
+        self,
+        connection: Connection,
+        status: HTTPStatus,
+        headers: Headers,
+        body: bytes,
+        *,
+        identity: str,
+        head: Head | None,
+        closing: bool,
     ) -> None:
-        lines = self._heads.lines(status)
+        closing = closing or self._switches.draining
+        lines = self._heads.lines(f"{status.value} {status.phrase}")
+        lines.append(f"Content-Type: application/json\r\nX-Request-Id: {identity}\r\n")
         lines.extend(f"{name}: {value}\r\n" for name, value in headers)
-        lines.append(f"Content-Length: {len(body)}\r\n")
-        if closing:
-            lines.append("Connection: close\r\n")
-        elif head is not None and not head.version:
-            lines.append("Connection: keep-alive\r\n")
-        lines.append("\r\n")
-        whole = "".join(lines).encode("latin-1")
+        lines.append(f"{connection_line(head, closing=closing)}Content-Length: {len(body)}\r\n\r\n")
+        whole = "".join(lines).encode("ascii")
         connection.closing = closing
         try:
             connection.send([whole if head is not None and head.method == "HEAD" else whole + body])

@@ -85,7 +85,8 @@ class Followers:
         with self.guard:
             if exchange.state is State.RUNNING:
                 exchange.state = State.ANSWERING
-        return exchange.state is State.ANSWERING
+                return True
+        return False
 
     def take_over(self, exchange: Exchange) -> bool:
         """Whether the leader may answer instead of the thread that runs the exchange; it may not while that writes."""

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from http import HTTPStatus
 
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.custody import LAST_CHANCE, Custody
 from srv.serve.http.doors import AT_ONCE, Doors
 from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers, Place
-from srv.serve.http.journal import Journal
 from srv.serve.http.limits import Limits
 from srv.serve.http.reception import PIECE, Reception
-from srv.serve.http.refusals import QueueOverflow, Refused, RequestTooSlow, TooLate, request_id
+from srv.serve.http.refusals import QueueOverflow, Refused, RequestTooSlow, TooLate
 from srv.serve.http.relief import Paces, Relief
 from srv.serve.http.service import Service
 from srv.serve.http.watch import GONE, READ, WRITE, Watch
+
+log = logging.getLogger(__name__)
 
 #: The leader looks around this often even if nothing happens.
 LONGEST_WAIT = 1.0
@@ -53,7 +56,6 @@ class Leader:
         custody: Custody,
         service: Service,
         followers: Followers,
-        journal: Journal,
         switches: Switches,
         nonblocking: NonBlocking,
         started: Callable[[], object],
@@ -67,7 +69,6 @@ class Leader:
         self._custody = custody
         self._service = service
         self._followers = followers
-        self._journal = journal
         self._switches = switches
         self._nonblocking = nonblocking
         self._started = started
@@ -127,8 +128,8 @@ class Leader:
             self._custody.refuse(connection, refused)
         except OSError:
             self._custody.discard(connection)
-        except Exception:  # noqa: BLE001 - one connection's trouble is not the others'
-            self._journal.failed("A connection failed in the worker")
+        except Exception:
+            log.exception("A connection failed in the worker.")
             self._custody.discard(connection)
         return None
 
@@ -158,8 +159,7 @@ class Leader:
         connection.exchange = exchange
         self._started()
         if head.path == LIVE_PATH and head.method in ("GET", "HEAD"):
-            headers = (("Content-Type", "application/json"), ("X-Request-Id", request_id(head.fields)))
-            self._custody.answer(exchange, "200 OK", headers, LIVE)
+            self._custody.answer(exchange, HTTPStatus.OK, LIVE)
             return Lead.KEPT
         if self._nonblocking(head.method, head.path):
             return self._sprint(exchange)

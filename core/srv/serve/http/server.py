@@ -47,7 +47,6 @@ class Server:
         streams: StreamCount | None = None,
     ) -> None:
         self._limits = limits
-        self._journal = journal
         self._paces = Paces()
         self._switches = Switches()
         self._watch = Watch()
@@ -70,7 +69,6 @@ class Server:
             followers=self._followers,
             custody=self._custody,
             heads=self._heads,
-            journal=journal,
             common=template("https" if context else "http", multiprocess=multiprocess),
             streams=streams or StreamCount(limits.max_streams),
             switches=self._switches,
@@ -84,7 +82,6 @@ class Server:
             custody=self._custody,
             service=self._service,
             followers=self._followers,
-            journal=journal,
             switches=self._switches,
             nonblocking=nonblocking,
             started=started,

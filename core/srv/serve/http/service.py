@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from srv.serve.http.answers import (
     Answer,
     Heads,
-    Unsendable,
     as_buffers,
     bodiless_length,
     checked_length,
@@ -21,10 +21,11 @@ from srv.serve.http.custody import Custody
 from srv.serve.http.environ import Environ, environ_of
 from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers
-from srv.serve.http.journal import Journal
 from srv.serve.http.limits import Limits
 from srv.serve.http.refusals import AppFailed, StreamsOverflow
 from srv.serve.http.streams import StreamCount, StreamWriter, ahead
+
+log = logging.getLogger(__name__)
 
 App = Callable[[Environ, Callable[..., object]], Iterable[Buffer]]
 
@@ -39,7 +40,6 @@ class Service:
         *,
         followers: Followers,
         custody: Custody,
-        journal: Journal,
         heads: Heads,
         common: Environ,
         streams: StreamCount,
@@ -50,7 +50,6 @@ class Service:
         self._app = app
         self._limits = limits
         self._followers = followers
-        self._journal = journal
         self._common = common
         self._streams = streams
         self._switches = switches
@@ -59,49 +58,42 @@ class Service:
 
     def run(self, exchange: Exchange) -> None:
         """Answer one exchange with what the app says; never raises what the app raised."""
-        started = time.monotonic()
-        environ = environ_of(exchange, self._common, started - exchange.received)
+        environ = environ_of(exchange, self._common, time.monotonic() - exchange.received)
         answer = Answer()
+        result: Iterable[Buffer] = ()
         try:
             result = self._app(environ, answer.start)
-        except (Exception, SystemExit):  # noqa: BLE001 - an app's failure is an answer
-            self._fail(exchange, environ)
-            return
-        try:
             if type(result) is list and not answer.written:
-                self._answer(exchange, environ, answer, result)
+                self._answer(exchange, answer, result)
             else:
-                self._answer_iterable(exchange, environ, answer, result)
+                self._answer_iterable(exchange, answer, result)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an app's failure is an answer
+            self._fail(exchange, error)
         finally:
             if type(result) is not list and (close := getattr(result, "close", None)) is not None:
-                self._close(close, environ)
+                self._close(close, exchange)
 
-    def _answer(self, exchange: Exchange, environ: Environ, answer: Answer, result: list[Buffer]) -> None:
-        """Answer with a body that is all there."""
-        try:
-            if len(result) == 1 and type(result[0]) is bytes:
-                parts = result
-                size = len(result[0])
-            else:
-                parts = as_buffers(result)
-                size = sum(map(len, parts))
-            lines, length, closes = self._heads.read(answer)
-            closing = closes or self._switches.draining or not exchange.head.keep_alive
-            framing = connection_line(exchange, closing=closing)
-            if answer.bodiless(exchange.head.method):
-                framing += bodiless_length(answer, length, size)
-                parts, size = [], 0
-            else:
-                framing += checked_length(length, size)
-            head = self._heads.close(lines, framing + "\r\n")
-        except Unsendable:
-            self._fail(exchange, environ)
-            return
+    def _answer(self, exchange: Exchange, answer: Answer, result: list[Buffer]) -> None:
+        """Answer with a body that is all there. Raises Unsendable."""
+        if len(result) == 1 and type(result[0]) is bytes:
+            parts = result
+            size = len(result[0])
+        else:
+            parts = as_buffers(result)
+            size = sum(map(len, parts))
+        request = exchange.head
+        lines, length, closes = self._heads.read(answer)
+        closing = closes or self._switches.draining or not request.keep_alive
+        framing = connection_line(request, closing=closing)
+        if answer.bodiless(request.method):
+            framing += bodiless_length(answer, length, size)
+            parts, size = [], 0
+        else:
+            framing += checked_length(length, size)
+        head = self._heads.close(lines, framing + "\r\n")
         if self._followers.may_answer(exchange):
             self._send(exchange, joined(head, parts, size), closing=closing)
         self._custody.hand_back(exchange)
-        if self._journal.enabled:
-            self._journal.answered(environ, answer.status, answer.headers, size, time.monotonic() - exchange.received)
 
     def _send(self, exchange: Exchange, parts: list[Buffer], *, closing: bool) -> None:
         connection = exchange.connection
@@ -111,21 +103,19 @@ class Service:
         except OSError:
             connection.lost = True
 
-    def _answer_iterable(self, exchange: Exchange, environ: Environ, answer: Answer, result: Iterable[Buffer]) -> None:
+    def _answer_iterable(self, exchange: Exchange, answer: Answer, result: Iterable[Buffer]) -> None:
         """Answer with a body that comes in pieces, as a stream unless they are all there."""
         if isinstance(result, list | tuple):
-            self._answer(exchange, environ, answer, [*answer.written, *result])
+            self._answer(exchange, answer, [*answer.written, *result])
         elif (self._followers.sprint is exchange and not self._step_aside(exchange)) or not self._streams.enter():
             self._custody.refuse_exchange(exchange, StreamsOverflow(self._streams.most))
         else:
             try:
-                self._stream(exchange, environ, answer, ahead(pieces_of(answer, result)))
-            except Exception:  # noqa: BLE001 - an app's failure is an answer, as long as nothing went out
-                self._fail(exchange, environ)
+                self._stream(exchange, answer, ahead(pieces_of(answer, result)))
             finally:
                 self._streams.leave()
 
-    def _stream(self, exchange: Exchange, environ: Environ, answer: Answer, pieces: Iterator[Buffer]) -> None:
+    def _stream(self, exchange: Exchange, answer: Answer, pieces: Iterator[Buffer]) -> None:
         """Write pieces as they come. Raises what the app raised before its first piece, and Unsendable."""
         request = exchange.head
         lines, length, closes = self._heads.read(answer)
@@ -133,7 +123,7 @@ class Service:
         chunked = length is None and not bodiless and request.version == 1
         ends_by_closing = length is None and not bodiless and not chunked
         closing = closes or ends_by_closing or self._switches.draining or not request.keep_alive
-        framing = connection_line(exchange, closing=closing)
+        framing = connection_line(exchange.head, closing=closing)
         framing += "Transfer-Encoding: chunked\r\n" if chunked else ""
         framing += "" if length is None else f"Content-Length: {length}\r\n"
         head = self._heads.close(lines, framing + "\r\n")
@@ -144,7 +134,6 @@ class Service:
             if length is not None and not bodiless and str(sent) != length:
                 exchange.connection.lost = True
         self._custody.hand_back(exchange)
-        self._journal.answered(environ, answer.status, answer.headers, sent, time.monotonic() - exchange.received)
 
     def _write(self, exchange: Exchange, head: bytes, pieces: Iterator[Buffer], *, chunked: bool) -> int:
         connection = exchange.connection
@@ -153,20 +142,20 @@ class Service:
             writer.write(pieces)
         except OSError:
             connection.lost = True
-        except Exception:  # noqa: BLE001 - too late for a status: the client sees a body that does not end
+        except Exception:
             connection.lost = True
-            self._journal.failed("The answer to %s broke off", exchange.head.path)
+            log.exception("The answer to %s broke off.", exchange.head.path)
         return writer.sent
 
-    def _fail(self, exchange: Exchange, environ: Environ) -> None:
-        self._journal.failed("The answer to %s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+    def _fail(self, exchange: Exchange, error: BaseException) -> None:
+        log.error("The answer to %s %s failed.", exchange.head.method, exchange.head.path, exc_info=error)
         self._custody.refuse_exchange(exchange, AppFailed())
 
-    def _close(self, close: Callable[[], Any], environ: Environ) -> None:
+    def _close(self, close: Callable[[], Any], exchange: Exchange) -> None:
         try:
             close()
-        except Exception:  # noqa: BLE001 - the answer is out; only the log can hear of it
-            self._journal.failed("Closing the answer to %s failed", environ["PATH_INFO"])
+        except Exception:
+            log.exception("Closing the answer to %s failed.", exchange.head.path)
 
 
 def pieces_of(answer: Answer, result: Iterable[Buffer]) -> Iterator[Buffer]:

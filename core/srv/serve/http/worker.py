@@ -62,7 +62,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             app,
             self.sockets,
             limits,
-            journal=Journal(self.log, getattr(app, "srv_refused", None)),
+            journal=Journal(getattr(app, "srv_refused", None)),
             nonblocking=getattr(app, "srv_nonblocking", never),
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
