@@ -16,6 +16,7 @@ from srv.cli.opening import opened
 from srv.cli.options import settings_flags
 from srv.errors import LoadFailed
 from srv.serve.cores import share_cores
+from srv.trial.sections import check_sections
 
 if TYPE_CHECKING:
     from srv.modelsettings import Spec
@@ -48,6 +49,7 @@ def check(folder: str, *, as_json: bool, **flags: Any) -> int:
     """
     settings, plugins = opened(folder, flags)
     logs.configure(level="warning", form=settings.log_format)
+    check_sections(settings, plugins)
     share_cores(settings.workers)
     from srv.serve.assembly import assemble  # it imports numpy, which must come after the cores are shared
 

@@ -161,7 +161,8 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         if len(fresh) < self.num_workers and not self._backoff.wait(time.monotonic()):
             for _ in range(self.num_workers - len(fresh)):
                 self.spawn_worker()
-        for member in fresh[: max(0, len(fresh) - self.num_workers)]:
+        # Too many after SIGTTOU: those that serve nothing yet go first, then the oldest.
+        for member in sorted(fresh, key=lambda each: each.ready)[: max(0, len(fresh) - self.num_workers)]:
             self._retire(member)
         if self.crew.complete(self.num_workers):
             if self._reloading:

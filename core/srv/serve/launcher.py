@@ -18,6 +18,7 @@ from srv.serve.listening import listen
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory
 from srv.settings import ServerSettings
+from srv.trial.sections import check_sections
 
 if TYPE_CHECKING:
     from srv.discovery import Plugins
@@ -26,6 +27,8 @@ log = logging.getLogger("srv.serve")
 
 #: What a gunicorn started before this process may have left in the environment.
 _GUNICORNS_OWN = ("GUNICORN_PID", "GUNICORN_FD", "GUNICORN_CMD_ARGS")
+#: What asks a server to end.
+_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble: Assemble | None = None) -> int:
@@ -39,10 +42,11 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
     for name in _GUNICORNS_OWN:
         os.environ.pop(name, None)
     logs.configure(level=settings.log_level, form=settings.log_format, access_log=settings.access_log)
-    for note in settings.notes:
-        log.warning("%s", note)
-    share_cores(settings.workers)
     found = plugins or _discovered(settings)
+    for note in (*settings.notes, *found.unmatched()):
+        log.warning("%s", note)
+    check_sections(settings, plugins)
+    share_cores(settings.workers)
     listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
     with _afterwards(listener.close):
         log.info("listening on %s", listener.url)
@@ -67,6 +71,9 @@ def _run(master: Master) -> None:
     except SystemExit:
         if os.getpid() != launcher:
             raise  # a worker, at its end
+    # Nothing is left to be ended, and the interpreter gives signals their deadly meaning back before it goes.
+    for sig in _ENDINGS:
+        signal.signal(sig, signal.SIG_IGN)
 
 
 def _announce(settings: ServerSettings, url: str, models: str, began: float) -> None:
@@ -93,7 +100,7 @@ def _end_quietly() -> None:
     def end(*_: object) -> None:
         raise SystemExit(0)
 
-    for sig in (signal.SIGTERM, signal.SIGINT):
+    for sig in _ENDINGS:
         signal.signal(sig, end)
 
 

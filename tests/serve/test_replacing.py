@@ -1,0 +1,221 @@
+"""Workers that are replaced: by a reload, by max_requests, after a crash; and how many there are."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from servers import ask, eventually, numbers, running, write_model
+
+pytestmark = pytest.mark.e2e
+
+
+def answer_of(server, model="double"):
+    answer = server.post(f"/v2/models/{model}/infer", numbers(1))
+    return answer.json["outputs"][0]["data"] if answer.status == 200 else answer.status
+
+
+class Load:
+    """Clients that ask all the time, on connections that stay open, and keep what they were answered."""
+
+    def __init__(self, server, clients=4):
+        self.wrong = []
+        self.right = 0
+        self._server = server
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self):
+        body = json.dumps(numbers(1, 2)).encode()
+        connection = self._server.connect()
+        while not self._ends.is_set():
+            try:
+                answer = ask(connection, "POST", "/v2/models/double/infer", body)
+            except ConnectionError as error:
+                # An idle connection that the server closed without a byte: what every client tries once more.
+                connection.close()
+                connection = self._server.connect()
+                try:
+                    answer = ask(connection, "POST", "/v2/models/double/infer", body)
+                except OSError:
+                    self.wrong.append(error)
+                    continue
+            if answer.status == 200:
+                self.right += 1
+            else:
+                self.wrong.append(answer)
+        connection.close()
+
+
+def test_sighup_brings_new_code_and_loses_no_request(tmp_path):
+    place = write_model(tmp_path, predict="return 2 * x")
+    with running(tmp_path, "--workers", "2") as server:
+        before = server.workers()
+        with Load(server) as load:
+            eventually(lambda: load.right > 50)
+            write_model(tmp_path, predict="return 3 * x")
+            server.send(signal.SIGHUP)
+            server.wait_for("Reloaded: new workers serve double")
+            seen = load.right
+            eventually(lambda: load.right > seen + 50)
+        assert load.wrong == []
+        eventually(lambda: not set(before).intersection(server.workers()))
+        assert len(server.workers()) == 2
+        assert answer_of(server) == [3]
+        assert (place / "models.py").exists()
+
+
+def test_sighup_brings_models_that_have_appeared(tmp_path):
+    write_model(tmp_path, "double")
+    with running(tmp_path) as server:
+        write_model(tmp_path, "triple", predict="return 3 * x")
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: new workers serve double, triple")
+        assert answer_of(server, "triple") == [3]
+
+
+@pytest.mark.parametrize(
+    "load, reason",
+    [
+        ("raise ValueError('new and broken')", "ValueError: new and broken"),
+        ("os._exit(5)", "A worker ended with exit code 5 while loading model double"),
+    ],
+    ids=["raises", "dies"],
+)
+def test_a_reload_that_fails_leaves_the_old_workers_serving_and_says_why(tmp_path, load, reason):
+    write_model(tmp_path)
+    with running(tmp_path, "--workers", "2") as server:
+        before = server.workers()
+        write_model(tmp_path, load=load, predict="return 3 * x")
+        server.send(signal.SIGHUP)
+        said = server.wait_for("The reload failed, and the old workers go on: (.*)")
+        assert reason in said.group(1)
+        eventually(lambda: server.workers() == before)
+        assert answer_of(server) == [2]
+        assert server.get("/v2/health/ready").status == 200
+
+        write_model(tmp_path, predict="return 4 * x")
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: ")
+        eventually(lambda: answer_of(server) == [4])
+
+
+def test_a_reload_during_a_reload_begins_it_anew(tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+        server.send(signal.SIGHUP)
+        server.wait_for("^in load$")
+        write_model(tmp_path, predict="return 3 * x")
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: ")
+        eventually(lambda: len(server.workers()) == 1)
+        assert answer_of(server) == [3]
+
+
+def test_sighup_during_the_first_load_is_taken_up_afterwards(tmp_path):
+    write_model(tmp_path, load="print('in load', flush=True)\ntime.sleep(1)")
+    with running(tmp_path) as server:
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: ")
+
+
+def test_a_server_that_is_told_to_end_during_a_reload_ends(tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+        server.send(signal.SIGHUP)
+        server.wait_for("^in load$")
+        assert server.stop(timeout=10) == 0
+
+
+def test_a_worker_that_is_killed_is_replaced_by_one_with_the_same_models(tmp_path):
+    write_model(tmp_path, "double")
+    with running(tmp_path, "--workers", "2") as server:
+        write_model(tmp_path, "appeared")
+        killed = server.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        server.wait_for(rf"A worker \(process {killed}\) was killed by SIGKILL \(out of memory\?\)\. Another one takes")
+        eventually(lambda: len(server.workers()) == 2 and killed not in server.workers())
+        for stopped in server.workers():  # so that the other one answers
+            os.kill(stopped, signal.SIGSTOP)
+            eventually(lambda: server.get("/v2/health/ready").status == 200)
+            assert server.get("/v2/models").json == {"models": ["double"]}
+            os.kill(stopped, signal.SIGCONT)
+
+
+def test_a_worker_that_crashes_in_predict_is_replaced_and_the_server_goes_on(tmp_path):
+    write_model(tmp_path, predict="os._exit(9) if x[0] == 9 else None\nreturn 2 * x")
+    with running(tmp_path) as server:
+        with pytest.raises(OSError):
+            server.post("/v2/models/double/infer", numbers(9))
+        server.wait_for("ended with exit code 9. Another one takes its place.$")
+        eventually(lambda: server.get("/v2/health/ready").status == 200)
+        with pytest.raises(OSError):
+            server.post("/v2/models/double/infer", numbers(9))
+        server.wait_for("Another one takes its place in 1 s.")
+        eventually(lambda: server.get("/v2/health/ready").status == 200)
+        assert answer_of(server) == [2]
+
+
+def test_a_replacement_that_cannot_load_is_unready_and_tries_again(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        write_model(tmp_path, load="raise ValueError('for now')")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for("A worker is not ready, and tries again: .*ValueError: for now")
+        assert server.get("/v2/health/live").status == 200
+        assert server.get("/v2/health/ready").status == 503
+        write_model(tmp_path)
+        eventually(lambda: server.get("/v2/health/ready").status == 200)
+        assert answer_of(server) == [2]
+
+
+def test_after_max_requests_a_successor_is_there_before_the_worker_goes(tmp_path):
+    write_model(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps({"max_requests": 100}))
+    with running(tmp_path) as server:
+        (before,) = server.workers()
+        with Load(server) as load:
+            eventually(lambda: before not in server.workers())
+        assert load.wrong == []
+        assert load.right >= 100
+
+
+def test_ttin_and_ttou_add_and_remove_a_worker(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        server.send(signal.SIGTTIN)
+        eventually(lambda: len(server.workers()) == 2)
+        server.send(signal.SIGTTOU)
+        eventually(lambda: len(server.workers()) == 1)
+        assert answer_of(server) == [2]
+        assert server.stop() == 0
+
+
+def test_a_worker_that_holds_the_interpreter_for_too_long_is_killed_and_shows_where(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"worker_timeout": 2}))
+    hold = "import ctypes\nctypes.PyDLL(None).sleep(60) if x[0] == 9 else None\nreturn 2 * x"
+    write_model(tmp_path, predict=hold)
+    with running(tmp_path) as server:
+        started = time.monotonic()
+        with pytest.raises(OSError):
+            server.post("/v2/models/double/infer", numbers(9))
+        assert time.monotonic() - started < 20
+        server.wait_for("was killed because it did not respond for 2 s")
+        assert "in predict" in server.output
+        eventually(lambda: answer_of(server) == [2])
