@@ -18,12 +18,10 @@ import msgspec
 import numpy as np
 import simdjson
 
-from srv.errors import InvalidInput, listed, quoted
+from srv.errors import InvalidInput, quoted
+from srv.rawdata import dtype_of, size_of
 from srv.rest.envelope import bad_field
-from srv.tensors import DTYPES
 
-_MOST_DIMENSIONS = 32
-_MOST_BYTES = 2**62
 #: What is taken away of the text of numbers; brackets and commas are left. Letters are those of exponents.
 _NOT_STRUCTURE = b"0123456789.eE+- \t\r\n"
 #: kind → the widest dtype of that kind, and simdjson's name for it.
@@ -42,27 +40,11 @@ class MissingData(InvalidInput):
         super().__init__(f"{where}.data is missing.")
 
 
-class UnknownDatatype(InvalidInput):
-    """A datatype that the protocol does not have."""
-
-    def __init__(self, where: str, datatype: str) -> None:
-        super().__init__(
-            f"{where}.datatype: {quoted(datatype)} is unknown; the protocol has {listed(DTYPES, most=20)}."
-        )
-
-
 class NotInJson(InvalidInput):
     """BF16 has no JSON form."""
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where}.datatype: BF16 has no JSON form; send it as FP32, or as binary data.")
-
-
-class BadShape(InvalidInput):
-    """A shape that no array can have."""
-
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"{where}.shape: {why}.")
 
 
 class WrongCount(InvalidInput):
@@ -92,10 +74,8 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
 
     `data` may be nested as the shape says, or flat in row-major order; a scalar's may be the bare value.
     """
-    dtype = DTYPES.get(datatype)
-    if dtype is None:
-        raise UnknownDatatype(where, datatype)
-    size = _size(shape, dtype.itemsize, where)
+    dtype = dtype_of(datatype, where)
+    size = size_of(shape, dtype.itemsize, where)
     text = bytes(raw)
     if not text:
         raise MissingData(where)
@@ -111,15 +91,6 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
     array = flat if len(shape) == 1 else flat.reshape(shape)
     array.flags.writeable = False
     return array
-
-
-def _size(shape: Sequence[int], itemsize: int, where: str) -> int:
-    """How many values a shape holds. Raises BadShape for one that no array can have."""
-    if len(shape) > _MOST_DIMENSIONS:
-        raise BadShape(where, f"it has {len(shape)} dimensions, of which {_MOST_DIMENSIONS} are possible")
-    if math.prod(max(length, 1) for length in shape) * itemsize > _MOST_BYTES:
-        raise BadShape(where, "it is larger than any array")
-    return math.prod(shape)
 
 
 def _numbers(
