@@ -18,7 +18,13 @@ INPUT = "input"
 #: The estimator's methods that are outputs, the default first.
 METHODS = ("predict", "transform", "predict_proba", "decision_function")
 #: How scikit-learn begins what it says of data that it cannot take; anything else it raises is the model's fault.
-CLIENTS_FAULT = ("Input X contains", "Input contains", "Found unknown categories", "Found array with 0 sample")
+CLIENTS_FAULT = (
+    "Input X contains",
+    "Input contains",
+    "Found unknown categories",
+    "Found array with 0 sample",
+    "could not convert string to float",
+)
 
 
 class Extra(Schema):
@@ -66,7 +72,7 @@ class SklearnRuntime(Runtime):
     def predict(self, request: InferenceRequest) -> InferenceResponse:
         """One output for each method that the request names; without any, what the estimator is for."""
         rows = self._rows(request)
-        asked = self._methods[:1] if request.outputs is None else [output.name for output in request.outputs]
+        asked = dict.fromkeys(output.name for output in request.outputs or ()) or self._methods[:1]
         for name in asked:
             if name not in self._methods:
                 raise InvalidInput(f"The model has no output {quoted(name)}; it has {listed(self._methods)}.")

@@ -163,6 +163,11 @@ def test_unknown_categories_are_the_clients_fault(serve):
         ask(serve(OneHotEncoder().fit([["red"], ["green"]])), [["blue"]])
 
 
+def test_words_where_the_estimator_takes_numbers_are_the_clients_fault(serve):
+    with pytest.raises(InvalidInput, match="could not convert string to float: 'long'"):
+        ask(serve(fitted()), [["long", "wide", "short", "narrow"]])
+
+
 def test_a_missing_input_is_named(serve):
     with pytest.raises(InvalidInput, match="Input 'input' is missing"):
         serve(fitted()).predict(InferenceRequest([Tensor("x", [ROW])]))
