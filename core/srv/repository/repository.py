@@ -179,7 +179,9 @@ class _Findings:
     def _belongs_to_another(self, place: Place) -> bool:
         """Whether the file is the artifact that a model's settings name, and so no model of its own."""
         folder = place.folder.resolve()
-        return any(path == folder or path in folder.parents or path.parent == folder for path in self._claimed)
+        return any(
+            path.parent == folder if path.is_file() else path in (folder, *folder.parents) for path in self._claimed
+        )
 
 
 def _claims(survey: Survey) -> Iterator[Path]:
@@ -188,9 +190,9 @@ def _claims(survey: Survey) -> Iterator[Path]:
         uri = None if place.document is None else uri_of(place.document)
         if uri is None:
             continue
-        folder, path = place.folder.resolve(), place.folder / uri
-        if exists(path) and path.resolve() not in (folder, *folder.parents) and path.resolve().parent != folder:
-            yield path.resolve()
+        folder = place.folder.resolve()
+        if exists(place.folder / uri) and (path := (place.folder / uri).resolve()) not in (folder, *folder.parents):
+            yield path
 
 
 def _is_part_of_a_model(place: Place, survey: Survey) -> bool:

@@ -1,0 +1,527 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from srv.repository import Repository
+from srv.settings import read_server_settings
+from srv.settings.errors import SettingError
+
+RECOGNISED = {
+    "model.skops": ("sklearn", False),
+    "model.onnx": ("onnx", False),
+    "model.joblib": ("sklearn", True),
+    "model.pkl": ("sklearn", True),
+}
+CONTESTED = {"model.ubj": ("one:xgboost", "two:xgboost")}
+SETTINGS = "model-settings.json"
+ANY = {"implementation": "models.M"}
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    """The folder that is served."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    return folder
+
+
+def lay(folder, files):
+    """Write files, dicts as JSON, and give back the folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+def repository(folder, models_dir=None, **environ):
+    if models_dir is not None:
+        environ["SRV_MODELS_DIR"] = str(models_dir)
+    return Repository(read_server_settings(folder, environ=environ), RECOGNISED, CONTESTED)
+
+
+def found(folder, files, models_dir=None, **environ):
+    return repository(lay(folder, files), models_dir, **environ).models()
+
+
+def titles(found):
+    return [(model.name, model.version) for model in found.models]
+
+
+def failure(found):
+    [failure] = found.failures
+    return failure
+
+
+# -- where models are ------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_holds_no_model(zoo):
+    nothing = found(zoo, {})
+    assert (nothing.models, nothing.failures, nothing.notes) == ((), (), ())
+    assert nothing.explanation == f"{zoo} has no model-settings.json of its own."
+
+
+def test_models_are_the_root_its_folders_and_their_folders(zoo):
+    files = {
+        SETTINGS: ANY,
+        f"iris/{SETTINGS}": ANY,
+        f"wine/1/{SETTINGS}": ANY,
+        f"wine/2/{SETTINGS}": ANY,
+        f"wine/2/deeper/{SETTINGS}": ANY,
+        "wine/notes.txt": "",
+        "data/train.csv": "",
+    }
+    assert titles(found(zoo, files)) == [("iris", None), ("wine", "1"), ("wine", "2"), ("zoo", None)]
+
+
+def test_a_model_knows_where_it_stands(zoo):
+    [iris, wine] = found(zoo, {f"iris/{SETTINGS}": ANY, "wine/3/model.onnx": ""}).models
+    assert (iris.folder, iris.source) == (zoo / "iris", "iris/model-settings.json")
+    assert (wine.folder, wine.source) == (zoo / "wine" / "3", "wine/3/ (recognised model.onnx)")
+
+
+def test_models_are_in_order_of_name_and_version(zoo):
+    files = {f"b/{version}/{SETTINGS}": ANY for version in ("10", "9", "v11")} | {
+        f"a/{SETTINGS}": ANY,
+        f"b/{SETTINGS}": ANY,
+    }
+    assert titles(found(zoo, files)) == [("a", None), ("b", None), ("b", "9"), ("b", "10"), ("b", "v11")]
+
+
+def test_settings_may_name_model_and_version_otherwise_than_the_folders(zoo):
+    files = {f"a/1/{SETTINGS}": ANY | {"name": "iris", "parameters": {"version": "2024"}}}
+    assert titles(found(zoo, files)) == [("iris", "2024")]
+
+
+def test_a_folder_called_as_its_model_is_no_version(zoo):
+    assert titles(found(zoo, {f"models/iris/{SETTINGS}": ANY | {"name": "iris"}})) == [("iris", None)]
+
+
+def test_folders_are_read_anew_at_each_call(zoo):
+    models = repository(lay(zoo, {f"a/{SETTINGS}": ANY}))
+    assert titles(models.models()) == [("a", None)]
+    lay(zoo, {f"b/{SETTINGS}": ANY, f"a/{SETTINGS}": ANY | {"name": "c"}})
+    assert titles(models.models()) == [("b", None), ("c", None)]
+
+
+@pytest.mark.parametrize("folder", [".hidden", ".git", "__pycache__", "node_modules", "venv", "conda", "a/.cache"])
+def test_hidden_folders_and_environments_are_passed_over(zoo, folder):
+    files = {f"{folder}/{SETTINGS}": ANY, "venv/pyvenv.cfg": "", "conda/conda-meta/history": ""}
+    nothing = found(zoo, files)
+    assert (nothing.models, nothing.failures, nothing.notes) == ((), (), ())
+
+
+def test_a_folder_of_models_may_itself_be_hidden(tmp_path):
+    folder = tmp_path / ".models"
+    folder.mkdir()
+    assert titles(found(folder, {f"a/{SETTINGS}": ANY})) == [("a", None)]
+
+
+def test_a_link_that_leaves_the_root_is_passed_over_with_a_note(zoo, tmp_path):
+    outside = lay(tmp_path / "outside", {SETTINGS: ANY})
+    (zoo / "a").symlink_to(outside)
+    lay(zoo, {f"b/{SETTINGS}": ANY})
+    (zoo / "b" / "1").symlink_to(outside)
+    outcome = found(zoo, {})
+    assert titles(outcome) == [("b", None)]
+    assert outcome.notes == (
+        f"{zoo}/a is a link that leaves {zoo}, and is passed over.",
+        f"{zoo}/b/1 is a link that leaves {zoo}, and is passed over.",
+    )
+
+
+def test_a_link_to_what_is_no_model_is_passed_over_in_silence(zoo, tmp_path):
+    (zoo / "data").symlink_to(tmp_path)
+    assert found(zoo, {}).notes == ()
+
+
+@pytest.mark.parametrize("name", [SETTINGS, "model.onnx"])
+def test_a_file_that_is_a_link_out_of_the_root_is_passed_over_too(zoo, tmp_path, name):
+    lay(tmp_path, {name: ANY})
+    (zoo / "a").mkdir()
+    (zoo / "a" / name).symlink_to(tmp_path / name)
+    outcome = found(zoo, {})
+    assert outcome.models == ()
+    assert outcome.notes == (f"{zoo}/a/{name} is a link that leaves {zoo}, and is passed over.",)
+
+
+def test_links_inside_the_root_are_followed(zoo):
+    lay(zoo, {f"..2024/{SETTINGS}": ANY, f"b/{SETTINGS}": ANY})
+    (zoo / "..data").symlink_to("..2024")
+    (zoo / "a").mkdir()
+    (zoo / "a" / SETTINGS).symlink_to(f"../..data/{SETTINGS}")
+    (zoo / "c").symlink_to("b")
+    assert titles(found(zoo, {})) == [("a", None), ("b", None), ("c", None)]
+
+
+def test_a_link_in_a_circle_is_no_model(zoo):
+    (zoo / "a").symlink_to("b")
+    (zoo / "b").symlink_to("a")
+    assert found(zoo, {}).models == ()
+
+
+def test_a_link_to_a_folder_above_does_not_lead_round_and_round(zoo):
+    (zoo / "again").symlink_to(".")
+    assert titles(found(zoo, {f"a/{SETTINGS}": ANY})) == [("a", None), ("again", "a")]
+
+
+def test_the_served_folder_may_be_a_link_and_gives_the_name(zoo, tmp_path):
+    (tmp_path / "current").symlink_to(zoo)
+    lay(zoo, {SETTINGS: ANY})
+    assert titles(found(tmp_path / "current", {})) == [("current", None)]
+
+
+def test_the_folder_that_one_stands_in_gives_its_name(zoo, monkeypatch):
+    lay(zoo, {SETTINGS: ANY, f"inner/{SETTINGS}": ANY})
+    monkeypatch.chdir(zoo)
+    here = found(Path(), {})
+    assert titles(here) == [("inner", None), ("zoo", None)]
+    assert here.models[0].folder == zoo / "inner"
+    monkeypatch.chdir(zoo / "inner")
+    assert titles(found(Path(".."), {})) == [("inner", None), ("zoo", None)]
+
+
+# -- the further folder ----------------------------------------------------------------------------------------------
+
+
+def test_a_further_folder_brings_its_models_too(zoo, tmp_path):
+    further = lay(tmp_path / "further", {f"b/{SETTINGS}": ANY, "c/1/model.skops": ""})
+    assert titles(found(zoo, {f"a/{SETTINGS}": ANY}, further)) == [("a", None), ("b", None), ("c", "1")]
+
+
+def test_a_further_folder_may_be_a_model_itself(zoo, tmp_path):
+    further = lay(tmp_path / "further", {"model.skops": ""})
+    assert titles(found(zoo, {}, further)) == [("further", None)]
+
+
+def test_a_further_folder_that_is_not_there_is_a_note(zoo, tmp_path):
+    outcome = found(zoo, {f"a/{SETTINGS}": ANY}, tmp_path / "gone")
+    assert titles(outcome) == [("a", None)]
+    assert outcome.notes == (f"The models folder {tmp_path / 'gone'} is not there; no models come from it.",)
+
+
+def test_a_further_folder_inside_the_served_one_is_not_read_twice(zoo):
+    files = {f"models/a/{SETTINGS}": ANY, f"b/{SETTINGS}": ANY}
+    assert titles(found(zoo, files, zoo / "models")) == [("a", None), ("b", None)]
+
+
+def test_a_further_folder_around_the_served_one_is_not_read_twice(zoo, tmp_path):
+    lay(tmp_path, {f"a/{SETTINGS}": ANY})
+    assert titles(found(zoo, {SETTINGS: ANY, f"b/{SETTINGS}": ANY}, tmp_path)) == [
+        ("a", None),
+        ("b", None),
+        ("zoo", None),
+    ]
+
+
+def test_the_served_folder_may_be_named_again_as_the_further_one(zoo):
+    assert titles(found(zoo, {f"a/{SETTINGS}": ANY}, zoo)) == [("a", None)]
+
+
+# -- twice -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_version_in_two_places_is_an_error_that_names_both(zoo, tmp_path):
+    further = lay(tmp_path / "further", {f"a/{SETTINGS}": ANY})
+    outcome = found(zoo, {f"a/{SETTINGS}": ANY, f"b/{SETTINGS}": ANY}, further)
+    assert titles(outcome) == [("b", None)]
+    assert str(failure(outcome).error) == (
+        f"Model 'a' is there twice: in {zoo}/a/model-settings.json and in {further}/a/model-settings.json. "
+        "Rename one, or give it another version."
+    )
+    assert failure(outcome).reason == "Model 'a' is there twice."
+
+
+def test_a_version_that_its_settings_name_counts_and_not_its_folder(zoo):
+    files = {f"a/1/{SETTINGS}": ANY, f"a/2/{SETTINGS}": ANY | {"parameters": {"version": "1"}}}
+    assert str(failure(found(zoo, files)).error).startswith("Version '1' of model 'a' is there twice: in ")
+
+
+def test_a_model_that_is_broken_and_there_twice_is_told_as_there_twice(zoo):
+    files = {f"a/{SETTINGS}": ANY | {"name": "x"}, f"b/{SETTINGS}": {"name": "x", "zzz": 1}}
+    assert "is there twice" in str(failure(found(zoo, files)).error)
+
+
+def test_versions_of_one_model_may_stand_in_two_folders(zoo, tmp_path):
+    further = lay(tmp_path / "further", {f"a/2/{SETTINGS}": ANY})
+    assert titles(found(zoo, {f"a/1/{SETTINGS}": ANY}, further)) == [("a", "1"), ("a", "2")]
+
+
+# -- the root's model-settings.json ----------------------------------------------------------------------------------
+
+OTHER = {f"other/{SETTINGS}": ANY}
+
+
+@pytest.mark.parametrize(
+    "files, reason",
+    [
+        ({SETTINGS: {"name": "x", "runtime": "r"}} | OTHER, "it has 'name'"),
+        ({SETTINGS: ANY} | OTHER, "it has 'implementation'"),
+        (
+            {SETTINGS: {"runtime": "r", "parameters": {"uri": "w.bin"}}, "w.bin": ""} | OTHER,
+            "its 'parameters.uri' is there",
+        ),
+        ({SETTINGS: {"runtime": "r"}, "model.skops": ""} | OTHER, "model.skops is beside it"),
+        ({SETTINGS: {"runtime": "r"}, "model.pkl": ""} | OTHER, "model.pkl is beside it"),
+        ({SETTINGS: {"runtime": "r"}}, "there is no other model"),
+    ],
+    ids=["name", "implementation", "uri", "file", "code", "alone"],
+)
+def test_the_roots_file_is_a_model(zoo, files, reason):
+    outcome = found(zoo, files)
+    assert zoo in [model.folder for model in outcome.models]
+    assert outcome.explanation == f"{zoo}/model-settings.json is a model: {reason}."
+    assert repository(zoo).explanation() == outcome.explanation
+
+
+DEFAULTS_LINE = (
+    "/model-settings.json gives defaults for the other models: it has no 'name', no 'implementation', no "
+    "'parameters.uri' that is there and no recognised file beside it."
+)
+
+
+@pytest.mark.parametrize(
+    "settings, line",
+    [
+        ({"concurrency": 1}, DEFAULTS_LINE),
+        ({"runtime": "r", "parameters": {"content_type": "np"}}, DEFAULTS_LINE),
+        (
+            {"parameters": {"uri": "gone.bin", "version": "3"}},
+            DEFAULTS_LINE + " Its 'parameters.uri' is not used. Its 'parameters.version' is not used.",
+        ),
+        ({"parameters": {"uri": "x" * 5000}}, DEFAULTS_LINE + " Its 'parameters.uri' is not used."),
+    ],
+    ids=["concurrency", "runtime", "uri and version", "absurd uri"],
+)
+def test_the_roots_file_gives_defaults(zoo, settings, line):
+    outcome = found(zoo, {SETTINGS: settings} | OTHER)
+    assert titles(outcome) == [("other", None)]
+    assert outcome.explanation == f"{zoo}{line}"
+
+
+def test_with_a_further_folder_the_roots_file_gives_defaults_though_no_other_model_is_there(zoo, tmp_path):
+    further = lay(tmp_path / "further", {})
+    assert found(zoo, {SETTINGS: {"runtime": "r"}}, further).explanation == f"{zoo}{DEFAULTS_LINE}"
+    assert found(zoo, {}, tmp_path / "gone").models == ()
+
+
+def test_defaults_lie_between_a_models_own_file_and_the_environment(zoo):
+    files = {
+        SETTINGS: {"concurrency": 2, "platform": "two", "parameters": {"content_type": "np"}},
+        f"a/{SETTINGS}": {"implementation": "models.M", "concurrency": 3},
+    }
+    environ = {
+        "SRV_MODEL__CONCURRENCY": "1",
+        "SRV_MODEL__PLATFORM": "one",
+        "SRV_MODEL__RUNTIME": "sklearn",
+        "SRV_MODEL__PARAMETERS__FORMAT": "one",
+    }
+    [model] = found(zoo, files, **environ).models
+    assert (model.concurrency, model.platform, model.runtime) == (3, "two", None)
+    assert (model.parameters.content_type, model.parameters.format) == ("np", "one")
+
+
+def test_defaults_never_give_version_or_uri(zoo):
+    files = {SETTINGS: {"runtime": "r", "parameters": {"version": "3", "uri": "gone"}}, f"a/{SETTINGS}": {}}
+    [model] = found(zoo, files).models
+    assert (model.version, model.parameters.uri, model.runtime) == (None, None, "r")
+
+
+def test_defaults_of_the_root_reach_the_further_folder_and_not_the_other_way_round(zoo, tmp_path):
+    further = lay(tmp_path / "further", {SETTINGS: {"platform": "further"}, f"b/{SETTINGS}": ANY})
+    outcome = found(zoo, {SETTINGS: {"platform": "root", "concurrency": 1}, f"a/{SETTINGS}": ANY}, further)
+    assert [(model.name, model.platform, model.concurrency) for model in outcome.models] == [
+        ("a", "root", 1),
+        ("b", "further", 1),
+    ]
+    assert outcome.notes == (f"{further}{DEFAULTS_LINE}",)
+
+
+def test_a_root_that_is_a_model_gives_the_others_nothing(zoo):
+    outcome = found(zoo, {SETTINGS: ANY | {"concurrency": 1}, f"a/{SETTINGS}": ANY})
+    assert [model.concurrency for model in outcome.models] == [None, 1]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", {"max_sise": 1}], ids=str)
+def test_defaults_that_cannot_be_understood_stop_everything(zoo, content):
+    with pytest.raises(SettingError, match=f"{zoo}/model-settings.json"):
+        found(zoo, {SETTINGS: content} | OTHER)
+
+
+def test_a_root_that_is_a_broken_model_is_a_failure_of_that_model_only(zoo):
+    outcome = found(zoo, {SETTINGS: ANY | {"name": "x", "zzz": 1}} | OTHER)
+    assert titles(outcome) == [("other", None)]
+    assert (failure(outcome).name, failure(outcome).version) == ("x", None)
+
+
+# -- broken models ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "files, error",
+    [
+        ({f"a/{SETTINGS}": "{"}, "ZOO/a/model-settings.json, line 1, column 2: this is not JSON: expecting property name enclosed in double quotes. Mend the file."),
+        ({f"a/{SETTINGS}": ANY | {"concurrency": "much"}}, "ZOO/a/model-settings.json, line 1: 'concurrency' must be an integer of 1 or more or null, not the text 'much'."),
+        ({f"a/{SETTINGS}": {}}, "ZOO/a/model-settings.json: neither 'runtime' nor 'implementation' is given, and there is no file that an installed runtime recognises (model.joblib, model.onnx, model.pkl, model.skops, model.ubj). Give one of the two."),
+        ({f"a/{SETTINGS}": {}, "a/model.pkl": ""}, 'ZOO/a/model-settings.json: model.pkl is code that runs when it is loaded, and is not served just because it is there. Say "allow_pickle": true in the model\'s settings if you trust it.'),
+        ({"a/model.onnx": "", "a/model.skops": ""}, "ZOO/a: model.onnx, model.skops can be served by onnx, sklearn. Say which is meant with 'runtime' in the model's settings."),
+        ({"a/model.ubj": ""}, "ZOO/a: model.ubj can be served by one:xgboost, two:xgboost. Say which is meant with 'runtime' in the model's settings."),
+        ({"a/model.ubj": "", "a/model.skops": ""}, "ZOO/a: model.skops, model.ubj can be served by one:xgboost, sklearn, two:xgboost. Say which is meant with 'runtime' in the model's settings."),
+        ({"stats/model.onnx": ""}, "ZOO/stats: no model can be called as this folder, 'stats'. Give the model a 'name' in its model-settings.json: letters, digits and ._- that begin with a letter, a digit or _."),
+        ({f"a b/{SETTINGS}": ANY}, "ZOO/a b/model-settings.json: no model can be called as this folder, 'a b'. Give the model a 'name' in its model-settings.json: letters, digits and ._- that begin with a letter, a digit or _."),
+        ({f"a/1 2/{SETTINGS}": ANY}, "ZOO/a/1 2/model-settings.json: no version can be called as this folder, '1 2'. Rename the folder, or give 'parameters.version' in its model-settings.json."),
+    ],
+    ids=["JSON", "type", "runtime", "code", "two runtimes", "contested", "contested and not", "stats", "name", "version"],
+)  # fmt: skip
+def test_a_broken_model_is_one_sentence_and_the_others_are_served(zoo, files, error):
+    outcome = found(zoo, files | OTHER)
+    assert titles(outcome) == [("other", None)]
+    assert str(failure(outcome).error) == error.replace("ZOO", str(zoo))
+
+
+def test_what_clients_may_know_shows_no_value_and_no_path_outside(zoo):
+    outcome = found(zoo, {f"a/{SETTINGS}": ANY | {"concurrency": "secret"}})
+    assert failure(outcome).reason == (
+        "a/model-settings.json, line 1: 'concurrency' must be an integer of 1 or more or null."
+    )
+    assert failure(outcome).source == "a/model-settings.json"
+
+
+@pytest.mark.parametrize(
+    "files, name, version",
+    [
+        ({f"a/{SETTINGS}": "{"}, "a", None),
+        ({f"a/1/{SETTINGS}": "{"}, "a", "1"),
+        ({f"a/1/{SETTINGS}": {"name": "x", "zzz": 1}}, "x", "1"),
+        ({f"a/{SETTINGS}": {"parameters": {"version": "7"}, "zzz": 1}}, "a", "7"),
+        ({f"a/{SETTINGS}": {"name": "no name", "parameters": []}}, "a", None),
+        ({f"m/x/{SETTINGS}": {"name": "x", "zzz": 1}}, "x", None),
+    ],
+    ids=["folder", "version folder", "own name", "own version", "no names at all", "folder called as its model"],
+)
+def test_a_broken_model_is_called_as_it_would_be_if_it_were_whole(zoo, files, name, version):
+    assert (failure(found(zoo, files)).name, failure(found(zoo, files)).version) == (name, version)
+
+
+# -- recognised files ------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_recognised_file_is_served_by_that_runtime(zoo):
+    [model] = found(zoo, {"iris/model.skops": ""}).models
+    assert (model.name, model.runtime, model.parameters.uri) == ("iris", "sklearn", "model.skops")
+    assert model.allow_pickle is False
+
+
+def test_a_served_folder_that_holds_a_recognised_file_is_a_model(zoo):
+    outcome = found(zoo, {"model.onnx": ""})
+    assert [(model.name, model.runtime) for model in outcome.models] == [("zoo", "onnx")]
+    assert outcome.explanation == f"{zoo} is a model, because of model.onnx in it."
+
+
+def test_settings_without_a_runtime_take_that_of_the_file_beside_them(zoo):
+    [model] = found(zoo, {f"iris/{SETTINGS}": {"concurrency": 1}, "iris/model.onnx": ""}).models
+    assert (model.runtime, model.concurrency, model.parameters.uri) == ("onnx", 1, "model.onnx")
+
+
+@pytest.mark.parametrize(
+    "uri, runtime, expected",
+    [
+        ("weights/model.onnx", "onnx", "weights/model.onnx"),
+        ("./weights/", "onnx", "./weights/model.onnx"),
+        ("weights", "onnx", "weights/model.onnx"),
+    ],
+)
+def test_settings_without_a_runtime_take_that_of_the_file_that_the_uri_leads_to(zoo, uri, runtime, expected):
+    files = {f"a/{SETTINGS}": {"parameters": {"uri": uri}}, "a/weights/model.onnx": "", "a/weights/model.pkl": ""}
+    [model] = found(zoo, files).models
+    assert (model.runtime, model.parameters.uri) == (runtime, expected)
+
+
+def test_a_uri_that_leads_to_nothing_known_gives_no_runtime(zoo):
+    files = {f"a/{SETTINGS}": {"parameters": {"uri": "weights.bin"}}, "a/weights.bin": "", "a/model.skops": ""}
+    assert "neither 'runtime' nor 'implementation' is given" in str(failure(found(zoo, files)).error)
+
+
+def test_a_recognised_file_has_its_runtime_though_defaults_name_another(zoo):
+    outcome = found(zoo, {SETTINGS: {"runtime": "r", "concurrency": 1}, "a/model.onnx": "", f"b/{SETTINGS}": {}})
+    assert [(model.runtime, model.concurrency) for model in outcome.models] == [("onnx", 1), ("r", 1)]
+
+
+def test_a_file_that_is_not_code_is_served_and_the_code_beside_it_is_not_touched(zoo):
+    for folder in (zoo, zoo / "a"):
+        lay(folder, {"model.pkl": "", "model.skops": ""})
+    for model in found(zoo, {}).models:
+        assert (model.parameters.uri, model.allow_pickle) == ("model.skops", False)
+
+
+def test_code_is_served_from_the_folder_that_the_command_line_names(zoo):
+    [model] = found(zoo, {"model.pkl": ""}).models
+    assert (model.runtime, model.parameters.uri, model.allow_pickle) == ("sklearn", "model.pkl", True)
+
+
+def test_code_elsewhere_is_not_served_and_noted(zoo, tmp_path):
+    further = lay(tmp_path / "further", {"model.joblib": ""})
+    outcome = found(zoo, {"a/model.pkl": "", "a/1/model.joblib": ""}, further)
+    assert (outcome.models, outcome.failures) == ((), ())
+    assert [note for note in outcome.notes if "is code" in note] == [
+        f"{place}: {file} is code that runs when it is loaded, and is not served just because it is there. "
+        'Say "allow_pickle": true in the model\'s settings if you trust it.'
+        for place, file in ((zoo / "a", "model.pkl"), (zoo / "a" / "1", "model.joblib"), (further, "model.joblib"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "files, environ",
+    [
+        ({f"a/{SETTINGS}": {"allow_pickle": True}}, {}),
+        ({SETTINGS: {"allow_pickle": True}}, {}),
+        ({}, {"SRV_MODEL__ALLOW_PICKLE": "true"}),
+    ],
+    ids=["own settings", "defaults", "environment"],
+)
+def test_code_is_served_where_somebody_says_that_it_may_be(zoo, files, environ):
+    [model] = found(zoo, files | {"a/model.pkl": ""}, **environ).models
+    assert (model.name, model.runtime, model.allow_pickle) == ("a", "sklearn", True)
+
+
+def test_code_is_not_served_where_somebody_says_that_it_may_not_be(zoo):
+    assert "model.pkl is code" in str(failure(found(zoo, {SETTINGS: {"allow_pickle": False}, "model.pkl": ""})).error)
+
+
+def test_a_model_that_names_its_runtime_is_asked_nothing_about_its_files(zoo):
+    [model] = found(zoo, {f"a/{SETTINGS}": {"runtime": "sklearn"}, "a/model.pkl": ""}).models
+    assert (model.runtime, model.parameters.uri, model.allow_pickle) == ("sklearn", None, False)
+
+
+def test_the_artifact_of_one_model_is_no_model_of_its_own(zoo):
+    files = {
+        SETTINGS: ANY | {"parameters": {"uri": "weights"}},
+        "weights/model.skops": "",
+        "weights/1/model.onnx": "",
+        f"a/{SETTINGS}": ANY | {"parameters": {"uri": "../data/model.skops"}},
+        "data/model.skops": "",
+    }
+    assert titles(found(zoo, files)) == [("a", None), ("zoo", None)]
+
+
+def test_a_folder_beside_an_artifact_is_a_model_all_the_same(zoo):
+    files = {"model.onnx": "", f"a/{SETTINGS}": ANY | {"parameters": {"uri": "../data"}}, "data/w.bin": ""}
+    assert titles(found(zoo, files)) == [("a", None), ("zoo", None)]
+
+
+def test_a_uri_that_names_the_models_own_folder_claims_nothing_below_it(zoo):
+    files = {SETTINGS: ANY | {"parameters": {"uri": "."}}, "a/model.skops": ""}
+    assert titles(found(zoo, files)) == [("a", None), ("zoo", None)]
+
+
+def test_a_folder_in_a_model_that_is_not_called_as_a_version_is_a_part_of_it(zoo):
+    files = {f"a/{SETTINGS}": ANY, "a/weights/model.onnx": "", "a/v2/model.onnx": "", "b/canary/model.onnx": ""}
+    outcome = found(zoo, files)
+    assert titles(outcome) == [("a", None), ("a", "v2"), ("b", "canary")]
+    [note] = outcome.notes
+    assert note == (
+        f"{zoo}/a/weights is a part of the model around it and no version, for its name does not begin with a number. "
+        "To serve model.onnx as a version, give it a model-settings.json."
+    )
