@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
@@ -56,15 +58,17 @@ def _preferred(file: str, claimants: list[Plugin], prefer: Mapping[str, str]) ->
 
 
 def overlapping(distributions: Iterable[str], path: list[str] | None = None) -> dict[str, list[str]]:
-    """Python files that several distributions claim to own, one of them among those named. Slow: reads all RECORDs."""
+    """Python files that several distributions claim to own, one of them among those named. Reads every RECORD."""
     asked = {normalised(name) for name in distributions}
     owners: dict[str, set[str]] = {}
     for distribution in installed(path):
         try:
             name = normalised(distribution.name)
-            files = [str(distribution.locate_file(file)) for file in distribution.files or () if file.suffix == ".py"]
+            root = str(distribution.locate_file(""))
+            lines = (distribution.read_text("RECORD") or "").splitlines()
         except Exception:  # noqa: BLE001, S112 - an unreadable RECORD hides its own files, not the others'
             continue
-        for file in files:
-            owners.setdefault(file, set()).add(name)
+        for row in csv.reader(lines):
+            if row and row[0].endswith(".py"):
+                owners.setdefault(os.path.join(root, row[0]), set()).add(name)  # noqa: PTH118 - many thousand of them
     return {file: sorted(names) for file, names in owners.items() if len(names) > 1 and names & asked}

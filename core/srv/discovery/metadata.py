@@ -28,6 +28,11 @@ class Entry:
     value: str
     extras: tuple[str, ...]
 
+    @property
+    def written(self) -> str:
+        """Value and extras as one text without blanks."""
+        return f"{self.value}[{','.join(self.extras)}]" if self.extras else self.value
+
 
 @dataclass(frozen=True)
 class Distribution:

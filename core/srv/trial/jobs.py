@@ -27,7 +27,7 @@ class Job:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), default=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Job:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srv.discovery import Kind, PluginContested, PluginError, Plugins, discover
-from srv.discovery.decision import Choice
 from srv.errors import SettingsError
 from srv.settings import ServerSettings
 from srv.trial import parent
@@ -40,27 +39,32 @@ class SectionContested(SettingsError):
         )
 
 
-def check_sections(settings: ServerSettings, *, seconds: float = parent.SECONDS) -> None:
+def check_sections(
+    settings: ServerSettings, plugins: Plugins | None = None, *, seconds: float = parent.SECONDS
+) -> None:
     """Have the plugins' sections checked by a child process that imports the plugins they name.
 
     Raises a SettingsError for the first thing that is wrong. Where no plugin has a section, nothing is imported. A
-    plugin that fails to import is no error here: the server starts without it and says so.
+    plugin that fails to import is no error here: the server starts without it and says so. `plugins` are those that
+    the settings allow, read again where they are not given.
     """
     if not settings.sections:
         return
-    chosen = settings.plugins
-    choice = Choice(chosen.disable, chosen.only, dict(chosen.prefer))
-    found = discover(disable=choice.disable, only=choice.only, prefer=choice.prefer)
+    found = plugins or _allowed(settings)
     for section in settings.sections:
         _check_name(section, found)
-    outcome = parent.run(
-        Job("sections", choice, {name: dict(each) for name, each in settings.sections.items()}), seconds=seconds
-    )
+    sections = {name: dict(section) for name, section in settings.sections.items()}
+    outcome = parent.run(Job("sections", found.choice, sections), seconds=seconds)
     for fault in outcome.sections:
         key = ".".join(part for part in (fault["section"], fault["key"]) if part)
         raise WrongSection(_origin(settings, fault["section"], key), key, fault["message"])
     for name, how in outcome.broken.items():
         raise SectionUnchecked(name.rpartition(":")[2], how)
+
+
+def _allowed(settings: ServerSettings) -> Plugins:
+    chosen = settings.plugins
+    return discover(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer)
 
 
 def _check_name(section: str, found: Plugins) -> None:

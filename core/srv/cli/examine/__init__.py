@@ -1,0 +1,1 @@
+"""What `srv doctor` looks at: each module examines one thing and gives back findings."""

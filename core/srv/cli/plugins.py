@@ -1,0 +1,209 @@
+"""`srv plugins`: what is installed, by metadata, and with --load by importing it in a child process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from srv.cli import CommandLine
+from srv.discovery import Kind, Plugin, Plugins, State, normalised
+from srv.errors import SettingsError, SrvError, listed, nearest, quoted
+from srv.trial.jobs import Job, told
+from srv.trial.parent import SECONDS, Outcome, run
+
+EXAMPLES = """\b
+Examples:
+  srv plugins                           what metadata says; nothing is imported
+  srv plugins --load                    import everything, in a child process, and time it
+  srv plugins --order srv_before_infer  who is called, in which order
+  srv plugins check srv-sklearn         is there anything wrong with this package?
+
+\b
+States: found (imported on first use), loaded, disabled (by settings), refused (name
+taken, version range, unreadable metadata), quarantined (import or registration failed).
+"""
+
+
+class UnknownDistribution(SrvError):
+    """`srv plugins check` was asked about a package that brings nothing."""
+
+    def __init__(self, name: str, known: Sequence[str], *, installed: bool) -> None:
+        what = "is installed and brings nothing to srv" if installed else "is not installed"
+        advice = nearest(name, known) or f" What brings something: {listed(known)}."
+        super().__init__(f"{quoted(name)} {what}.{advice}")
+
+
+class Faulty(SrvError):
+    """`srv plugins check` found something wrong."""
+
+    def __init__(self, name: str, faults: int) -> None:
+        super().__init__(f"{name} has {faults} fault{'s' if faults > 1 else ''}.")
+
+
+folder_option = click.option(
+    "--folder",
+    default=".",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False),
+    help="Whose settings.json says what is disabled and preferred; this folder if none is named.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one import may take before it is given up.",
+)
+
+
+@click.group(epilog=EXAMPLES, invoke_without_command=True)
+@json_option
+@click.option("--load", is_flag=True, help="Import every plugin, in a child process, and say how that went.")
+@click.option("--order", metavar="HOOK", help="Print who implements a hook, in the order of calls.")
+@folder_option
+@timeout_option
+@click.pass_context
+def plugins(
+    ctx: click.Context, *, as_json: bool, load: bool, order: str | None, folder: str, timeout: float
+) -> int | None:
+    """Show every plugin: kind, name, distribution, version, state and why.
+
+    Without --load and --order nothing is imported: this is what the installed packages say of themselves.
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    found = allowed(ctx, folder)
+    if order is not None:
+        _print_order(_order(found, order, timeout), as_json=as_json)
+        return 0
+    rows = tried(found, timeout).rows if load else found.rows
+    if as_json:
+        click.echo(json.dumps([told(row) for row in rows], indent=2))
+    else:
+        _print_rows(rows, timed=load)
+        for sentence in found.unmatched():
+            click.echo(sentence, err=True)
+    return 0
+
+
+@plugins.command(
+    short_help="Say what is wrong with one package, if anything.",
+    epilog="\b\nExample:\n  srv plugins check srv-sklearn",
+)
+@click.argument("dist")
+@json_option
+@folder_option
+@timeout_option
+@click.pass_context
+def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout: float) -> int:
+    """Check one package: is it found, is its version range right, does each plugin import and register?
+
+    Imports all plugins in a child process, because some faults show only beside the others. The exit code tells.
+    """
+    found = allowed(ctx, folder)
+    _check_brings(found, dist)
+    rows = [row for row in tried(found, timeout).rows if normalised(row.distribution) == normalised(dist)]
+    overlaps = _overlaps(dist)
+    faults = [row for row in rows if row.state in (State.REFUSED, State.QUARANTINED)]
+    if as_json:
+        click.echo(json.dumps({"plugins": [told(row) for row in rows], "overlapping": overlaps}, indent=2))
+    else:
+        _print_rows(rows, timed=True, tracebacks=True)
+        for file, owners in overlaps.items():
+            click.echo(f"{file} belongs to {' and '.join(owners)}.")
+    if faults or overlaps:
+        raise Faulty(dist, len(faults) + len(overlaps))
+    return 0
+
+
+def allowed(ctx: click.Context, folder: str) -> Plugins:
+    """What is installed, judged by --no-plugin and by the settings of a folder, if it has any."""
+    command_line = ctx.find_root().ensure_object(CommandLine)
+    installed = command_line.plugins
+    if not (Path(folder) / "settings.json").is_file() and not any(
+        name.startswith("SRV_PLUGINS__") for name in os.environ
+    ):
+        return installed
+    # Costs 70 ms, and most calls have no settings to read.
+    from srv.settings import read_server_settings
+
+    try:
+        chosen = read_server_settings(Path(folder), plugin_sections=installed.sections()).plugins
+    except SettingsError as error:
+        click.echo(f"{error} What follows leaves these settings out.", err=True)
+        return installed
+    return installed.under(disable=(*command_line.no_plugin, *chosen.disable), only=chosen.only, prefer=chosen.prefer)
+
+
+def tried(found: Plugins, seconds: float) -> Outcome:
+    """What importing everything came to, in child processes that may hang or crash."""
+    return run(Job("load", found.choice), seconds=seconds)
+
+
+def _order(found: Plugins, hook: str, seconds: float) -> list[Plugin]:
+    from srv.hooks import ARGUMENTS, UnknownHook  # imports numpy, which `srv plugins` alone need not
+
+    if hook not in ARGUMENTS:
+        raise UnknownHook(hook, ARGUMENTS)
+    return tried(found, seconds).order[hook]
+
+
+def _print_order(rows: Sequence[Plugin], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([told(row) for row in rows], indent=2))
+        return
+    for place, row in enumerate(rows, start=1):
+        click.echo(f"{place}. {row.name} of {row.distribution} {row.version}")
+    if not rows:
+        click.echo("No plugin implements it.")
+
+
+def _check_brings(found: Plugins, dist: str) -> None:
+    known = sorted({row.distribution for row in found.rows})
+    if normalised(dist) in map(normalised, known):
+        return
+    import importlib_metadata
+
+    try:
+        importlib_metadata.distribution(dist)
+    except (importlib_metadata.PackageNotFoundError, ValueError):
+        raise UnknownDistribution(dist, known, installed=False) from None
+    raise UnknownDistribution(dist, known, installed=True)
+
+
+def _overlaps(dist: str) -> Mapping[str, list[str]]:
+    from srv.discovery.files import overlapping
+
+    return overlapping([dist])
+
+
+def _print_rows(rows: Sequence[Plugin], *, timed: bool, tracebacks: bool = False) -> None:
+    heads = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
+    cells = [(row.kind.value, row.name, row.distribution, row.version, _state(row, timed=timed)) for row in rows]
+    widths = [max(len(line[column]) for line in [heads, *cells]) for column in range(len(heads))]
+    click.echo(_line(heads, widths))
+    for row, line in zip(rows, cells, strict=True):
+        click.echo(_line(line, widths))
+        for remark in filter(None, (row.reason, row.warning)):
+            click.echo(f"  {remark}")
+        if tracebacks and row.traceback:
+            click.echo("".join(f"    {each}\n" for each in row.traceback.rstrip().splitlines()), nl=False)
+    failures = sum(row.state in (State.REFUSED, State.QUARANTINED) for row in rows)
+    if failures:
+        click.echo(f"{failures} of {len(rows)} cannot be used; `srv doctor` says what to do.")
+
+
+def _state(row: Plugin, *, timed: bool) -> str:
+    if timed and row.import_seconds is not None and row.kind is not Kind.UNKNOWN:
+        return f"{row.state.value}, {row.import_seconds * 1000:.0f} ms"
+    return row.state.value
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
