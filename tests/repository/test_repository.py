@@ -60,7 +60,7 @@ def failure(found):
 def test_an_empty_folder_holds_no_model(zoo):
     nothing = found(zoo, {})
     assert (nothing.models, nothing.failures, nothing.notes) == ((), (), ())
-    assert nothing.explanation == f"{zoo} has no model-settings.json of its own."
+    assert nothing.explanation == f"There is no model-settings.json in {zoo} itself."
 
 
 def test_models_are_the_root_its_folders_and_their_folders(zoo):
@@ -417,7 +417,7 @@ def test_a_folder_with_a_recognised_file_is_served_by_that_runtime(zoo):
 def test_a_served_folder_that_holds_a_recognised_file_is_a_model(zoo):
     outcome = found(zoo, {"model.onnx": ""})
     assert [(model.name, model.runtime) for model in outcome.models] == [("zoo", "onnx")]
-    assert outcome.explanation == f"{zoo} is a model, because of model.onnx in it."
+    assert outcome.explanation == f"The folder {zoo} is a model, because of model.onnx in it."
 
 
 def test_settings_without_a_runtime_take_that_of_the_file_beside_them(zoo):

@@ -25,12 +25,13 @@ def role_of(survey: Survey, *, alone: bool) -> Role:
     """
     head = survey.head
     if head is None:
-        return Role(is_model=False, explanation=f"{survey.root} has no model-settings.json of its own.")
+        return Role(is_model=False, explanation=f"There is no model-settings.json in {survey.root} itself.")
     if head.error is not None:
         raise head.error
     if head.document is None:
         return Role(
-            is_model=True, explanation=f"{survey.root} is a model, because of {' and '.join(head.files)} in it."
+            is_model=True,
+            explanation=f"The folder {survey.root} is a model, because of {' and '.join(head.files)} in it.",
         )
     reason = _why_model(head, head.document)
     if reason is None and not survey.others and alone:
