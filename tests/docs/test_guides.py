@@ -63,7 +63,7 @@ def same(expected, printed):
 def follow(console, folder, environ, guide, *, address=""):
     """Do what the guide says, command by command; what follows `srv start` runs while it serves, on a free port."""
     for place, command in enumerate(console):
-        if command.text.startswith("srv start "):
+        if command.text.startswith("srv start ") and not command.text.endswith(" --help"):
             served, *flags = command.text.split()[2:]
             with running(folder / served, *flags) as server:
                 follow(console[place + 1 :], folder, environ, guide, address=server.url().removeprefix("http://"))
@@ -94,7 +94,7 @@ def test_a_guide_does_what_it_says(guide, tmp_path):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
     console = [command for block in blocks(guide) if block.language == "console" for command in commands(block.text)]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SRV_")}
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS" and not name.startswith("SRV_")}
     environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
     follow(console, tmp_path, environ, guide)
 
