@@ -17,7 +17,7 @@ _PATIENCE = 5.0
 
 
 class ControlThread(threading.Thread):
-    """Answers one question after the other, until the process ends."""
+    """Answers one question after the other, until it is closed or the process ends."""
 
     def __init__(self, listening: socket.socket, answer: Answer) -> None:
         super().__init__(name="srv-control", daemon=True)
@@ -27,10 +27,20 @@ class ControlThread(threading.Thread):
     def run(self) -> None:
         """Accept, read, answer."""
         while True:
-            connection, _ = self._listening.accept()
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
             with connection, contextlib.suppress(OSError, ValueError), connection.makefile("rwb") as line:
                 connection.settimeout(_PATIENCE)
                 line.write(json.dumps(self._answer(json.loads(line.readline()))).encode() + b"\n")
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closing does not
+        self.join(_PATIENCE)
+        self._listening.close()
 
 
 def ask(path: Path, question: Mapping[str, Any], *, timeout: float = _PATIENCE) -> Any:

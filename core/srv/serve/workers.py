@@ -62,6 +62,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leaving = False
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
+        self._control: ControlThread | None = None
         self._doing = "starting"
         self._generation = 0
 
@@ -95,7 +96,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def begin(self) -> None:
         """Register, and load the models in a thread; called when the app stands, before the first request."""
-        ControlThread(self.app.directory.register(self.pid), self._tell).start()
+        self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
+        self._control.start()
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
         self._loader.start()
 
@@ -186,6 +188,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
                 if loading:
                     break
         self.app.directory.forget(self.pid)
+        if self._control is not None:
+            self._control.close()
         if os.getppid() != self.ppid:
             self.app.directory.remove()
         if loading or any(

@@ -1,0 +1,46 @@
+"""How cores are shared out to numeric libraries."""
+
+import os
+
+import pytest
+
+from srv.serve import cores as module
+from srv.serve.cores import cores, share_cores
+
+
+@pytest.fixture
+def eight_cores(monkeypatch):
+    monkeypatch.setattr(module, "cores", lambda: 8)
+
+
+@pytest.mark.parametrize("workers, threads", [(1, "8"), (3, "2"), (9, "1")])
+def test_each_worker_has_its_share_and_at_least_one(eight_cores, workers, threads):
+    environ = {}
+    share_cores(workers, environ)
+    assert environ["OMP_NUM_THREADS"] == environ["OPENBLAS_NUM_THREADS"] == environ["MKL_NUM_THREADS"] == threads
+
+
+def test_who_speaks_for_one_library_is_heard(eight_cores):
+    environ = {"MKL_NUM_THREADS": "5"}
+    share_cores(2, environ)
+    assert environ["MKL_NUM_THREADS"] == "5"
+    assert environ["OMP_NUM_THREADS"] == "4"
+
+
+def test_who_speaks_for_openmp_speaks_for_those_that_follow_it(eight_cores):
+    environ = {"OMP_NUM_THREADS": "5"}
+    share_cores(2, environ)
+    assert "OPENBLAS_NUM_THREADS" not in environ
+    assert "MKL_NUM_THREADS" not in environ
+
+
+@pytest.mark.parametrize(
+    "text, most", [("max 100000", 1000), ("100000 100000", 1), ("50000 100000", 1)], ids=["none", "one", "half"]
+)
+def test_a_containers_quota_counts(tmp_path, text, most):
+    (tmp_path / "cpu.max").write_text(text)
+    assert 1 <= cores(tmp_path / "cpu.max") <= min(most, len(os.sched_getaffinity(0)))
+
+
+def test_no_quota_means_every_core_that_may_be_used(tmp_path):
+    assert cores(tmp_path / "none") == len(os.sched_getaffinity(0))
