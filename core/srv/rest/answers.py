@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
 from srv.errors import InvalidInput
 from srv.messages import InferenceResponse
+from srv.rawdata import write_raw
+from srv.rest.binary import SIZE
 from srv.tensors import Tensor
+
+#: What goes on the wire as it is.
+Bytes: TypeAlias = bytes | memoryview
 
 
 class NotText(InvalidInput):
@@ -29,8 +35,10 @@ class Bfloat16InJson(InvalidInput):
         super().__init__(f"Output '{name}' is BF16, which has no JSON form; ask for it as binary output.")
 
 
-def write_response(response: InferenceResponse) -> bytes:
-    """The response's JSON; data are flat, in row-major order. NaN and ±Infinity become null.
+def write_response(response: InferenceResponse, binary: Callable[[str], bool]) -> tuple[bytes, list[Bytes]]:
+    """The response's JSON, and behind it the bytes of the outputs that go as binary data.
+
+    Data in JSON are flat, in row-major order. NaN and ±Infinity become null.
 
     Raises InvalidInput for an output that JSON cannot say.
     """
@@ -41,8 +49,22 @@ def write_response(response: InferenceResponse) -> bytes:
         answer["id"] = response.id
     if response.parameters:
         answer["parameters"] = dict(response.parameters)
-    answer["outputs"] = [_output(tensor) for tensor in response.outputs]
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    behind: list[Bytes] = []
+    answer["outputs"] = [
+        _binary_output(tensor, behind) if binary(tensor.name) else _output(tensor) for tensor in response.outputs
+    ]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), behind
+
+
+def _binary_output(tensor: Tensor, behind: list[Bytes]) -> dict[str, Any]:
+    data = write_raw(tensor)
+    behind.append(data)
+    return {
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": tensor.shape,
+        "parameters": {**tensor.parameters, SIZE: len(data)},
+    }
 
 
 def _output(tensor: Tensor) -> dict[str, Any]:

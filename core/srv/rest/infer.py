@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
 
 from srv.dataplane import DataPlane
-from srv.errors import TooLarge, Unimplemented, UnsupportedMedia, quoted
+from srv.errors import InvalidInput, TooLarge, UnsupportedMedia, quoted
 from srv.messages import InferenceRequest, RequestedOutput
+from srv.rawdata import read_raw
+from srv.registry import Model
 from srv.rest.answers import write_response
+from srv.rest.binary import HEADER, SIZE, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.envelope import InputEnvelope, OutputEnvelope, read_envelope
 from srv.rest.numbers import read_data
 from srv.rest.passing import RequestHeaders
@@ -33,11 +37,11 @@ class WrongEncoding(UnsupportedMedia):
         super().__init__(f"The content encoding {quoted(given)} is not taken; send the body as it is.")
 
 
-class NoBinary(Unimplemented):
-    """The binary tensor extension was asked for."""
+class DataTwice(InvalidInput):
+    """An input brings its data as JSON and as binary data."""
 
-    def __init__(self) -> None:
-        super().__init__("Binary tensors are not built yet; send the data as JSON.")
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} has both data and {SIZE}; one of them is too much.")
 
 
 class Infer:
@@ -49,19 +53,38 @@ class Infer:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
-        req.context.model = self._dataplane.model(model, version).name
+        found = self._dataplane.model(model, version)
+        req.context.model = found.name
         body = read_body(req, self._most)
-        if req.get_header("Inference-Header-Content-Length") is not None:
-            raise NoBinary
-        request = read_request(body, req.env)
+        request = self._read(found, body, req.env)
+        binary = BinaryChoice(request)
         response = self._dataplane.infer(model, version, request, received=req.context.started)
         for name, value in response.headers.items():
             resp.set_header(name, value)
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = write_response(response)
+        answer, behind = write_response(response, binary)
+        if not behind:
+            resp.content_type = falcon.MEDIA_JSON
+            resp.data = answer
+            return
+        resp.content_type = "application/octet-stream"
+        resp.set_header(HEADER, str(len(answer)))
+        resp.content_length = len(answer) + sum(len(data) for data in behind)
+        # srv's own worker sends views as they are; WSGI promises no more than bytes.
+        pieces: list[Any] = [answer, *behind]
+        resp.stream = pieces if "srv.body" in req.env else [b"".join(pieces)]
+
+    def _read(self, model: Model, body: bytes | memoryview, environ: dict[str, Any]) -> InferenceRequest:
+        headers = RequestHeaders(environ)
+        announced = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+        if announced is None:
+            return read_request(body, None, headers)
+        length = json_length(announced, len(body))
+        if length:
+            return read_request(body, length, headers)
+        return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), headers)
 
 
-def read_body(req: falcon.Request, most: int) -> bytes:
+def read_body(req: falcon.Request, most: int) -> bytes | memoryview:
     """The request's body, whole. Raises UnsupportedMedia or TooLarge, before it is read."""
     given = req.env.get("CONTENT_TYPE")
     if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
@@ -71,28 +94,40 @@ def read_body(req: falcon.Request, most: int) -> bytes:
         raise WrongEncoding(encoding)
     if (req.content_length or 0) > most:
         raise TooLarge(most)
-    body: bytes = req.bounded_stream.read()
-    return body
+    received: memoryview | None = req.env.get("srv.body")
+    return req.bounded_stream.read() if received is None else received
 
 
-def read_request(body: bytes, environ: dict[str, Any]) -> InferenceRequest:
-    """The inference request that a body of JSON says. Raises InvalidInput naming the field that is wrong."""
-    envelope = read_envelope(body)
+def read_request(
+    body: bytes | memoryview, json_length: int | None, headers: Mapping[str, str] = EMPTY
+) -> InferenceRequest:
+    """The inference request that a body says: JSON, and behind it, where `json_length` is given, binary data.
+
+    Raises InvalidInput naming the field that is wrong.
+    """
+    text = bytes(body if json_length is None else memoryview(body)[:json_length])
+    envelope = read_envelope(text)
+    binary = BinaryData(memoryview(body)[len(text) :], announced=json_length is not None)
+    inputs = [_tensor(tensor, binary, place) for place, tensor in enumerate(envelope.inputs)]
+    binary.check_end()
     return InferenceRequest(
-        [_tensor(tensor, place) for place, tensor in enumerate(envelope.inputs)],
+        inputs,
         envelope.id,
         None if envelope.outputs is None else [_requested(output) for output in envelope.outputs],
         envelope.parameters or EMPTY,
-        RequestHeaders(environ),
+        headers,
     )
 
 
-def _tensor(envelope: InputEnvelope, place: int) -> Tensor:
+def _tensor(envelope: InputEnvelope, binary: BinaryData, place: int) -> Tensor:
     where = f"inputs[{place}]"
-    parameters = envelope.parameters or EMPTY
-    if "binary_data_size" in parameters:
-        raise NoBinary
-    array = read_data(envelope.data, envelope.datatype, envelope.shape, where)
+    parameters = envelope.parameters
+    if not parameters or SIZE not in parameters:
+        array = read_data(envelope.data, envelope.datatype, envelope.shape, where)
+        return Tensor.trusted(envelope.name, array, envelope.datatype, parameters or EMPTY)
+    if len(bytes(envelope.data)):
+        raise DataTwice(where)
+    array = read_raw(binary.take(parameters.pop(SIZE), where), envelope.datatype, envelope.shape, where)
     return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
 
 

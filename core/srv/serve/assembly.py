@@ -59,6 +59,7 @@ class Assembled:
             request_timeout=settings.request_timeout,
             before=self.hooks.before_infer,
             after=self.hooks.after_infer,
+            extensions=("binary_tensor_data",),
         )
         self.app: App = create_app(
             self.dataplane,
