@@ -9,6 +9,8 @@ import time
 import pytest
 from servers import ask, eventually, numbers, running, write_model
 
+from srv.serve import control
+
 pytestmark = pytest.mark.e2e
 
 
@@ -219,3 +221,28 @@ def test_a_worker_that_holds_the_interpreter_for_too_long_is_killed_and_shows_wh
         server.wait_for("was killed because it did not respond for 2 s")
         assert "in predict" in server.output
         eventually(lambda: answer_of(server) == [2])
+
+
+def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path):
+    place = tmp_path / "temporary"
+    place.mkdir()
+    write_model(tmp_path / "models")
+    with running(tmp_path / "models", "--workers", "2", environ={"TMPDIR": str(place)}) as server:
+        (directory,) = place.glob("srv-*")
+
+        def told():
+            return {
+                answer["pid"]: answer["generation"]
+                for path in (directory / "workers").glob("*.sock")
+                for answer in [control.ask(path, {"ask": "state"})]
+            }
+
+        assert told() == dict.fromkeys(server.workers(), 1)
+        assert json.loads((directory / "state.json").read_text()) == {"generation": 1, "models": [["double", None]]}
+        old = server.workers()
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: ")
+        eventually(lambda: not set(old).intersection(server.workers()))
+        eventually(lambda: told() == dict.fromkeys(server.workers(), 2))
+        assert server.stop() == 0
+    assert list(place.iterdir()) == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -53,13 +55,14 @@ def check(folder: str, *, as_json: bool, **flags: Any) -> int:
     share_cores(settings.workers)
     from srv.serve.assembly import assemble  # it imports numpy, which must come after the cores are shared
 
-    assembled = assemble(replace(settings, on_load_error="continue", load_models_at_startup=True), plugins)
-    try:
-        began: list[tuple[str, float]] = []
-        assembled.load_models(lambda doing: began.append((doing, time.monotonic())), assembled.wanted())
-        rows = _rows(assembled.registry.models(), [*began, ("", time.monotonic())])
-    finally:
-        assembled.close()
+    with redirect_stdout(sys.stderr):  # what models print must not stand among the lines for programs
+        assembled = assemble(replace(settings, on_load_error="continue", load_models_at_startup=True), plugins)
+        try:
+            began: list[tuple[str, float]] = []
+            assembled.load_models(lambda doing: began.append((doing, time.monotonic())), assembled.wanted())
+            rows = _rows(assembled.registry.models(), [*began, ("", time.monotonic())])
+        finally:
+            assembled.close()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
