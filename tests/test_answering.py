@@ -112,6 +112,18 @@ def test_arguments_are_inputs_and_declare_what_their_hints_say(serve):
     assert model.metadata.outputs == (Spec("FP64", None, "output"),)
 
 
+def test_what_load_learns_of_an_input_says_more_than_its_hint(serve):
+    class Learnt(Runtime):
+        def load(self):
+            self.inputs = [Spec("FP64", (-1, 4), name="x")]
+
+        def predict(self, x: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+            return x * scale
+
+    model = serve(Learnt)
+    assert model.metadata.inputs == (Spec("FP64", (-1, 4), name="x"), Spec("FP64", name="scale"))
+
+
 def test_an_optional_input_may_stay_away(serve):
     model = serve(Typed)
 

@@ -79,8 +79,8 @@ class Answering:
         self._writable = runtime.writable_inputs
         signature = read_signature(runtime.predict, codecs, self._decoding)
         self._arguments = signature.arguments
-        self.inputs = _merged(mine.inputs, signature.inputs, runtime.inputs)
-        self.outputs = _merged(mine.outputs, signature.outputs, runtime.outputs)
+        self.inputs = _merged(mine.inputs, runtime.inputs, signature.inputs)
+        self.outputs = _merged(mine.outputs, runtime.outputs, signature.outputs)
         self._check = _input_check(mine.inputs, signature.inputs, signature.names, signature.optional)
         self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
         self.execution = Execution(
