@@ -6,6 +6,7 @@ import re
 
 from srv.serve.http.limits import Limits
 from srv.serve.http.refusals import (
+    BodyTooLarge,
     BrokenRequest,
     HeadersTooLarge,
     NotBuilt,
@@ -18,6 +19,8 @@ TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
 VERSION = re.compile(rb"[A-Z]+/\d+(\.\d+)?")
+#: More digits than this are beyond every limit, and overflow somebody's arithmetic.
+MOST_DIGITS = 18
 OURS = (b"HTTP/1.1", b"HTTP/1.0")
 
 
@@ -33,7 +36,7 @@ def diagnose(data: bytes, limits: Limits) -> Refused:
     return (
         request_line_fault(lines[0], limits)
         or headers_fault(lines[1:], limits)
-        or framing_fault(lines[1:])
+        or framing_fault(lines[1:], limits)
         or BrokenRequest("it is not HTTP/1.1")
     )
 
@@ -96,7 +99,7 @@ def header_fault(line: bytes, limits: Limits) -> Refused | None:
     return None
 
 
-def framing_fault(lines: list[bytes]) -> Refused | None:
+def framing_fault(lines: list[bytes], limits: Limits) -> Refused | None:
     """What is wrong with the headers that say where the body ends, and with those that may come only once."""
     values: dict[bytes, list[bytes]] = {}
     for line in lines:
@@ -111,6 +114,8 @@ def framing_fault(lines: list[bytes]) -> Refused | None:
     length = values.get(b"content-length", [b"0"])[0]
     if not length.isdigit():
         return BrokenRequest("its Content-Length is not a number")
+    if int(length[-MOST_DIGITS:]) > limits.max_body_size or len(length) > MOST_DIGITS:
+        return BodyTooLarge(limits.max_body_size)
     return coding_fault(codings) if codings else None
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from gunicorn_h1c import parse_request_fast
 from gunicorn_h1c._parser_fast import IncompleteError
 
-from srv.serve.http.diagnosis import coding_fault, diagnose
+from srv.serve.http.diagnosis import MOST_DIGITS, coding_fault, diagnose
 from srv.serve.http.limits import Limits
 from srv.serve.http.refusals import BodyTooLarge, BrokenRequest, ExpectationUnknown, NotBuilt
 
@@ -20,7 +20,8 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5
 SINGLE = frozenset({"HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE"})
 #: How many header names and hosts are remembered: more than honest clients send, too few to fill memory with.
 REMEMBERED = 1024
-BLANK, SLASH = b" /"
+SLASH = ord("/")
+VERSION = b" HTTP/1."
 
 
 class Head:
@@ -91,8 +92,10 @@ class HeadReader:
         head.size = size = request.consumed
         method: bytes = request.method
         target: bytes = request.path
-        # Each line ended in CRLF, and one blank stood on each side of the target, because h1c takes less.
-        if data.count(b"\r\n", 0, size) != request.header_count + 2 or data[len(method) + 1 + len(target)] != BLANK:
+        # Each line ended in CRLF, and one blank stood on each side of the target: h1c takes other things too.
+        if data.count(b"\r\n", 0, size) != request.header_count + 2 or not data.startswith(
+            VERSION, len(method) + 1 + len(target)
+        ):
             raise diagnose(data, self._limits)
         try:
             head.method = METHODS[method]
@@ -182,8 +185,7 @@ class HeadReader:
     def _read_length(self, length: str) -> int:
         if not (length.isascii() and length.isdigit()):
             raise BrokenRequest("its Content-Length is not a number")
-        # 18 digits are beyond every limit and below what overflows somebody's arithmetic.
-        if len(length) > 18 or int(length) > self._limits.max_body_size:
+        if len(length) > MOST_DIGITS or int(length) > self._limits.max_body_size:
             raise BodyTooLarge(self._limits.max_body_size)
         return int(length)
 

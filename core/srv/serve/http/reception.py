@@ -12,7 +12,7 @@ from srv.serve.http.diagnosis import diagnose, early_fault
 from srv.serve.http.exchange import Exchange
 from srv.serve.http.limits import MEBIBYTE, Limits
 from srv.serve.http.parser import HeadReader
-from srv.serve.http.refusals import BytesOverflow
+from srv.serve.http.refusals import BytesOverflow, HeadersTooLarge
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END = b"\r\n\r\n"
@@ -74,7 +74,7 @@ class Reception:
         connection.searched = 0
         size = head.size
         if size > self._limits.head_size:
-            raise diagnose(data, self._limits)
+            raise HeadersTooLarge(f"all together may have {self._limits.head_size} bytes")
         if head.chunked:
             connection.head = head
             connection.chunks = Chunks(self._limits)
