@@ -30,7 +30,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 #: The lines of commands that plugins of ours bring, which `srv --help` must not import.
-LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType({})
+LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
+    {"init": "Write a package or a folder of models that works at once."}
+)
 
 
 @dataclass
@@ -90,6 +92,11 @@ def _command_line(ctx: click.Context) -> CommandLine:
     return ctx.find_root().ensure_object(CommandLine)
 
 
+def _leave_out(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """Take --no-plugin in before the command is looked up, which happens before the group itself is called."""
+    ctx.obj = CommandLine(names)
+
+
 def no_plugins() -> tuple[str, ...]:
     """What --no-plugin named, for the command that runs."""
     return _command_line(click.get_current_context()).no_plugin
@@ -114,15 +121,16 @@ Examples:
     "--no-plugin",
     metavar="NAME",
     multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, names: _leave_out(ctx, names),
     help="Leave out a plugin: a distribution, a name, or both as dist:name. May be given several times.",
 )
-@click.pass_context
-def cli(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
+def cli() -> None:
     """Serve machine-learning models by the Open Inference Protocol.
 
     Everything that srv can do is found among the packages that are installed: runtimes, codecs, commands, hooks.
     """
-    ctx.obj = CommandLine(no_plugin)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -42,7 +42,7 @@ def _try_all(_: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
     from srv.hooks import Hooks
 
     for row in plugins.rows:
-        if row.usable or row.name_taken:
+        if row.usable:
             yield {"trying": key_of(row)}
             try:
                 plugins.load_row(row)

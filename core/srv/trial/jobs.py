@@ -54,6 +54,7 @@ def told(row: Plugin) -> dict[str, Any]:
         "warning": row.warning or None,
         "import_seconds": row.import_seconds,
         "ours": row.ours,
+        "name_taken": row.name_taken,
         "files": list(row.files),
         "computed_by": row.computed_by.name if row.computed_by else None,
         "traceback": row.traceback or None,
@@ -73,6 +74,7 @@ def heard(given: Mapping[str, Any]) -> Plugin:
         warning=given["warning"] or "",
         import_seconds=given["import_seconds"],
         ours=given["ours"],
+        name_taken=given["name_taken"],
         files=tuple(given["files"]),
         traceback=given["traceback"] or "",
     )

@@ -78,6 +78,8 @@ def _requirements(name: str) -> Iterator[Finding]:
         except InvalidRequirement:
             yield advice(name, f"{name} requires '{line}', which pip cannot read.", "Tell its author.")
             continue
+        if normalised(requirement.name) == OURS:
+            continue  # discovery refuses what shuts this srv out, and that is told as such
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         needed = _distribution(requirement.name)
