@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import falcon
@@ -10,10 +10,13 @@ import falcon
 from srv.dataplane import DataPlane
 from srv.errors import Unimplemented
 from srv.rest import errors
+from srv.rest.compression import Compression
 from srv.rest.health import Live, Ready, Root, Server
 from srv.rest.infer import Infer
 from srv.rest.models import ModelPage, ModelReady, Models
+from srv.rest.origins import Cors, Origins
 from srv.rest.passing import Passage
+from srv.settings import ServerSettings
 
 #: Routes of the contract that are not built yet; they answer 501, not 404.
 _NOT_BUILT = (
@@ -44,22 +47,40 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
     _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
-    def __init__(self, middleware: Sequence[Any]) -> None:
+    def __init__(self, middleware: Sequence[Any], *, root_path: str) -> None:
         super().__init__(middleware=[Passage(), *middleware])
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
+        self._root = root_path
         self.req_options.strip_url_path_trailing_slash = True
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
         """Whether a request to this path never waits for a model or for a plugin's code."""
         if not self._all_nonblocking or method not in ("GET", "HEAD"):
             return False
+        path = self._below_root(path)
         return path in self._RUN_WITHOUT_WAITING or path.startswith("/v2/models/")
+
+    def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answer one request; below `root_path` as at the root, because a proxy may or may not take the prefix off."""
+        if self._root:
+            path = env["PATH_INFO"]
+            below = self._below_root(path)
+            if below is not path:
+                env["SCRIPT_NAME"] = env.get("SCRIPT_NAME", "") + self._root
+                env["PATH_INFO"] = below
+        return super().__call__(env, start_response)
+
+    def _below_root(self, path: str) -> str:
+        if not self._root or not path.startswith(self._root):
+            return path
+        below = path[len(self._root) :]
+        return (below or "/") if below[:1] in ("", "/") else path
 
 
 def create_app(
     dataplane: DataPlane,
+    settings: ServerSettings,
     *,
-    max_body_size: int,
     middleware: Sequence[Any] = (),
     routes: Sequence[tuple[str, object]] = (),
 ) -> App:
@@ -67,7 +88,7 @@ def create_app(
 
     `middleware` and `routes` are what plugins bring.
     """
-    app = App(middleware)
+    app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path)
     errors.install(app)
     app.add_route("/", Root(dataplane))
     app.add_route("/v2", Server(dataplane))
@@ -77,7 +98,7 @@ def create_app(
     of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),
         ("/ready", ModelReady(dataplane)),
-        ("/infer", Infer(dataplane, max_body_size=max_body_size)),
+        ("/infer", Infer(dataplane, settings)),
     )
     for end, resource in of_models:
         app.add_route("/v2/models/{model}" + end, resource)
@@ -87,3 +108,12 @@ def create_app(
     for path, resource in routes:
         app.add_route(path, resource)
     return app
+
+
+def _own_middleware(settings: ServerSettings) -> Iterator[object]:
+    """What the settings put between srv's first layer and those of plugins."""
+    if settings.gzip_enabled:
+        yield Compression()
+    if settings.cors_settings is not None:
+        yield Cors(settings.cors_settings)
+    yield Origins(settings.cors_settings)

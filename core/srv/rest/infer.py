@@ -14,9 +14,11 @@ from srv.rawdata import read_raw
 from srv.registry import Model
 from srv.rest.answers import write_response
 from srv.rest.binary import HEADER, SIZE, BinaryChoice, BinaryData, json_length, read_raw_body
+from srv.rest.compression import unpack
 from srv.rest.envelope import InputEnvelope, OutputEnvelope, read_envelope
 from srv.rest.numbers import read_data
-from srv.rest.passing import RequestHeaders
+from srv.rest.passing import HIDDEN, RequestHeaders
+from srv.settings import ServerSettings
 from srv.tensors import EMPTY, Tensor
 
 #: What a body may call itself; the last is what curl says when it is told nothing.
@@ -30,13 +32,6 @@ class WrongContentType(UnsupportedMedia):
         super().__init__(f"The content type {quoted(given)} is not taken; send application/json.")
 
 
-class WrongEncoding(UnsupportedMedia):
-    """The body is encoded in a way that srv does not read."""
-
-    def __init__(self, given: str) -> None:
-        super().__init__(f"The content encoding {quoted(given)} is not taken; send the body as it is.")
-
-
 class DataTwice(InvalidInput):
     """An input brings its data as JSON and as binary data."""
 
@@ -47,9 +42,10 @@ class DataTwice(InvalidInput):
 class Infer:
     """Runs inference with a model, in the version that the path names or the default one."""
 
-    def __init__(self, dataplane: DataPlane, *, max_body_size: int) -> None:
+    def __init__(self, dataplane: DataPlane, settings: ServerSettings) -> None:
         self._dataplane = dataplane
-        self._most = max_body_size
+        self._most = settings.max_body_size
+        self._hidden = HIDDEN - {name.lower() for name in settings.pass_headers}
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
@@ -74,7 +70,7 @@ class Infer:
         resp.stream = pieces if "srv.body" in req.env else [b"".join(pieces)]
 
     def _read(self, model: Model, body: bytes | memoryview, environ: dict[str, Any]) -> InferenceRequest:
-        headers = RequestHeaders(environ)
+        headers = RequestHeaders(environ, self._hidden)
         announced = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
         if announced is None:
             return read_request(body, None, headers)
@@ -85,17 +81,16 @@ class Infer:
 
 
 def read_body(req: falcon.Request, most: int) -> bytes | memoryview:
-    """The request's body, whole. Raises UnsupportedMedia or TooLarge, before it is read."""
+    """The request's body, whole and unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
     given = req.env.get("CONTENT_TYPE")
     if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
         raise WrongContentType(given)
-    encoding = req.env.get("HTTP_CONTENT_ENCODING")
-    if encoding and encoding.lower() != "identity":
-        raise WrongEncoding(encoding)
     if (req.content_length or 0) > most:
         raise TooLarge(most)
     received: memoryview | None = req.env.get("srv.body")
-    return req.bounded_stream.read() if received is None else received
+    body: bytes | memoryview = req.bounded_stream.read() if received is None else received
+    encoding = req.env.get("HTTP_CONTENT_ENCODING")
+    return unpack(body, encoding, most) if encoding and encoding.lower() != "identity" else body
 
 
 def read_request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import falcon
@@ -19,14 +19,15 @@ HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key
 
 
 class RequestHeaders(Mapping[str, str]):
-    """A request's headers by lower-case name, without credentials; read from the environ when asked for."""
+    """A request's headers by lower-case name, without those that are hidden; read from the environ when asked for."""
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
+    def __init__(self, environ: Mapping[str, Any], hidden: Collection[str] = HIDDEN) -> None:
         self._environ = environ
+        self._hidden = hidden
 
     def __getitem__(self, name: str) -> str:
         lowered = name.lower()
-        if lowered in HIDDEN:
+        if lowered in self._hidden:
             raise KeyError(name)
         key = lowered.upper().replace("-", "_")
         value: str = self._environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"]
@@ -36,7 +37,7 @@ class RequestHeaders(Mapping[str, str]):
         for key in self._environ:
             if key.startswith("HTTP_"):
                 name = key[5:].lower().replace("_", "-")
-                if name not in HIDDEN:
+                if name not in self._hidden:
                     yield name
             elif key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
                 yield key.lower().replace("_", "-")

@@ -63,7 +63,7 @@ class Assembled:
         )
         self.app: App = create_app(
             self.dataplane,
-            max_body_size=settings.max_body_size,
+            settings,
             middleware=self.hooks.http_middleware(),
             routes=self.hooks.http_routes(),
         )

@@ -1,6 +1,6 @@
 """Settings: every key with its type and meaning, where each value came from, and what is wrong with one."""
 
 from srv.settings.reading import read_server_settings
-from srv.settings.server import PluginSettings, ServerSettings, TlsSettings
+from srv.settings.server import CorsSettings, PluginSettings, ServerSettings, TlsSettings
 
-__all__ = ["PluginSettings", "ServerSettings", "TlsSettings", "read_server_settings"]
+__all__ = ["CorsSettings", "PluginSettings", "ServerSettings", "TlsSettings", "read_server_settings"]

@@ -15,7 +15,7 @@ from srv.settings.environment import MODEL_PREFIX, PREFIX, read_environment
 from srv.settings.errors import ContradictorySettings, FolderMissing, MissingSetting
 from srv.settings.models import NEVER_DEFAULTS, model_defaults
 from srv.settings.schemas import ModelSchema, ServerSchema, is_loopback
-from srv.settings.server import PluginSettings, ServerSettings, TlsSettings
+from srv.settings.server import CorsSettings, PluginSettings, ServerSettings, TlsSettings
 
 FILE = "settings.json"
 
@@ -117,6 +117,8 @@ def _settings(
             inner.setdefault(path[0], {})[path[1]] = value
     if plain.get("models_dir") is not None:
         plain["models_dir"] = Path(plain["models_dir"])
+    if "cors_settings" in inner:
+        plain["cors_settings"] = CorsSettings(**inner["cors_settings"])
     if "tls" in inner:
         plain["tls"] = _tls(inner["tls"])
     plain.setdefault(

@@ -73,6 +73,16 @@ class TlsSchema(Schema):
     keyfile = Text("The certificate's private key, in PEM.")
 
 
+class CorsSchema(Schema):
+    """The keys of `cors_settings`."""
+
+    allow_origins = ListOf(
+        "Origins that may ask, such as `https://example.org`; `*` for all.", Text(""), items="origins"
+    )
+    allow_credentials = Flag("Whether a browser may send cookies and credentials along.")
+    expose_headers = ListOf("Headers of answers that a page may read.", Text(""), items="names of headers")
+
+
 class PluginsSchema(Schema):
     """The keys of `plugins`."""
 
@@ -141,7 +151,7 @@ class ServerSchema(Schema):
         Text("", kind="the name of a header", fits=lambda text: _HEADER.fullmatch(text) is not None),
         items="names of headers",
     )
-    cors_settings = FreeObject("What browsers of other origins may ask.", nullable=True)
+    cors_settings = Section("What browsers of other origins may ask; null lets none.", CorsSchema, nullable=True)
     gzip_enabled = Flag("Whether answers are compressed for clients that ask for it.")
     metrics_endpoint = Text(
         "The path of the Prometheus metrics; null turns them off.",

@@ -32,6 +32,15 @@ class TlsSettings:
 
 
 @dataclass(frozen=True)
+class CorsSettings:
+    """What browsers of other origins may ask."""
+
+    allow_origins: tuple[str, ...] = ()
+    allow_credentials: bool = False
+    expose_headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """Every setting of the server in force.
 
@@ -70,7 +79,7 @@ class ServerSettings:
     drain_delay: float = 0.0
     root_path: str = ""
     pass_headers: tuple[str, ...] = ()
-    cors_settings: Mapping[str, Any] | None = None
+    cors_settings: CorsSettings | None = None
     gzip_enabled: bool = in_force("gzip_enabled", promised=True)
     metrics_endpoint: str | None = in_force("metrics_endpoint", promised="/metrics")
     log_level: str = "info"
