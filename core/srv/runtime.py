@@ -94,5 +94,3 @@ class Runtime:
             if (root / name).exists():
                 return root / name
         raise ArtifactMissing(well_known_names or (str(uri),), self.settings.source)
-
-

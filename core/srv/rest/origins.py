@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import falcon
 
 from srv.errors import Forbidden, quoted
 from srv.settings import CorsSettings
+
+
+if TYPE_CHECKING:
+    _CORSMiddleware = falcon.CORSMiddleware[Any, Any]
+else:
+    _CORSMiddleware = falcon.CORSMiddleware  # generic since Falcon 4.3
 
 
 class ForeignOrigin(Forbidden):
@@ -40,7 +46,7 @@ class Origins:
             raise ForeignOrigin(origin)
 
 
-class Cors(falcon.CORSMiddleware[Any, Any]):
+class Cors(_CORSMiddleware):
     """What browsers ask before, and are told after, a request of another origin; Falcon's own. Never blocks."""
 
     srv_nonblocking = True
