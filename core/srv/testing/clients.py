@@ -1,0 +1,98 @@
+"""A server without sockets, in this process: for tests that take milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from falcon import testing
+
+from srv.discovery import Kind, PluginBroken, Plugins, State, discover
+from srv.serve.assembly import Assembled, assemble
+from srv.settings import ServerSettings, read_server_settings
+from srv.tensors import EMPTY
+from srv.testing.answers import Answer
+from srv.testing.asking import Asker
+from srv.testing.folders import NOTHING, Given, classes_as_modules, folder_of
+
+
+class Client(Asker):
+    """Asks a server that runs in this process: every part of a real one but the sockets.
+
+    May be asked from several threads at once. To be closed, which unloads the models; as a context manager it does so
+    by itself.
+    """
+
+    def __init__(self, assembled: Assembled) -> None:
+        #: The server itself, for whoever looks behind its answers.
+        self.assembled = assembled
+        self._falcon = testing.TestClient(assembled.app)
+        self._afterwards = ExitStack()
+
+    @classmethod
+    def of(cls, *models: Given, settings: Mapping[str, Any] = NOTHING, plugins: Plugins | None = None) -> Client:
+        """A client of a server of these models, all of them loaded.
+
+        Each is a folder, settings as in the file, a runtime's class, or what `srv.testing.model` gives. `settings` are
+        the server's, as in settings.json; the environment is not read. `plugins` are those installed, or those of the
+        `isolated_plugins` around. Raises what `srv start` would say: LoadFailed, a SettingsError.
+        """
+        with ExitStack() as afterwards:
+            refer = afterwards.enter_context(classes_as_modules())
+            folder = afterwards.enter_context(folder_of(models, settings, refer))
+            assembled = _assembled(folder, plugins)
+            afterwards.callback(assembled.close)
+            assembled.load_models(lambda _: None, assembled.wanted())
+            client = cls(assembled)
+            client._afterwards = afterwards.pop_all()
+        return client
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, *, headers: Mapping[str, str] = EMPTY
+    ) -> Answer:
+        """One request as it stands."""
+        parts = urlsplit(path)
+        result = self._falcon.simulate_request(
+            method, parts.path, query_string=parts.query or None, headers=dict(headers), body=body
+        )
+        names = {name.lower(): value for name, value in result.headers.items()}
+        return Answer(result.status_code, names, result.content)
+
+    def close(self) -> None:
+        """Unload the models, and end what plugins began. A second call does nothing."""
+        self._afterwards.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _assembled(folder: Path, plugins: Plugins | None) -> Assembled:
+    found = discover() if plugins is None else plugins
+    settings = read_server_settings(folder, environ={}, plugin_sections=found.sections())
+    chosen = settings.plugins
+    if plugins is None and (chosen.disable or chosen.only is not None or chosen.prefer):
+        found = found.under(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer)
+    assembled = assemble(settings, found)
+    broken = _broken_for_its_section(settings, found)
+    if broken is not None:
+        assembled.close()
+        raise broken
+    return assembled
+
+
+def _broken_for_its_section(settings: ServerSettings, plugins: Plugins) -> PluginBroken | None:
+    """Why a plugin that settings.json configures does not run, which ends a real server's start too."""
+    for row in plugins.rows:
+        configured = row.name in settings.sections or row.qualified in settings.sections
+        if row.kind is Kind.HOOKS and row.state is State.QUARANTINED and configured:
+            return PluginBroken(row)
+    return None
