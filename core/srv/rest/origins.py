@@ -10,7 +10,6 @@ import falcon
 from srv.errors import Forbidden, quoted
 from srv.settings import CorsSettings
 
-
 if TYPE_CHECKING:
     _CORSMiddleware = falcon.CORSMiddleware[Any, Any]
 else:
