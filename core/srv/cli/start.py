@@ -8,6 +8,7 @@ import click
 
 from srv.cli.opening import opened
 from srv.cli.options import settings_flags
+from srv.serve.endings import end_quietly
 
 EXAMPLES = """\b
 Examples:
@@ -31,6 +32,7 @@ def start(folder: str, **flags: Any) -> int:
     FOLDER is a model itself, or holds a folder for each model. Settings come from its settings.json, from variables
     SRV_… over that, and from these flags over both; `srv settings` shows them.
     """
+    end_quietly()
     from srv.serve.launcher import serve  # it imports gunicorn, which `srv start --help` need not
 
     settings, plugins = opened(folder, flags)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from srv import logs
 from srv.serve.application import Application, Assemble, Assembled
 from srv.serve.arbiter import Master
 from srv.serve.cores import share_cores
+from srv.serve.endings import end_quietly, ignore_endings
 from srv.serve.listening import listen
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory
@@ -27,8 +27,6 @@ log = logging.getLogger("srv.serve")
 
 #: What a gunicorn started before this process may have left in the environment.
 _GUNICORNS_OWN = ("GUNICORN_PID", "GUNICORN_FD", "GUNICORN_CMD_ARGS")
-#: What asks a server to end.
-_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble: Assemble | None = None) -> int:
@@ -38,7 +36,7 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
     in a process's main thread, before anything of it imports numpy or starts a thread: workers are forked from it.
     """
     began = time.monotonic()
-    _end_quietly()
+    end_quietly()
     for name in _GUNICORNS_OWN:
         os.environ.pop(name, None)
     logs.configure(level=settings.log_level, form=settings.log_format, access_log=settings.access_log)
@@ -71,9 +69,7 @@ def _run(master: Master) -> None:
     except SystemExit:
         if os.getpid() != launcher:
             raise  # a worker, at its end
-    # Nothing is left to be ended, and the interpreter gives signals their deadly meaning back before it goes.
-    for sig in _ENDINGS:
-        signal.signal(sig, signal.SIG_IGN)
+    ignore_endings()
 
 
 def _announce(settings: ServerSettings, url: str, models: str, began: float) -> None:
@@ -92,16 +88,6 @@ def _assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:
     from srv.serve.assembly import assemble
 
     return assemble(settings, plugins=plugins)
-
-
-def _end_quietly() -> None:
-    """Until the master listens for signals, one that asks to end ends this process, with nothing to say."""
-
-    def end(*_: object) -> None:
-        raise SystemExit(0)
-
-    for sig in _ENDINGS:
-        signal.signal(sig, end)
 
 
 @contextmanager

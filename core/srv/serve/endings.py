@@ -1,0 +1,24 @@
+"""Signals that ask a server to end, before the master hears them and after it has ended."""
+
+from __future__ import annotations
+
+import signal
+from typing import NoReturn
+
+ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def end_quietly() -> None:
+    """From now on a request to end ends this process with 0 and without a word: nothing has begun yet."""
+    for sig in ENDINGS:
+        signal.signal(sig, _end)
+
+
+def ignore_endings() -> None:
+    """Nothing is left to be ended; and the interpreter gives signals their deadly meaning back before it goes."""
+    for sig in ENDINGS:
+        signal.signal(sig, signal.SIG_IGN)
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
