@@ -13,7 +13,7 @@ import numpy as np
 
 from srv.codecs import Codecs
 from srv.coding import InputCodec, RequestCodec
-from srv.decoding import Decoding
+from srv.decoding import DEFAULT, Decoding
 from srv.errors import ModelError, SrvError, listed
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.modelsettings import Spec
@@ -237,6 +237,7 @@ class Encoder:
 
     def __init__(self, codecs: Codecs) -> None:
         self._codecs = codecs
+        self._encode_array = codecs.input(DEFAULT).encode
 
     def __call__(self, value: Any) -> InferenceResponse:
         """The response. Raises a ModelError that names the type where no codec takes the value."""
@@ -273,6 +274,8 @@ class Encoder:
         return InferenceResponse(outputs)
 
     def _tensor(self, name: str, value: Any, place: str) -> Tensor:
+        if type(value) is np.ndarray and value.dtype.kind in "biuf":
+            return self._encode_array(name, value)  # without asking all codecs, because nearly every answer is one
         if isinstance(value, Tensor):
             return value
         codec = self._codecs.for_value(value)

@@ -34,6 +34,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     }
 )
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+_PLAIN = frozenset(_NAMES) - {np.dtype(np.object_)}
 _BFLOAT16 = "bfloat16"  # the name of ml_dtypes' type, which need not be installed
 
 
@@ -62,7 +63,10 @@ class Tensor:
         shape: Sequence[int] | None = None,
         parameters: Parameters = EMPTY,
     ) -> None:
-        array = _as_array(name, data, datatype)
+        if type(data) is np.ndarray and datatype is None and data.dtype in _PLAIN and data.flags.c_contiguous:
+            array = data  # the usual answer of a model, as it is
+        else:
+            array = _as_array(name, data, datatype)
         if shape is not None and array.shape != tuple(shape):
             array = _reshaped(name, array, tuple(shape))
         self.name = name
@@ -88,11 +92,12 @@ class Tensor:
 
 def datatype_of(dtype: np.dtype[Any]) -> str | None:
     """The protocol's name for a numpy dtype of any byte order, or None where it has none."""
-    if dtype.name == _BFLOAT16:
-        return "BF16"
+    name = _NAMES.get(dtype)
+    if name is not None:
+        return name
     if dtype.kind in "US":
         return "BYTES"
-    return _NAMES.get(dtype.newbyteorder("="))
+    return "BF16" if dtype.name == _BFLOAT16 else _NAMES.get(dtype.newbyteorder("="))
 
 
 def as_bytes(name: str, values: Any) -> np.ndarray[Any, Any]:

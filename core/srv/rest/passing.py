@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -54,7 +54,7 @@ class Passage:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Take the client's id, or make one."""
         given = req.env.get("HTTP_X_REQUEST_ID")
-        identity = given if given and _ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         context = req.context
         context.started = time.monotonic()
         context.id = identity
