@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def accepts(server):
     except OSError:
         return False
     return True
+
+
+def test_with_drain_delay_a_server_is_unready_and_answers_for_that_long_before_it_ends(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path, "--workers", "2", environ={"SRV_DRAIN_DELAY": "2"}) as server:
+        asked = time.monotonic()
+        server.send(signal.SIGTERM)
+        eventually(lambda: server.get("/v2/health/ready").status == 503)
+        assert server.post("/v2/models/double/infer", numbers(1)).status == 200
+        assert server.wait(timeout=10) == 0
+        assert 2 <= time.monotonic() - asked < 5
+
+
+def test_a_reload_does_not_make_the_old_workers_unready(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path, environ={"SRV_DRAIN_DELAY": "5"}) as server:
+        (old,) = server.workers()
+        server.send(signal.SIGHUP)
+        server.wait_for("Reloaded: ")
+        eventually(lambda: old not in server.workers(), timeout=4)
+        assert server.stop(signal.SIGQUIT, timeout=4) == 0
 
 
 def test_a_request_that_takes_longer_than_graceful_timeout_does_not_keep_the_server(tmp_path):

@@ -31,7 +31,6 @@ SERVER: Mapping[str, Unbuilt] = MappingProxyType(
         "header_timeout": Unbuilt("a deadline for headers"),
         "body_timeout": Unbuilt("a deadline for bodies"),
         "max_connections": Unbuilt("a limit on connections"),
-        "drain_delay": Unbuilt("draining"),
         "metrics_endpoint": Unbuilt("metrics", until=None),
         "trace_plugins": Unbuilt("tracing plugins"),
         "tls": Unbuilt("TLS"),
