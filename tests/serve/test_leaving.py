@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -173,6 +175,28 @@ def test_a_connection_kept_alive_does_not_keep_the_server(tmp_path):
         assert ask(connection, "GET", "/v2/health/live").status == 200
         assert server.stop(timeout=10) == 0
         connection.close()
+
+
+def test_a_server_whose_terminal_is_closed_ends(tmp_path):
+    write_held(tmp_path)
+    arguments = [sys.executable, "-m", "srv", "start", str(tmp_path), "--http-port", "0"]
+    terminal = subprocess.Popen(
+        [sys.executable, "-c", f"import pty; pty.spawn({arguments!r})"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with terminal:
+        assert any("serving on " in line for line in terminal.stdout)
+        (launcher,) = children(terminal.pid)
+        processes = [launcher, *children(launcher)]
+        assert len(processes) == 2
+        terminal.kill()
+        eventually(lambda: not any(alive(pid) for pid in processes))
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_workers_leave_when_the_launcher_is_killed(tmp_path):

@@ -223,6 +223,21 @@ def test_a_worker_that_holds_the_interpreter_for_too_long_is_killed_and_shows_wh
         eventually(lambda: answer_of(server) == [2])
 
 
+def test_a_server_that_was_stopped_and_continued_keeps_its_workers(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"worker_timeout": 2}))
+    with running(tmp_path, "--workers", "2") as server:
+        before = server.workers()
+        os.killpg(server.process.pid, signal.SIGSTOP)
+        time.sleep(3)  # longer than worker_timeout
+        os.killpg(server.process.pid, signal.SIGCONT)
+        assert server.get("/v2/health/ready").status == 200
+        server.send(signal.SIGUSR2)
+        server.wait_for("SIGUSR2 does nothing here")  # the master has looked around since
+        assert server.stop() == 0
+        assert "did not respond" not in server.output
+        assert len(before) == 2
+
+
 def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path):
     place = tmp_path / "temporary"
     place.mkdir()

@@ -67,7 +67,10 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._stopping = False
         self._has_terminal = _terminal()
         self._ignores_hangups = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._looked = time.monotonic()
+        self._woken, self._wake = os.pipe()
+        for end in (self._woken, self._wake):
+            os.set_blocking(end, False)
         super().__init__(app)
         self.LISTENERS = [listener.socket]
 
@@ -146,7 +149,13 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         now = time.monotonic()
         told = set()
         for member in self.crew:
-            if member.ready or member.leaving or now - member.since < _SLOW or now - (member.told or 0) < _STILL:
+            if (
+                self._stopping
+                or member.ready
+                or member.leaving
+                or now - member.since < _SLOW
+                or now - (member.told or 0) < _STILL
+            ):
                 continue
             if member.doing not in told:
                 log.info("%s … (%.0f s)" if member.told else "%s …", *_progress(member, now))
@@ -226,6 +235,8 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def murder_workers(self) -> None:
         """Kill those who do not respond, and those who were told to go and are still there."""
         now = time.monotonic()
+        # After Ctrl-Z and fg everyone is late, this process too.
+        paused, self._looked = now - self._looked, now
         for member in self.crew:
             worker = self.WORKERS.get(member.pid)
             if worker is None:
@@ -234,7 +245,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 if now > member.leave_by:
                     log.warning("A worker (process %d) did not leave in time and is killed.", member.pid)
                     self.kill_worker(member.pid, signal.SIGKILL)
-            elif self.timeout and now - worker.tmp.last_update() > self.timeout:
+            elif now - worker.tmp.last_update() > self.timeout and paused < self.timeout / 2:
                 member.cause = f"was killed because it did not respond for {self.timeout:g} s (worker_timeout)"
                 # The first shows on stderr where each thread is.
                 self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)

@@ -74,7 +74,9 @@ def _run(master: Master) -> None:
 
 def _announce(settings: ServerSettings, url: str, models: str, began: float) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-    logs.announce(log, f"serving on {url}: {models} ({workers}, ready after {time.monotonic() - began:.1f} s)")
+    logs.announce(
+        log, f"serving on {url}: {models or 'no model'} ({workers}, ready after {time.monotonic() - began:.1f} s)"
+    )
 
 
 def _discovered(settings: ServerSettings) -> Plugins:

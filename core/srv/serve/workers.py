@@ -6,6 +6,7 @@ import faulthandler
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -41,7 +42,11 @@ _UNLOAD_BESIDE_A_LOAD = 1.0
 
 def worker_class(settings: ServerSettings) -> type[Worker]:
     """The class that speaks HTTP, with what every worker does in front of it."""
-    module, _, name = _CLASSES[settings.worker_class].partition(":")
+    chosen = settings.worker_class
+    if chosen == "srv" and not hasattr(select, "epoll"):
+        log.warning("srv's own HTTP worker needs epoll, which this system does not have: gthread serves in its place.")
+        chosen = "gthread"
+    module, _, name = _CLASSES[chosen].partition(":")
     speaks_http = getattr(importlib.import_module(module), name)
     return type(name, (Supervised, speaks_http), {})
 
