@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from srv.errors import (
     QueueFull,
     Unauthenticated,
     Unavailable,
+    Unimplemented,
 )
 from srv.execution import EventLoop, Execution
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
@@ -25,7 +29,7 @@ from srv.modelsettings import Spec
 from srv.registry import Model
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
-from srv.signatures import Encoder, read_signature
+from srv.signatures import Encoder, Signature, read_signature
 from srv.tensors import Tensor
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,13 @@ class PredictFailed(ModelError):
 
     def __init__(self, model: str, error: BaseException) -> None:
         super().__init__(f"Model '{model}' raised {type(error).__name__}; the server's log says more.")
+
+
+class NoSuchMethod(Unimplemented):
+    """A stream was asked of a runtime that has none, or an answer of one that only streams."""
+
+    def __init__(self, model: str, what: str) -> None:
+        super().__init__(f"Model '{model}' {what}.")
 
 
 class NoResponse(ModelError):
@@ -57,6 +68,7 @@ def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, 
     """
     answering = Answering(runtime, codecs, loop, settings)
     model.answer = answering
+    model.stream = answering.stream
     model.wait_idle = answering.execution.wait_idle
     model.metadata = ModelMetadata(
         name=model.name,
@@ -68,6 +80,18 @@ def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, 
     )
 
 
+@dataclass(frozen=True)
+class _Method:
+    """One of a runtime's methods, read once at load."""
+
+    call: Callable[..., Any]
+    signature: Signature
+    check: InputCheck
+
+
+_NO_METHOD = _Method(lambda: None, Signature(None, None, frozenset(), (), ()), InputCheck((), names=None))
+
+
 class Answering:
     """Answers requests to one model; called from many threads."""
 
@@ -77,38 +101,78 @@ class Answering:
         self._decoding = Decoding(codecs, mine)
         self._encode = Encoder(codecs)
         self._writable = runtime.writable_inputs
-        signature = read_signature(runtime.predict, codecs, self._decoding)
-        self._arguments = signature.arguments
-        self.inputs = _merged(mine.inputs, runtime.inputs, signature.inputs)
-        self.outputs = _merged(mine.outputs, runtime.outputs, signature.outputs)
-        self._check = _input_check(mine.inputs, signature.inputs, signature.names, signature.optional)
-        self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
         self.execution = Execution(
             mine.name,
-            runtime.predict,
             concurrency=_lower(runtime.concurrency, mine.concurrency),
             max_queue=mine.max_queue if mine.max_queue is not None else settings.max_queue,
             timeout=mine.request_timeout or settings.request_timeout,
             loop=loop,
         )
+        self._predict = self._method(runtime, "predict", codecs)
+        self._stream = self._method(runtime, "predict_stream", codecs)
+        signature = (self._predict or self._stream or _NO_METHOD).signature
+        self.inputs = _merged(mine.inputs, runtime.inputs, signature.inputs)
+        self.outputs = _merged(mine.outputs, runtime.outputs, signature.outputs)
+        self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
 
     def __call__(self, request: InferenceRequest, deadline: float | None) -> InferenceResponse:
         """The response to one request. Raises InvalidInput, ModelError, QueueFull or DeadlinePassed."""
-        self._decoding.check(request)
-        self._check(request)
-        if self._known_outputs is not None and request.outputs is not None:
-            check_outputs(request, self._known_outputs)
-        if self._writable:
-            request.inputs = [_copied(tensor) for tensor in request.inputs]
-        request.decoder = self._decoding.value
-        arguments = self._arguments(request) if self._arguments is not None else None
+        if self._predict is None:
+            raise NoSuchMethod(self._name, "answers with streams only")
+        arguments = self._read(request, self._predict)
         try:
-            value = self.execution.run(arguments, request, deadline)
+            value = self.execution.run(self._predict.call, arguments, request, deadline)
         except SPOKEN:
             raise
         except (Exception, SystemExit) as error:
             log.exception("Model '%s' raised while predicting.", self._name)
             raise PredictFailed(self._name, error) from error
+        return self._response(request, value)
+
+    def stream(self, request: InferenceRequest, deadline: float | None) -> Generator[InferenceResponse, None, None]:
+        """The responses to one request, one after the other; the first one comes before the deadline.
+
+        Raises as a call does, before the first response or between two. Closing it ends the runtime's own iterator.
+        """
+        if self._stream is None:
+            raise NoSuchMethod(self._name, "does not answer with streams")
+        arguments = self._read(request, self._stream)
+        values = self.execution.iterate(self._stream.call, arguments, request, deadline)
+        with closing(values):
+            while True:
+                try:
+                    value = next(values)
+                except StopIteration:
+                    return
+                except SPOKEN:
+                    raise
+                except (Exception, SystemExit) as error:
+                    log.exception("Model '%s' raised while streaming.", self._name)
+                    raise PredictFailed(self._name, error) from error
+                yield self._response(request, value)
+
+    def _method(self, runtime: Runtime, name: str, codecs: Codecs) -> _Method | None:
+        call = getattr(runtime, name, None)
+        if call is None:
+            return None
+        signature = read_signature(call, codecs, self._decoding)
+        declared = runtime.settings.inputs
+        check = _input_check(declared, signature.inputs, signature.names, signature.optional)
+        return _Method(call, signature, check)
+
+    def _read(self, request: InferenceRequest, method: _Method) -> Mapping[str, Any] | None:
+        """The arguments of a method, or None for one that takes the request as it is."""
+        self._decoding.check(request)
+        method.check(request)
+        if self._known_outputs is not None and request.outputs is not None:
+            check_outputs(request, self._known_outputs)
+        if self._writable:
+            request.inputs = [_copied(tensor) for tensor in request.inputs]
+        request.decoder = self._decoding.value
+        arguments = method.signature.arguments
+        return arguments(request) if arguments is not None else None
+
+    def _response(self, request: InferenceRequest, value: object) -> InferenceResponse:
         response = self._encoded(value)
         response.outputs = select_outputs(request, response)
         return response

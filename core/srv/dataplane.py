@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from srv.errors import NotFound, SrvError, Unavailable
+from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
-from srv.registry import Model, ModelState, Registry
+from srv.registry import Answer, Model, ModelState, Registry, Stream
 from srv.version import __version__
 from srv.versions import version_key
 
@@ -125,31 +127,59 @@ class DataPlane:
 
         Raises NotFound, Unavailable, and whatever the model, a codec or a hook has to say.
         """
+        started = time.monotonic() if received is None else received
+        model = self._ready(name, version, request)
+        try:
+            if self._before or self._after:
+                response = self._infer_with_hooks(model, request, started)
+            else:
+                response = _answer_of(model)(request, self._deadline(model, started))
+        except ModelGone:
+            if self.model(name, version) is model:
+                raise ModelNotReady(model) from None
+            return self.infer(name, version, request, received=started)  # it was replaced in this moment
+        return _signed(response, model, request)
+
+    def stream(
+        self, name: str, version: str | None, request: InferenceRequest, *, received: float | None = None
+    ) -> Generator[InferenceResponse, None, None]:
+        """Answer one request with several responses; close the iterator when nobody wants more.
+
+        Raises as `infer` does, before the first response or between two.
+        """
+        started = time.monotonic() if received is None else received
+        model = self._ready(name, version, request)
+        failure: Exception | None = None
+        began = time.monotonic()
+        last: InferenceResponse | None = None
+        try:
+            early = self._ask_before(model, request)
+            if isinstance(early, InferenceResponse):
+                yield _signed(early, model, request)
+                return
+            request = early
+            responses = _stream_of(model)(request, self._deadline(model, started))
+            with closing(responses):
+                for last in responses:
+                    yield _signed(last, model, request)
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            self._tell_after(model, request, last, failure, _timings(started, began))
+
+    def _ready(self, name: str, version: str | None, request: InferenceRequest) -> Model:
         model = self.model(name, version)
-        answer = model.answer
-        if answer is None or model.state is not ModelState.READY:
+        if model.answer is None or model.state is not ModelState.READY:
             raise ModelNotReady(model)
         request.model_name = model.name
         request.model_version = model.version
-        started = time.monotonic() if received is None else received
-        deadline = started + (model.settings.request_timeout or self._request_timeout)
-        if self._before or self._after:
-            response = self._infer_with_hooks(model, answer, request, deadline, started)
-        else:
-            response = answer(request, deadline)
-        response.model_name = model.name
-        response.model_version = model.version
-        response.id = request.id
-        return response
+        return model
 
-    def _infer_with_hooks(
-        self,
-        model: Model,
-        answer: Callable[[InferenceRequest, float | None], InferenceResponse],
-        request: InferenceRequest,
-        deadline: float,
-        started: float,
-    ) -> InferenceResponse:
+    def _deadline(self, model: Model, started: float) -> float:
+        return started + (model.settings.request_timeout or self._request_timeout)
+
+    def _infer_with_hooks(self, model: Model, request: InferenceRequest, started: float) -> InferenceResponse:
         response: InferenceResponse | None = None
         failure: Exception | None = None
         began = time.monotonic()
@@ -159,15 +189,13 @@ class DataPlane:
                 response = early
             else:
                 request = early
-                response = answer(request, deadline)
+                response = _answer_of(model)(request, self._deadline(model, started))
             return response
         except Exception as error:
             failure = error
             raise
         finally:
-            ended = time.monotonic()
-            timings = Timings(queue=began - started, compute=ended - began, total=ended - started)
-            self._tell_after(model, request, response, failure, timings)
+            self._tell_after(model, request, response, failure, _timings(started, began))
 
     def _ask_before(self, model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse:
         for plugin, before in self._before:
@@ -198,3 +226,28 @@ class DataPlane:
             except Exception as error:
                 log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
                 raise HookFailed(plugin, "srv_after_infer", error) from error
+
+
+def _answer_of(model: Model) -> Answer:
+    if model.answer is None:
+        raise ModelNotReady(model)
+    return model.answer
+
+
+def _stream_of(model: Model) -> Stream:
+    if model.stream is None:
+        raise ModelNotReady(model)
+    return model.stream
+
+
+def _signed(response: InferenceResponse, model: Model, request: InferenceRequest) -> InferenceResponse:
+    """The response with whose it is and what it answers."""
+    response.model_name = model.name
+    response.model_version = model.version
+    response.id = request.id
+    return response
+
+
+def _timings(started: float, began: float) -> Timings:
+    ended = time.monotonic()
+    return Timings(queue=began - started, compute=ended - began, total=ended - started)

@@ -7,12 +7,16 @@ import inspect
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
+from types import CoroutineType
 from typing import Any
 
-from srv.errors import DeadlinePassed, QueueFull
+from srv.errors import DeadlinePassed, QueueFull, Unavailable
+
+#: A runtime's predict or predict_stream.
+Predict = Callable[..., Any]
 
 
 class ModelBusy(QueueFull):
@@ -20,6 +24,13 @@ class ModelBusy(QueueFull):
 
     def __init__(self, model: str, waiting: int) -> None:
         super().__init__(f"Model '{model}' is busy and {waiting} requests wait for it already. Try again later.")
+
+
+class ModelGone(Unavailable):
+    """The model was unloaded, or replaced by another generation, before the request began to run."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"Model '{model}' was unloaded.")
 
 
 class EventLoop:
@@ -78,7 +89,6 @@ class Execution:
     def __init__(
         self,
         model: str,
-        predict: Callable[..., Any],
         *,
         concurrency: int | None,
         max_queue: int,
@@ -86,38 +96,65 @@ class Execution:
         loop: EventLoop,
     ) -> None:
         self._model = model
-        self._predict = predict
         self._places = threading.Semaphore(concurrency) if concurrency is not None else None
         self._max_queue = max_queue
         self._timeout = timeout
         self._loop = loop
-        self._is_async = inspect.iscoroutinefunction(predict)
+        self._gone = False
         self._running: deque[None] = deque()  # its length counts; append and pop need no lock
         self._waiting: deque[None] = deque()
 
-    def run(self, arguments: Mapping[str, Any] | None, request: Any, deadline: float | None) -> Any:
-        """What predict returns. Raises ModelBusy, or DeadlinePassed when the time is over.
+    def run(
+        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+    ) -> Any:
+        """What predict returns. Raises ModelBusy, DeadlinePassed when the time is over, or ModelGone after an unload.
 
         A queued request that passes its deadline never runs; an async predict is cancelled; a sync one cannot be
         stopped, and its answer is dropped when it comes.
         """
-        self._running.append(None)
+        places = self._enter()
         try:
-            places = self._places
             if places is None:
-                return self._call(arguments, request, deadline)
+                return self._call(predict, arguments, request, deadline)
             self._take(places, deadline)
             try:
-                return self._call(arguments, request, deadline)
+                return self._call(predict, arguments, request, deadline)
             finally:
                 places.release()
         finally:
             self._running.pop()
 
+    def iterate(
+        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+    ) -> Generator[Any, None, None]:
+        """What predict_stream yields, sync or async; holds a place until it ends or is closed. Raises as `run` does."""
+        places = self._enter()
+        try:
+            if places is not None:
+                self._take(places, deadline)
+            try:
+                values = predict(request) if arguments is None else predict(**arguments)
+                if inspect.iscoroutine(values):
+                    values = self._finish(values, deadline)
+                yield from self._values_of(values, deadline)
+            finally:
+                if places is not None:
+                    places.release()
+        finally:
+            self._running.pop()
+
     def wait_idle(self) -> None:
-        """Return when no predict runs any more."""
+        """Let nothing begin any more, and return when no predict runs."""
+        self._gone = True
         while self._running:
             time.sleep(0.002)  # only an unload waits here, and no predict should pay for waking it
+
+    def _enter(self) -> threading.Semaphore | None:
+        self._running.append(None)
+        if self._gone:  # looked at after the line above, as wait_idle looks after it has said so: neither misses both
+            self._running.pop()
+            raise ModelGone(self._model)
+        return self._places
 
     def _take(self, places: threading.Semaphore, deadline: float | None) -> None:
         if places.acquire(blocking=False):
@@ -131,21 +168,48 @@ class Execution:
         finally:
             self._waiting.pop()
 
-    def _call(self, arguments: Mapping[str, Any] | None, request: Any, deadline: float | None) -> Any:
-        if self._is_async:
-            return self._await(arguments, request, deadline)
-        value = self._predict(request) if arguments is None else self._predict(**arguments)
-        if inspect.iscoroutine(value):  # a sync def that returns a coroutine, such as a decorated one
+    def _call(
+        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+    ) -> Any:
+        value = predict(request) if arguments is None else predict(**arguments)
+        if type(value) is CoroutineType or inspect.iscoroutine(value):
             return self._finish(value, deadline)
         if deadline is not None and time.monotonic() > deadline:
             raise DeadlinePassed(self._timeout)
         return value
 
-    def _await(self, arguments: Mapping[str, Any] | None, request: Any, deadline: float | None) -> Any:
-        return self._finish(self._predict(request) if arguments is None else self._predict(**arguments), deadline)
+    def _values_of(self, values: Any, deadline: float | None) -> Iterator[Any]:
+        if hasattr(values, "__anext__"):
+            yield from self._values_of_async(values, deadline)
+            return
+        iterator = iter(values)
+        try:
+            yield from iterator
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    def _values_of_async(self, values: Any, deadline: float | None) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    value = self._finish(_next_of(values), deadline)
+                except StopAsyncIteration:
+                    return
+                deadline = None  # it was for the first
+                yield value
+        finally:
+            close = getattr(values, "aclose", None)
+            if close is not None:
+                self._loop.run(close())
 
     def _finish(self, coroutine: Coroutine[Any, Any, Any], deadline: float | None) -> Any:
         try:
             return self._loop.run(coroutine, None if deadline is None else max(0.0, deadline - time.monotonic()))
         except (LoopTimeout, CancelledError):
             raise DeadlinePassed(self._timeout) from None
+
+
+async def _next_of(values: Any) -> Any:
+    return await anext(values)

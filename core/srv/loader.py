@@ -212,7 +212,7 @@ class Loader:
 
 
 def _check_predict(runtime: Runtime) -> None:
-    if not callable(getattr(runtime, "predict", None)):
+    if not any(callable(getattr(runtime, method, None)) for method in ("predict", "predict_stream")):
         raise NoPredict(type(runtime).__name__)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Answers one request until a deadline on the monotonic clock, or for as long as it takes.
 Answer = Callable[[InferenceRequest, float | None], InferenceResponse]
+#: Answers one request with several responses; the deadline is for the first of them.
+Stream = Callable[[InferenceRequest, float | None], Generator[InferenceResponse, None, None]]
 
 
 class ModelState(StrEnum):
@@ -36,7 +38,7 @@ class Model:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "code", "metadata", "name", "reason", "runtime", "settings", "state", "version", "wait_idle",
+        "answer", "code", "metadata", "name", "reason", "runtime", "settings", "state", "stream", "version", "wait_idle",
     )  # fmt: skip
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -48,6 +50,7 @@ class Model:
         self.runtime: Runtime | None = None
         self.code: ModelCode | None = None
         self.answer: Answer | None = None
+        self.stream: Stream | None = None
         self.wait_idle: Callable[[], None] | None = None
         self.metadata: ModelMetadata | None = None
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +30,7 @@ from srv.modelsettings import Spec
 from srv.tensors import Tensor, datatype_of
 
 OUTPUT = "output"
+_ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
 
 #: Turns a request into the arguments of predict, by name.
 Arguments = Callable[[InferenceRequest], Mapping[str, Any]]
@@ -73,15 +84,19 @@ class _Argument:
 
 
 def read_signature(predict: Callable[..., Any], codecs: Codecs, decoding: Decoding) -> Signature:
-    """Compile predict's signature. Raises BadSignature where an argument cannot be made from a request."""
+    """Compile the signature of predict or predict_stream.
+
+    Raises BadSignature where an argument cannot be made from a request.
+    """
+    name = getattr(predict, "__name__", "predict")
     parameters = list(inspect.signature(predict).parameters.values())
-    hints = _hints(predict)
+    hints = _hints(predict, name)
     outputs = tuple(_returned(hints.pop("return", None), codecs))
     if not parameters:
-        raise BadSignature("predict takes no argument; write predict(self, request) or name its inputs.")
+        raise BadSignature(f"{name} takes no argument; write {name}(self, request) or name its inputs.")
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise BadSignature(f"predict's argument '{parameter}' has no name of its own; each input needs one.")
+            raise BadSignature(f"{name}'s argument '{parameter}' has no name of its own; each input needs one.")
     alone = len(parameters) == 1
     if alone and hints.get(parameters[0].name, InferenceRequest) is InferenceRequest:
         return Signature(None, None, frozenset(), (), outputs)
@@ -132,11 +147,11 @@ def _reader(
     return read
 
 
-def _hints(predict: Callable[..., Any]) -> dict[str, Any]:
+def _hints(predict: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
         return get_type_hints(predict, include_extras=True)
     except Exception as error:
-        raise BadSignature(f"predict's type hints cannot be read: {error}.") from error
+        raise BadSignature(f"{name}'s type hints cannot be read: {error}.") from error
 
 
 def _argument(parameter: inspect.Parameter, hint: Any, codecs: Codecs) -> _Argument | RequestCodec:
@@ -209,6 +224,8 @@ def _shown(hint: Any) -> str:
 
 def _returned(hint: Any, codecs: Codecs) -> list[Spec]:
     """The outputs that a return hint declares."""
+    if get_origin(hint) in _ITERATORS:  # predict_stream's: what each response is
+        hint = get_args(hint)[0]
     if hint is None or hint is InferenceResponse:
         return []
     base, spec, _ = _unwrapped(hint)
