@@ -274,6 +274,34 @@ def test_a_rival_that_is_refused_does_not_contest(scale):
     assert scale.discover().find(Kind.RUNTIME, "scale").distribution == "srv-scale"
 
 
+def test_a_rival_that_turns_out_broken_contests_all_the_same(rivals):
+    (rivals.folder / "srv_one.py").write_text("1 / 0")
+    plugins = rivals.discover()
+    with pytest.raises(PluginBroken):
+        plugins.load(Kind.RUNTIME, "srv-one:scale")
+
+    with pytest.raises(RuntimeContested):
+        plugins.load(Kind.RUNTIME, "scale")
+    assert plugins.load(Kind.RUNTIME, "srv-two:scale")
+
+
+def test_a_preferred_plugin_that_is_broken_does_not_hand_its_name_on(rivals):
+    (rivals.folder / "srv_one.py").write_text("1 / 0")
+    plugins = rivals.discover(prefer={"runtime:scale": "srv-one"})
+
+    for _ in range(2):
+        with pytest.raises(PluginBroken, match="'scale' of srv-one"):
+            plugins.load(Kind.RUNTIME, "scale")
+
+
+def test_two_refused_plugins_of_one_name_are_refused_not_contested(site):
+    for name in ("srv-a", "srv-b"):
+        site.add(name, "[srv.runtimes]\nscale = a:B\n", requires=["srv-inference>9"])
+
+    with pytest.raises(PluginRefused):
+        site.discover().find(Kind.RUNTIME, "scale")
+
+
 def test_the_same_name_of_another_kind_is_no_conflict(scale):
     scale.add("srv-other", "[srv.codecs]\nscale = other:Scale\n")
 

@@ -237,6 +237,17 @@ def test_srv_runtimes_and_srv_codecs_bring_what_no_entry_point_names(site, add):
     }
 
 
+def test_the_same_plugins_may_be_registered_again(site, add):
+    add("brings", BRINGS.format(""))
+    plugins = site.discover()
+
+    for _ in range(2):
+        Hooks.start(plugins)
+
+    assert plugins.load(Kind.RUNTIME, "scale")
+    assert states(plugins) == {"srv-brings:brings": "loaded", "srv-brings:scale": "loaded", "srv-brings:upper": "found"}
+
+
 def test_a_computed_name_that_another_brings_too_belongs_to_nobody(site, add):
     add("brings", BRINGS.format(""))
     site.add("srv-other", "[srv.runtimes]\nscale = other:Scale\n")

@@ -14,8 +14,7 @@ import click
 import srv
 from srv.cli.examine import installation, plugins, settings
 from srv.cli.examine.finding import Finding, Weight, problem
-from srv.cli.plugins import allowed, timeout_option, tried
-from srv.discovery import Plugins
+from srv.cli.plugins import Allowed, allowed, timeout_option
 from srv.errors import SrvError
 from srv.trial.parent import TrialFailed
 from srv.version import __version__
@@ -60,14 +59,14 @@ def doctor(ctx: click.Context, folder: str | None, *, as_json: bool, timeout: fl
     return 0
 
 
-def _findings(found: Plugins, folder: Path | None, seconds: float) -> list[Finding]:
+def _findings(found: Allowed, folder: Path | None, seconds: float) -> list[Finding]:
     """Problems first, then advice, each in the order in which it was found."""
-    findings = [*installation.examine(found), *settings.examine(folder, found)]
+    findings = [*installation.examine(found.plugins), *settings.examine(folder, found.plugins)]
     try:
-        findings += plugins.examine(found, tried(found, seconds).rows)
+        findings += plugins.examine(found.plugins, found.tried(seconds).rows)
     except TrialFailed as error:
         findings.append(problem("plugins", str(error), "Mend what comes above first."))
-        findings += plugins.examine(found, found.rows)
+        findings += plugins.examine(found.plugins, found.plugins.rows)
     return sorted(findings, key=lambda finding: finding.weight is not Weight.PROBLEM)
 
 

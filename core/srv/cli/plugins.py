@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -82,12 +84,12 @@ def plugins(
     if order is not None:
         _print_order(_order(found, order, timeout), as_json=as_json)
         return 0
-    rows = tried(found, timeout).rows if load else found.rows
+    rows = found.tried(timeout).rows if load else found.plugins.rows
     if as_json:
         click.echo(json.dumps([told(row) for row in rows], indent=2))
     else:
         _print_rows(rows, timed=load)
-        for sentence in found.unmatched():
+        for sentence in found.plugins.unmatched():
             click.echo(sentence, err=True)
     return 0
 
@@ -107,8 +109,8 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
     Imports all plugins in a child process, because some faults show only beside the others. The exit code tells.
     """
     found = allowed(ctx, folder)
-    _check_brings(found, dist)
-    rows = [row for row in tried(found, timeout).rows if normalised(row.distribution) == normalised(dist)]
+    _check_brings(found.plugins, dist)
+    rows = [row for row in found.tried(timeout).rows if normalised(row.distribution) == normalised(dist)]
     overlaps = _overlaps(dist)
     faults = [row for row in rows if row.state in (State.REFUSED, State.QUARANTINED)]
     if as_json:
@@ -122,36 +124,44 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
     return 0
 
 
-def allowed(ctx: click.Context, folder: str) -> Plugins:
-    """What is installed, judged by --no-plugin and by the settings of a folder, if it has any."""
+@dataclass(frozen=True)
+class Allowed:
+    """What is installed, judged by the settings in force, and the plugins' sections of these."""
+
+    plugins: Plugins
+    sections: Mapping[str, Mapping[str, Any]]
+
+    def tried(self, seconds: float) -> Outcome:
+        """What importing everything came to, in child processes that may hang or crash."""
+        sections = {name: dict(section) for name, section in self.sections.items()}
+        return run(Job("load", self.plugins.choice, sections), seconds=seconds)
+
+
+def allowed(ctx: click.Context, folder: str) -> Allowed:
+    """What is installed, judged by --no-plugin, by the environment, and by the settings of a folder if it has any."""
     command_line = ctx.find_root().ensure_object(CommandLine)
     installed = command_line.plugins
-    if not (Path(folder) / "settings.json").is_file() and not any(
-        name.startswith("SRV_PLUGINS__") for name in os.environ
-    ):
-        return installed
+    if not (Path(folder) / "settings.json").is_file() and not any(name.startswith("SRV_") for name in os.environ):
+        return Allowed(installed, {})
     # Costs 70 ms, and most calls have no settings to read.
     from srv.settings import read_server_settings
 
     try:
-        chosen = read_server_settings(Path(folder), plugin_sections=installed.sections()).plugins
+        settings = read_server_settings(Path(folder), plugin_sections=installed.sections())
     except SettingsError as error:
         click.echo(f"{error} What follows leaves these settings out.", err=True)
-        return installed
-    return installed.under(disable=(*command_line.no_plugin, *chosen.disable), only=chosen.only, prefer=chosen.prefer)
+        return Allowed(installed, {})
+    chosen = settings.plugins
+    judged = installed.under(disable=(*command_line.no_plugin, *chosen.disable), only=chosen.only, prefer=chosen.prefer)
+    return Allowed(judged, settings.sections)
 
 
-def tried(found: Plugins, seconds: float) -> Outcome:
-    """What importing everything came to, in child processes that may hang or crash."""
-    return run(Job("load", found.choice), seconds=seconds)
-
-
-def _order(found: Plugins, hook: str, seconds: float) -> list[Plugin]:
+def _order(found: Allowed, hook: str, seconds: float) -> list[Plugin]:
     from srv.hooks import ARGUMENTS, UnknownHook  # imports numpy, which `srv plugins` alone need not
 
     if hook not in ARGUMENTS:
         raise UnknownHook(hook, ARGUMENTS)
-    return tried(found, seconds).order[hook]
+    return found.tried(seconds).order[hook]
 
 
 def _print_order(rows: Sequence[Plugin], *, as_json: bool) -> None:

@@ -161,17 +161,20 @@ def _decide_name(key: tuple[Kind, str], claimants: list[Plugin], choice: Choice)
             if row.usable:
                 _refuse_name(row)
         return ours
-    usable = [row for row in strangers if row.usable]
-    if len(usable) < 2:
-        return usable or strangers
-    preferred = [row for row in usable if normalised(row.distribution) == choice.preferred(kind, name)]
-    for row in usable:
-        others = " and ".join(other.distribution for other in usable if other is not row)
+    # One that is quarantined still contests the name, or who has it would depend on what was imported before.
+    rivals = [row for row in strangers if row.state is not State.REFUSED]
+    if len(rivals) < 2:
+        return rivals or strangers[:1]
+    preferred = [row for row in rivals if normalised(row.distribution) == choice.preferred(kind, name)]
+    for row in rivals:
+        if not row.usable:
+            continue
+        others = " and ".join(other.distribution for other in rivals if other is not row)
         if not preferred:
             row.reason = f"contested: {others} brings the same name; {_ASK[kind].format(row.qualified)}plugins.prefer"
         elif row not in preferred:
             row.reason = f"plugins.prefer gives the name to {preferred[0].distribution}"
-    return preferred or usable
+    return preferred or rivals
 
 
 def _refuse_name(row: Plugin) -> None:

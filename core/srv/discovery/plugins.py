@@ -92,11 +92,11 @@ class Plugins:
                 if row.kind is kind and row.name == plain and normalised(row.distribution) == normalised(distribution)
             ]
         else:
-            candidates = self._owners.get((kind, name)) or self._unusable(kind, name)
+            candidates = self._owners.get((kind, name)) or self._disabled(kind, name)
         if not candidates:
             error = UnknownRuntime if kind is Kind.RUNTIME else UnknownPlugin
             raise error(kind, name, self.names(kind))
-        if len(candidates) > 1 and sum(row.usable for row in candidates) > 1:
+        if len(candidates) > 1:
             contested = RuntimeContested if kind is Kind.RUNTIME else PluginContested
             raise contested(kind, name, [row.distribution for row in candidates])
         row = candidates[0]
@@ -127,9 +127,14 @@ class Plugins:
             row.state, row.reason, row.loaded = State.QUARANTINED, reason, None
             if error is not None:
                 row.traceback = "".join(traceback.format_exception(error))
+        self.take_back(row)
+        log.error("%s Everything else goes on without it.", PluginBroken(row), exc_info=error)
+
+    def take_back(self, row: Plugin) -> None:
+        """Remove what a plugin's hooks computed, and decide anew who has which name."""
+        with self._changing:
             self._rows = [other for other in self._rows if other.computed_by is not row]
             self._owners = decide(self._rows, self._requires, self.choice, self._running)
-        log.error("%s Everything else goes on without it.", PluginBroken(row), exc_info=error)
 
     def add_computed(self, rows: Iterable[Plugin]) -> None:
         """Add what a hook computed; names are decided anew, by the same rules as those of entry points."""
@@ -184,9 +189,9 @@ class Plugins:
             ):
                 yield f"plugins.prefer gives '{key}' to {distribution}, which brings no such plugin."
 
-    def _unusable(self, kind: Kind, name: str) -> list[Plugin]:
-        """Rows of that plain name that nobody may use, so that the error can say why."""
-        return [row for row in self._rows if row.kind is kind and row.name == name]
+    def _disabled(self, kind: Kind, name: str) -> list[Plugin]:
+        """A row of that plain name that nobody may use, so that the error can say why."""
+        return [row for row in self._rows if row.kind is kind and row.name == name][:1]
 
     def _import(self, row: Plugin) -> None:
         started = time.perf_counter()

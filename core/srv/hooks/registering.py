@@ -19,6 +19,9 @@ from srv.hooks.tracing import Trace
 
 Sections = Mapping[str, Mapping[str, Any]]
 
+#: What a hook module sets to True if it shall do nothing until settings.json has a section of its name.
+NEEDS_SETTINGS = "srv_needs_settings"
+
 
 @dataclass
 class Module:
@@ -29,6 +32,8 @@ class Module:
     hooks: dict[str, Implementation]
     settings: Mapping[str, Any] = field(default_factory=dict)
     middleware: tuple[object, ...] = ()
+    #: Whether its hooks are called; not where it waits for settings and has none.
+    on: bool = True
 
 
 class Registration:
@@ -55,9 +60,10 @@ class Registration:
             self._enter(module)
 
     def order(self, hook: str) -> list[Module]:
-        """The modules that implement a hook, in the order in which they are called."""
+        """The modules that implement a hook and are on, in the order in which they are called."""
         called: Iterable[pluggy.HookImpl] = reversed(getattr(self._manager.hook, hook).get_hookimpls())
-        return [self._modules[id(each.plugin)] for each in called]
+        modules = (self._modules[id(each.plugin)] for each in called)
+        return [module for module in modules if module.on]
 
     def implementations(self, hook: str) -> list[Implementation]:
         """A hook's implementations in the order in which they are called, traced where tracing is on."""
@@ -73,10 +79,11 @@ class Registration:
         try:
             loaded = self._plugins.load_row(plugin)
             _check_new(loaded, others)
+            self._plugins.take_back(plugin)  # what it computed when these plugins were registered before
             hooks = implementations(plugin, loaded, self._manager)
-            module = Module(plugin, loaded, hooks)
+            module = Module(plugin, loaded, hooks, on=self._is_on(plugin, loaded))
             for step, ask in _STEPS.items():
-                if step in hooks or step == SCHEMA_HOOK:
+                if module.on and (step in hooks or step == SCHEMA_HOOK):
                     ask(self, module)
         except PluginBroken:
             return None
@@ -105,6 +112,10 @@ class Registration:
         section = self._section_of(module.plugin)
         implementation = module.hooks.get(SCHEMA_HOOK)
         module.settings = read_section(section, self._sections.get(section), implementation)
+
+    def _is_on(self, plugin: Plugin, loaded: object) -> bool:
+        """Whether the plugin runs: one that is off until it is configured needs a section of its name."""
+        return not getattr(loaded, NEEDS_SETTINGS, False) or self._section_of(plugin) in self._sections
 
     def _section_of(self, plugin: Plugin) -> str:
         """The plain name where the plugin has it, else `distribution:name`."""

@@ -38,7 +38,7 @@ def _tell(out: TextIO, message: dict[str, Any]) -> None:
     out.write(json.dumps(message) + "\n")
 
 
-def _try_all(_: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
+def _try_all(job: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
     from srv.hooks import Hooks
 
     for row in plugins.rows:
@@ -48,7 +48,7 @@ def _try_all(_: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
                 plugins.load_row(row)
             except PluginError:
                 continue
-    hooks = Hooks.start(plugins, before=lambda row: _tell(out, {"trying": key_of(row)}))
+    hooks = Hooks.start(plugins, sections=job.sections, before=lambda row: _tell(out, {"trying": key_of(row)}))
     yield {"rows": [told(row) for row in plugins.rows]}
     yield {"order": {hook: [told(row) for row in hooks.order(hook)] for hook in ARGUMENTS}}
 
