@@ -11,20 +11,19 @@ from srv.dataplane import DataPlane
 from srv.errors import Unimplemented
 from srv.rest import errors
 from srv.rest.compression import Compression
+from srv.rest.generate import Generate
 from srv.rest.health import Live, Ready, Root, Server
-from srv.rest.infer import Infer
+from srv.rest.infer import Infer, RequestReader
 from srv.rest.models import ModelPage, ModelReady, Models
 from srv.rest.origins import Cors, Origins
 from srv.rest.passing import Passage
+from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
 
 #: Routes of the contract that are not built yet; they answer 501, not 404.
 _NOT_BUILT = (
     "/v2/models/stats",
     "/v2/models/{model}/config",
-    "/v2/models/{model}/generate",
-    "/v2/models/{model}/generate_stream",
-    "/v2/models/{model}/infer_stream",
     "/v2/models/{model}/stats",
     "/v2/repository/index",
     "/v2/repository/models/{model}/load",
@@ -90,6 +89,7 @@ def create_app(
     """
     app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path)
     errors.install(app)
+    reader = RequestReader(settings)
     app.add_route("/", Root(dataplane))
     app.add_route("/v2", Server(dataplane))
     app.add_route("/v2/health/live", Live())
@@ -98,7 +98,10 @@ def create_app(
     of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),
         ("/ready", ModelReady(dataplane)),
-        ("/infer", Infer(dataplane, settings)),
+        ("/infer", Infer(dataplane, reader)),
+        ("/infer_stream", InferStream(dataplane, reader)),
+        ("/generate", Generate(dataplane, reader, stream=False)),
+        ("/generate_stream", Generate(dataplane, reader, stream=True)),
     )
     for end, resource in of_models:
         app.add_route("/v2/models/{model}" + end, resource)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -11,6 +12,7 @@ from srv.errors import InvalidInput
 
 #: What the protocol lets a parameter be.
 Parameter = str | int | float | bool
+Envelope = TypeVar("Envelope", bound=msgspec.Struct)
 Length = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -65,7 +67,7 @@ class EmptyBody(InvalidInput):
     """There is no body."""
 
     def __init__(self) -> None:
-        super().__init__("The body is empty; an inference request is a JSON object with 'inputs'.")
+        super().__init__("The body is empty; a JSON object belongs there.")
 
 
 _decode = msgspec.json.Decoder(RequestEnvelope).decode
@@ -76,14 +78,19 @@ _TYPE = re.compile(r"`?\b(int|float|str|bool|object|array|null)\b`?")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 
 
-def read_envelope(body: bytes | bytearray) -> RequestEnvelope:
+def read_envelope(body: bytes) -> RequestEnvelope:
     """The request's envelope. Raises InvalidInput naming the first field that is wrong."""
+    return read_json(body, _decode)
+
+
+def read_json(body: bytes, decode: Callable[[bytes], Envelope]) -> Envelope:
+    """What a decoder makes of a body. Raises InvalidInput naming the first field that is wrong."""
     if not body:
         raise EmptyBody
     try:
         if not body.isascii():
             body.decode()  # because fields that nobody reads are skipped, and must be UTF-8 all the same
-        return _decode(body)
+        return decode(body)
     except msgspec.ValidationError as error:
         raise bad_field(str(error)) from None
     except msgspec.DecodeError as error:

@@ -80,7 +80,7 @@ def install(app: falcon.App[Any, Any]) -> None:
 def answer_with(resp: falcon.Response, error: errors.SrvError, beside: Mapping[str, Any] = EMPTY) -> None:
     """Write an error into a response; a ready answer keeps its own fields beside it."""
     code, status = code_and_status(error)
-    sentence = str(error) if code != INTERNAL[0] else _INTERNAL_SENTENCE
+    sentence = str(error) if code != INTERNAL[0] else INTERNAL_SENTENCE
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = falcon.MEDIA_JSON
     resp.data = body_of(sentence, code, beside)
@@ -93,7 +93,7 @@ def answer_with(resp: falcon.Response, error: errors.SrvError, beside: Mapping[s
         resp.set_header("WWW-Authenticate", "Bearer")
 
 
-_INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."
+INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."
 
 
 def _known(req: falcon.Request, resp: falcon.Response, error: errors.SrvError, params: object) -> None:
@@ -123,6 +123,6 @@ def _unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, pa
     log.error("%s %s raised %s.", req.method, req.path, type(error).__name__, exc_info=error)
     resp.status = falcon.HTTP_500
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = body_of(_INTERNAL_SENTENCE, INTERNAL[0])
+    resp.data = body_of(INTERNAL_SENTENCE, INTERNAL[0])
     resp.text = None
     resp.stream = None

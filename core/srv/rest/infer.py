@@ -39,20 +39,53 @@ class DataTwice(InvalidInput):
         super().__init__(f"{where} has both data and {SIZE}; one of them is too much.")
 
 
-class Infer:
-    """Runs inference with a model, in the version that the path names or the default one."""
+class RequestReader:
+    """Reads what the routes of inference are sent, within the settings' limits."""
 
-    def __init__(self, dataplane: DataPlane, settings: ServerSettings) -> None:
-        self._dataplane = dataplane
+    def __init__(self, settings: ServerSettings) -> None:
         self._most = settings.max_body_size
         self._hidden = HIDDEN - {name.lower() for name in settings.pass_headers}
 
+    def read(self, req: falcon.Request, model: Model) -> InferenceRequest:
+        """The inference request. Raises UnsupportedMedia, TooLarge, or InvalidInput naming the field that is wrong."""
+        req.context.model = model.name
+        body = self.body(req)
+        announced = req.env.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+        if announced is None:
+            return read_request(body, None, self.headers(req))
+        length = json_length(announced, len(body))
+        if length:
+            return read_request(body, length, self.headers(req))
+        return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), self.headers(req))
+
+    def body(self, req: falcon.Request) -> bytes | memoryview:
+        """The request's body, whole and unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
+        environ = req.env
+        given = environ.get("CONTENT_TYPE")
+        if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
+            raise WrongContentType(given)
+        if (req.content_length or 0) > self._most:
+            raise TooLarge(self._most)
+        received: memoryview | None = environ.get("srv.body")
+        body: bytes | memoryview = req.bounded_stream.read() if received is None else received
+        encoding = environ.get("HTTP_CONTENT_ENCODING")
+        return unpack(body, encoding, self._most) if encoding and encoding.lower() != "identity" else body
+
+    def headers(self, req: falcon.Request) -> RequestHeaders:
+        """The request's headers as hooks and runtimes may see them."""
+        return RequestHeaders(req.env, self._hidden)
+
+
+class Infer:
+    """Runs inference with a model, in the version that the path names or the default one."""
+
+    def __init__(self, dataplane: DataPlane, reader: RequestReader) -> None:
+        self._dataplane = dataplane
+        self._reader = reader
+
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
-        found = self._dataplane.model(model, version)
-        req.context.model = found.name
-        body = read_body(req, self._most)
-        request = self._read(found, body, req.env)
+        request = self._reader.read(req, self._dataplane.model(model, version))
         binary = BinaryChoice(request)
         response = self._dataplane.infer(model, version, request, received=req.context.started)
         for name, value in response.headers.items():
@@ -68,29 +101,6 @@ class Infer:
         # srv's own worker sends views as they are; WSGI promises no more than bytes.
         pieces: list[Any] = [answer, *behind]
         resp.stream = pieces if "srv.body" in req.env else [b"".join(pieces)]
-
-    def _read(self, model: Model, body: bytes | memoryview, environ: dict[str, Any]) -> InferenceRequest:
-        headers = RequestHeaders(environ, self._hidden)
-        announced = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
-        if announced is None:
-            return read_request(body, None, headers)
-        length = json_length(announced, len(body))
-        if length:
-            return read_request(body, length, headers)
-        return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), headers)
-
-
-def read_body(req: falcon.Request, most: int) -> bytes | memoryview:
-    """The request's body, whole and unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
-    given = req.env.get("CONTENT_TYPE")
-    if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
-        raise WrongContentType(given)
-    if (req.content_length or 0) > most:
-        raise TooLarge(most)
-    received: memoryview | None = req.env.get("srv.body")
-    body: bytes | memoryview = req.bounded_stream.read() if received is None else received
-    encoding = req.env.get("HTTP_CONTENT_ENCODING")
-    return unpack(body, encoding, most) if encoding and encoding.lower() != "identity" else body
 
 
 def read_request(

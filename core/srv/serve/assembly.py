@@ -59,7 +59,7 @@ class Assembled:
             request_timeout=settings.request_timeout,
             before=self.hooks.before_infer,
             after=self.hooks.after_infer,
-            extensions=("binary_tensor_data",),
+            extensions=("binary_tensor_data", "generate"),
         )
         self.app: App = create_app(
             self.dataplane,
@@ -115,8 +115,8 @@ class Assembled:
 
     def close(self) -> None:
         """Unload the models and stop what runs beside them."""
-        self.hooks.worker_stopping()
         self.loader.close()
+        self.hooks.worker_stopping()
         self._loop.close()
 
     def _refuse(self, failed: FailedModel) -> None:
