@@ -285,3 +285,41 @@ def test_an_unknown_model_may_be_there_soon_while_the_first_load_goes_on(serve):
     load_all(server)
     with pytest.raises(UnknownModel):
         server.dataplane.model("anything")
+
+
+WARM = """
+    import numpy as np
+    from srv import Runtime
+    class One(Runtime):
+        seen = 0
+        def predict(self, x: np.ndarray):
+            type(self).seen += 1
+            return 1 / x
+"""
+
+
+def warm(value, **more):
+    return {"warmup": [{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": value} | more]}]}
+
+
+def test_a_model_is_warmed_up_before_it_serves(serve):
+    server = serve(m=(WARM, warm([1])))
+
+    load_all(server)
+
+    assert server.registry.find("m").runtime.seen == 1
+
+
+@pytest.mark.parametrize(
+    "warmup, reason",
+    [
+        (warm(["one"]), r"WarmUpFailed: warmup\[0\] was not answered: inputs\[0\].data\[0\]: expected number"),
+        (warm([1], name="y"), "Input 'y' is unknown"),
+        ({"warmup": [{}]}, "inputs is missing"),
+    ],
+)
+def test_a_warm_up_that_fails_fails_the_load(serve, warmup, reason):
+    server = serve(m=(WARM, warmup))
+
+    with pytest.raises(LoadFailed, match=reason):
+        load_all(server)

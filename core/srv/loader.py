@@ -74,12 +74,14 @@ class Loader:
         plugins: Plugins,
         *,
         prepare: Callable[[Model, Runtime], None],
+        warm_up: Callable[[Model], None],
         run_async: RunAsync,
         events: ModelEvents,
     ) -> None:
         self._registry = registry
         self._plugins = plugins
         self._prepare = prepare
+        self._warm_up = warm_up
         self._run_async = run_async
         self._events = events
         self._lock = threading.RLock()
@@ -150,6 +152,7 @@ class Loader:
                 self._call(runtime.load)
                 _check_predict(runtime)
                 self._prepare(model, runtime)
+                self._warm_up(model)
         except BaseException:
             code.forget()
             raise

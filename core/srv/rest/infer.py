@@ -104,7 +104,7 @@ class Infer:
 
 
 def read_request(
-    body: bytes | memoryview, json_length: int | None, headers: Mapping[str, str] = EMPTY
+    body: bytes | memoryview, json_length: int | None = None, headers: Mapping[str, str] = EMPTY
 ) -> InferenceRequest:
     """The inference request that a body says: JSON, and behind it, where `json_length` is given, binary data.
 

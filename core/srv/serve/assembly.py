@@ -6,24 +6,34 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import orjson
+
 from srv.answering import prepare
 from srv.codecs import Codecs
 from srv.dataplane import DataPlane
 from srv.discovery import Plugins
-from srv.errors import LoadFailed
+from srv.errors import LoadFailed, SrvError
 from srv.execution import EventLoop
 from srv.hooks import Hooks
 from srv.loader import Loader
 from srv.modelsettings import ModelParameters, ModelSettings
-from srv.registry import ModelState, Registry
+from srv.registry import Model, ModelState, Registry
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
+from srv.rest.infer import read_request
 from srv.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
 #: A model by name and version.
 Wanted = tuple[str, str | None]
+
+
+class WarmUpFailed(SrvError):
+    """A model could not answer one of the requests that its settings warm it up with."""
+
+    def __init__(self, place: int, error: Exception) -> None:
+        super().__init__(f"warmup[{place}] was not answered: {error}")
 
 
 class Gone(LoadFailed):
@@ -50,6 +60,7 @@ class Assembled:
             self.registry,
             plugins,
             prepare=partial(prepare, codecs=self.codecs, loop=self._loop, settings=settings),
+            warm_up=warm_up,
             run_async=self._loop.run,
             events=self.hooks,
         )
@@ -134,6 +145,18 @@ class Assembled:
             (model.name, model.version) == wanted and model.state is ModelState.READY
             for model in self.registry.models()
         )
+
+
+def warm_up(model: Model) -> None:
+    """Send a model the requests of its settings' `warmup`, before it serves. Raises WarmUpFailed for the first that fails."""
+    for place, said in enumerate(model.settings.warmup):
+        try:
+            request = read_request(orjson.dumps(dict(said)))
+            request.model_name, request.model_version = model.name, model.version
+            if model.answer is not None:
+                model.answer(request, None)
+        except Exception as error:
+            raise WarmUpFailed(place, error) from error
 
 
 def assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:

@@ -41,7 +41,6 @@ MODEL: Mapping[str, Unbuilt] = MappingProxyType(
     {
         "max_batch_size": Unbuilt("batching"),
         "max_batch_time": Unbuilt("batching"),
-        "warmup": Unbuilt("warming up"),
     }
 )
 
