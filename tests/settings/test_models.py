@@ -54,6 +54,7 @@ def test_all_keys_of_a_model_are_read(read, tmp_path, monkeypatch):
             "max_queue": 10,
             "request_timeout": 5,
             "concurrency": 1,
+            "warmup": [{"inputs": []}],
             "allow_pickle": True,
             "parameters": {
                 "uri": "./model.skops",
@@ -139,12 +140,14 @@ def test_settings_that_no_model_can_have_are_one_sentence(read, file, sentence):
 
 
 @pytest.mark.parametrize(
+    "file", [{"max_batch_size": 8}, {"max_batch_time": 0.5}], ids=lambda file: next(iter(file))
 )  # fmt: skip
 def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, file):
     assert isinstance(refused(read, file), NotBuiltYet)
 
 
 def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read):
+    assert read({"runtime": "a", "max_batch_size": 0, "max_batch_time": 0.0, "warmup": []}).warmup == ()
 
 
 def test_what_is_missing_is_told_as_missing(read):
