@@ -10,6 +10,9 @@ No hook runs at import, and none in the master process: all of them run in a wor
 each. `srv plugins --load`, `srv doctor` and the check of settings before the start call those of the first section
 below in a child process.
 
+A module that shall do nothing until somebody configures it sets `srv_needs_settings = True`: where settings.json has no
+section of its name, none of its hooks is called, and requests do not pay for them.
+
 What a plugin brings while it is being registered is taken back as a whole if any part of that fails: the plugin is
 quarantined, the log and `srv doctor` say why, and everything else goes on without it, unless `plugins.strict` is on.
 """
@@ -198,7 +201,8 @@ def srv_after_infer(
 def srv_model_unloaded(model: Model) -> None:
     """A version of a model serves no longer, and its last request has been answered.
 
-    Called once for each `srv_model_loaded` while the worker lives; a worker that stops unloads its models first.
+    Called once for each model, however often it was loaded anew meanwhile: a reload tells `srv_model_loaded` of the new
+    one only. A worker that stops unloads its models first.
     A failure is logged with the plugin's name.
     """
 

@@ -1,0 +1,97 @@
+"""The plugin keys, as an author's tests would see it: through the kit alone."""
+
+from hashlib import sha256
+
+import pytest
+
+from srv import Runtime
+from srv.discovery import PluginBroken
+from srv.testing import Client
+
+KEY = "correct horse battery staple"
+OTHER = "another key that is long enough"
+SETTINGS = {"keys": {"ci": KEY, "team": f"sha256:{sha256(OTHER.encode()).hexdigest()}"}}
+
+
+class Doubler(Runtime):
+    def predict(self, x: list[str]) -> list[str]:
+        return x + x
+
+
+@pytest.fixture
+def client(srv_client, isolated_plugins):
+    isolated_plugins()
+    return srv_client(Doubler, settings=SETTINGS)
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def test_srv_http_middleware_lets_nobody_pass_without_a_key(client):
+    answer = client.infer("Doubler", {"x": ["a"]})
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "headers", [bearer(KEY), bearer(OTHER), {"X-Api-Key": KEY}], ids=["bearer", "digest", "x-api-key"]
+)
+def test_who_brings_a_key_is_answered(client, headers):
+    assert client.infer("Doubler", {"x": ["a"]}, headers=headers)["output"].tolist() == [b"a", b"a"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(KEY[:-1]),
+        bearer(""),
+        {"Authorization": f"Basic {KEY}"},
+        {"X-Api-Key": "ci"},
+        bearer(SETTINGS["keys"]["team"]),
+    ],
+    ids=["nearly", "empty", "basic", "name", "digest itself"],
+)
+def test_a_wrong_key_is_refused_and_not_repeated(client, headers):
+    answer = client.infer("Doubler", {"x": ["a"]}, headers=headers)
+    assert answer.status == 401
+    assert KEY not in answer.error
+
+
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/health/ready/"])
+def test_health_stays_open(client, path):
+    assert client.get(path).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v2", "/v2/models", "/v2/models/Doubler/ready", "/v2/health/../models", "/nowhere"]
+)
+def test_everything_else_is_guarded(client, path):
+    assert client.get(path).status == 401
+
+
+def test_srv_http_routes_tells_who_the_caller_is(client):
+    assert client.get("/v2/whoami", headers=bearer(KEY)).json == {"name": "ci"}
+    assert client.get("/v2/whoami", headers=bearer(OTHER)).json == {"name": "team"}
+
+
+def test_srv_settings_schema_refuses_a_key_that_is_easily_guessed_without_repeating_it(isolated_plugins):
+    isolated_plugins()
+    with pytest.raises(PluginBroken, match=r"keys\.ci: must be a key of 16 characters or more") as raised:
+        Client.of(Doubler, settings={"keys": {"ci": "s3cret"}})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_without_settings_nothing_is_asked_for(srv_client, isolated_plugins):
+    isolated_plugins()
+    client = srv_client(Doubler)
+    assert client.infer("Doubler", {"x": ["a"]}).ok
+    assert client.get("/v2/whoami").status == 404
+
+
+@pytest.mark.e2e
+def test_a_key_from_the_environment_guards_a_real_server(srv_server):
+    server = srv_server(Doubler, environ={"SRV_KEYS__CI": KEY})
+    assert server.get("/v2/models").status == 401
+    assert server.get("/v2/models", headers=bearer(KEY)).json == {"models": ["Doubler"]}
+    assert KEY not in server.logs
