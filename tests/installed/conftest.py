@@ -22,11 +22,11 @@ class Environment:
         self.environ = kept | {"PATH": f"{self.bin}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
 
-    def run(self, *words, check=True):
+    def run(self, *words, check=True, cwd=None):
         """Run a program of the environment; its output is in the answer, and in the failure."""
         answer = subprocess.run(
             [self.bin / words[0], *words[1:]],
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             env=self.environ,
             capture_output=True,
             text=True,
@@ -35,13 +35,14 @@ class Environment:
         assert not check or answer.returncode == 0, answer.stdout + answer.stderr
         return answer
 
-    def pip(self, *words):
-        return self.run("python", "-m", "pip", "--quiet", *words)
+    def pip(self, *words, cwd=None):
+        return self.run("python", "-m", "pip", "--quiet", *words, cwd=cwd)
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("installed")
+def srv_wheel(tmp_path_factory):
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("srv")
     source = folder / "source"
     source.mkdir()
     for name in PARTS:
@@ -50,6 +51,22 @@ def environment(tmp_path_factory):
             shutil.copytree(part, source / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
         else:
             shutil.copy(part, source / name)
-    environment = Environment(folder / "venv")
-    environment.pip("install", str(source))
+    build = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", folder, source]
+    subprocess.run(build, check=True)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def environment(srv_wheel, tmp_path_factory):
+    environment = Environment(tmp_path_factory.mktemp("installed") / "venv")
+    environment.pip("install", str(srv_wheel))
+    return environment
+
+
+@pytest.fixture
+def fresh_environment(srv_wheel, tmp_path):
+    """A further environment, which nobody else has touched, with srv and pytest."""
+    environment = Environment(tmp_path / "venv")
+    environment.pip("install", str(srv_wheel), "pytest")
     return environment
