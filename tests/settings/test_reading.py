@@ -252,7 +252,6 @@ def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, key)
         "cors_settings": {"allow_origins": ["*"]},
         "gzip_enabled": True,
         "metrics_endpoint": "/metrics",
-        "trace_plugins": True,
         "tls": {"certfile": "a", "keyfile": "b"},
     }
     error = refused(read, {key: other.get(key, 3)})

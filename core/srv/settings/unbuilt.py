@@ -20,8 +20,6 @@ class Unbuilt:
 
 SERVER: Mapping[str, Unbuilt] = MappingProxyType(
     {
-        "grpc_port": Unbuilt("gRPC", until=None),
-        "grpc_threads": Unbuilt("gRPC"),
         "worker_class": Unbuilt("srv's own HTTP worker", until="gthread"),
         "model_control": Unbuilt("loading and unloading models over the wire", until=False),
         "max_inflight_bytes": Unbuilt("a limit on bytes in flight"),
@@ -32,7 +30,6 @@ SERVER: Mapping[str, Unbuilt] = MappingProxyType(
         "body_timeout": Unbuilt("a deadline for bodies"),
         "max_connections": Unbuilt("a limit on connections"),
         "metrics_endpoint": Unbuilt("metrics", until=None),
-        "trace_plugins": Unbuilt("tracing plugins"),
         "tls": Unbuilt("TLS"),
     }
 )
