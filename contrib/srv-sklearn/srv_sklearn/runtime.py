@@ -47,6 +47,23 @@ class WrongFeatures(InvalidInput):
         )
 
 
+class NoWords(InvalidInput):
+    """The estimator takes words or texts, and the input is something else."""
+
+    def __init__(self, tensor: Tensor, shape: str) -> None:
+        super().__init__(
+            f"Input '{INPUT}' is {tensor.datatype} {list(tensor.shape)}; the model takes words, "
+            f"BYTES of the shape {shape}."
+        )
+
+
+class NoSamples(InvalidInput):
+    """The input is a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__(f"Input '{INPUT}' is a scalar; the model takes samples, so the shape must begin with [n].")
+
+
 class SklearnRuntime(Runtime):
     """Serves a fitted estimator or pipeline; each of its methods that the client asks for is an output.
 
@@ -62,12 +79,14 @@ class SklearnRuntime(Runtime):
         self._estimator = read_estimator(self.artifact(*WELL_KNOWN), form=settings.format, trusted_types=trusted_types)
         self._methods = [method for method in METHODS if hasattr(self._estimator, method)]
         self._features: int | None = getattr(self._estimator, "n_features_in_", None)
+        self._is_text = _reads_text(self._estimator)
         self._columns = _column_names(self._estimator)
         self.parameters |= self._description()
-        if self.inputs is None and self._features is not None:
-            self.inputs = [Spec("FP64", (-1, self._features), name=INPUT)]
+        self._is_words = not self._is_text and self._breaks_on_numbers()
+        if self.inputs is None:
+            self.inputs = self._declared_inputs()
         if self.outputs is None:
-            self.outputs = [self._output(method) for method in self._methods]
+            self.outputs = [self._declared_output(method) for method in self._methods]
 
     def predict(self, request: InferenceRequest) -> InferenceResponse:
         """One output for each method that the request names; without any, what the estimator is for."""
@@ -81,8 +100,14 @@ class SklearnRuntime(Runtime):
     def _rows(self, request: InferenceRequest) -> Any:
         """The samples as the estimator was trained on them: an array, or a table where columns had names."""
         tensor = request.tensor(INPUT)
+        if self._is_text and (tensor.datatype != "BYTES" or len(tensor.shape) != 1):
+            raise NoWords(tensor, "[n]")
+        if self._is_words and tensor.datatype != "BYTES":
+            raise NoWords(tensor, f"[n, {self._features}]")
         if self._features is not None and (len(tensor.shape) != 2 or tensor.shape[1] != self._features):
             raise WrongFeatures(tensor.shape, self._features)
+        if not tensor.shape:
+            raise NoSamples
         return self._table(_numbers_or_text(tensor))
 
     def _table(self, rows: np.ndarray[Any, Any]) -> Any:
@@ -101,17 +126,36 @@ class SklearnRuntime(Runtime):
             raise
         return _as_array(result)
 
-    def _output(self, method: str) -> Spec:
-        """What the method gives, learnt by asking it once; a model that takes no zeros keeps it to itself."""
+    def _breaks_on_numbers(self) -> bool:
+        """Whether the estimator was trained on words: it compares what comes with them, and numbers do not compare."""
+        if self._features is None:
+            return False
+        try:
+            self._run(self._methods[0], self._table(np.zeros((1, self._features))))
+        except TypeError:
+            return True
+        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
+            self.log.debug("The model takes no zeros: %s", error)
+        return False
+
+    def _declared_inputs(self) -> list[Spec] | None:
+        if self._is_text:
+            return [Spec("BYTES", (-1,), name=INPUT)]
+        if self._features is None:
+            return None
+        return [Spec("BYTES" if self._is_words else "FP64", (-1, self._features), name=INPUT)]
+
+    def _declared_output(self, method: str) -> Spec:
+        """What the method gives, learnt by asking it once; what takes no zeros keeps it to itself."""
         if self._features is None:
             return Spec(name=method)
         try:
-            result = self._run(method, self._table(np.zeros((1, self._features))))
+            answer = self._run(method, self._table(np.zeros((1, self._features))))
         except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
-            self.log.debug("%s was not asked for its shape: %s", method, error)
+            self.log.debug("%s takes no zeros: %s", method, error)
             return Spec(name=method)
-        datatype = "BYTES" if result.dtype.kind == "O" else datatype_of(result.dtype)
-        return Spec(datatype, (-1, *result.shape[1:]), name=method)
+        datatype = "BYTES" if answer.dtype.kind == "O" else datatype_of(answer.dtype)
+        return Spec(datatype, (-1, *answer.shape[1:]), name=method)
 
     def _description(self) -> dict[str, Any]:
         """What the metadata tells beside inputs and outputs."""
@@ -123,6 +167,13 @@ class SklearnRuntime(Runtime):
         if isinstance(classes, np.ndarray):
             told["classes"] = classes.tolist()
         return told
+
+
+def _reads_text(estimator: Any) -> bool:
+    """Whether the estimator, or the first step of a pipeline, is a vectoriser of texts."""
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[0][1]
+    return hasattr(estimator, "build_analyzer")
 
 
 def _column_names(estimator: Any) -> list[str] | None:
