@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +35,7 @@ class Obedient:
         self._hanging = 0
         self._ran = 0
         self._closed = 0
+        self._echoed = 0
         self._guard = threading.Lock()
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
@@ -61,9 +62,11 @@ class Obedient:
         if "hold" in query:
             self._released.clear()
         standing = {"hanging": self._hanging, "ran": self._ran, "closed": self._closed, "pid": os.getpid()}
+        standing["echoed"] = self._echoed
         return plain(start, json.dumps(standing).encode(), kind="application/json")
 
     def do_echo(self, environ: Any, start: Any, query: Any) -> Any:
+        self._echoed += 1
         body = environ["wsgi.input"].read()
         assert bytes(environ["srv.body"]) == body if "srv.body" in environ else True
         return plain(start, body)
@@ -352,6 +355,13 @@ class Talk:
             assert self._exactly(2) == b"\r\n"
         assert self._exactly(2) == b"\r\n"
         return body
+
+
+@contextmanager
+def talking(server: Worker, count: int) -> Iterator[list[Talk]]:
+    """So many connections, closed in the end."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Talk(server)) for _ in range(count)]
 
 
 def eventually(what: Any, *, within: float = PATIENCE) -> Any:

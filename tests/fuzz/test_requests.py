@@ -1,0 +1,170 @@
+import itertools
+import os
+import re
+import socket
+import time
+
+import gunicorn_h1c
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from srv.serve.http.bodies import InFlight
+from srv.serve.http.connection import Connection, Step
+from srv.serve.http.limits import Limits
+from srv.serve.http.reception import Reception
+from srv.serve.http.refusals import Refused
+
+#: How long the fuzzing of one claim goes on when it is asked for; together they take about two minutes.
+SECONDS = float(os.environ.get("SRV_FUZZ_SECONDS", "40"))
+LIMITS = Limits(request_line=200, header_count=10, header_size=200, head_size=1000, max_body_size=5000)
+
+CODES = {
+    "BAD_REQUEST",
+    "TOO_LARGE",
+    "URI_TOO_LONG",
+    "HEADERS_TOO_LARGE",
+    "UNIMPLEMENTED",
+    "HTTP_VERSION",
+    "UNAVAILABLE",
+}
+EMPTY = re.compile(rb"\A(?:\r\n)+")
+BROKEN = [b"\n", b"\r", b"\r\n", b"\0", b" ", b"\t", b":", b",", b";", b"\x7f", b"\xff", b"0", b"-1", b"a" * 300]
+PARTS = [
+    b"GET ", b"POST ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"get ", b"/", b"/a%20b?c", b"*", b"http://h/p", b"h:1",
+    b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0", b"\r\n", b"\r\n\r\n", b"Host: x\r\n", b"Host: y\r\n",
+    b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Content-Length: 4\r\n", b"Content-Length: 3, 3\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: chunked, chunked\r\n",
+    b"Transfer-Encoding:\x0bchunked\r\n", b"Transfer-Encoding : chunked\r\n", b"Connection: close\r\n",
+    b"Expect: 100-continue\r\n", b"X_Y: z\r\n", b"Trailer: x\r\n", b" folded\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n",
+    b"3;x=y\r\nabc\r\n", b"0\r\nX-T: 1\r\n\r\n", b"abc", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+]  # fmt: skip
+
+STREAMS = st.lists(st.sampled_from(PARTS) | st.sampled_from(BROKEN) | st.binary(max_size=8), max_size=14).map(b"".join)
+GOOD = st.lists(
+    st.sampled_from(
+        [
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+            b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\nT: 1\r\n\r\n",
+            b"HEAD /c HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+class Fed(Connection):
+    """A connection whose bytes come from a test."""
+
+    __slots__ = ("coming",)
+
+    def receive(self, size):
+        piece, self.coming = self.coming[:size], self.coming[size:]
+        return piece or None
+
+    def receive_into(self, view):
+        piece, self.coming = self.coming[: len(view)], self.coming[len(view) :]
+        view[: len(piece)] = piece
+        return len(piece) or None
+
+    def send(self, parts):
+        return True
+
+
+@pytest.fixture(scope="module")
+def client():
+    left, right = socket.socketpair()
+    yield left
+    left.close()
+    right.close()
+
+
+def pieces_of(data, cuts):
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def heard(client, pieces):
+    """What comes of bytes that arrive in these pieces: requests as method, path and body, then a refusal's code."""
+    reception = Reception(LIMITS, InFlight(10_000))
+    connection = Fed(client, ("", ""), ("", ""))
+    found = []
+    try:
+        for piece in pieces:
+            connection.coming = piece
+            while connection.coming or (connection.received and not connection.searched):
+                if connection.received and not connection.searched and connection.step is Step.HEAD:
+                    rest, connection.received = connection.received, b""
+                    exchange = reception.advance(connection, rest)
+                else:
+                    exchange = reception.take(connection)
+                if exchange is not None:
+                    found.append((exchange.head.method, exchange.head.path, bytes(exchange.body)))
+    except Refused as refused:
+        found.append(refused.code)
+    return found
+
+
+def reads_alike_however_it_comes(client, data, cuts):
+    """The same requests; what is broken may be refused earlier or later, with the word for what was seen of it."""
+    assert requests(heard(client, pieces_of(data, cuts))) == requests(heard(client, [data]))
+
+
+def requests(found):
+    return [each for each in found if isinstance(each, tuple)]
+
+
+def is_refused_or_framed_as_h1c_frames_it(client, data):
+    """No request may be seen where a second parser sees none, or sees it end elsewhere."""
+    for request in heard(client, [data]):
+        if isinstance(request, str):
+            return
+        data = EMPTY.sub(b"", data)
+        other = gunicorn_h1c.parse_request_fast(data)
+        assert (other.method.decode(), other.has_chunked) == (
+            request[0],
+            other.content_length < 0 and other.has_chunked,
+        )
+        body = max(0, other.content_length)
+        if other.has_chunked:
+            return
+        assert request[2] == data[other.consumed : other.consumed + body]
+        data = data[other.consumed + body :]
+
+
+def raises_nothing_but_refusals(client, data):
+    for found in heard(client, [data]):
+        assert isinstance(found, tuple) or found in CODES
+
+
+CUTS = st.lists(st.integers(0, 10_000), max_size=6)
+CLAIMS = {
+    reads_alike_however_it_comes: st.tuples(STREAMS | GOOD, CUTS),
+    is_refused_or_framed_as_h1c_frames_it: st.tuples(STREAMS | GOOD),
+    raises_nothing_but_refusals: st.tuples(STREAMS | st.binary(max_size=2000)),
+}
+each_claim = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.__name__)
+
+
+def fuzz(claim, client, examples):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(CLAIMS[claim])
+    def holds(drawn):
+        claim(client, *drawn)
+
+    holds()
+
+
+@each_claim
+def test_what_a_client_sends(client, claim):
+    fuzz(claim, client, 200)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(SECONDS * 3)
+@each_claim
+def test_what_many_clients_send(client, claim):
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        fuzz(claim, client, 2000)
