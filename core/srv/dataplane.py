@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from srv.errors import NotFound, SrvError, Unavailable
+from srv.errors import DeadlinePassed, NotFound, SrvError, Unavailable
 from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
@@ -41,6 +41,13 @@ class NotServing(Unavailable):
         super().__init__(f"Model '{name}' has no version that serves.")
 
 
+class Behind(Unavailable):
+    """This worker could not follow the others."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This worker does not serve what the others serve: {reason}")
+
+
 class Draining(Unavailable):
     """The server is about to stop."""
 
@@ -56,6 +63,8 @@ class Readiness:
         self.loaded = False
         self.draining = False
         self.wanted: Collection[str] = ()
+        #: Why this worker cannot serve what the others serve, where that is so.
+        self.behind: str | None = None
 
     def problem(self) -> Unavailable | None:
         """Why the worker is not ready, or None where it is."""
@@ -63,10 +72,16 @@ class Readiness:
             return Draining()
         if not self.loaded:
             return StillLoading()
+        if self.behind is not None:
+            return Behind(self.behind)
         for name in self.wanted:
             if not any(model.state is ModelState.READY for model in self._versions(name)):
                 return NotServing(name)
         return None
+
+    def want_no_longer(self, name: str) -> None:
+        """A model was unloaded because somebody said so, and is missed no longer."""
+        self.wanted = {wanted for wanted in self.wanted if wanted != name}
 
     def _versions(self, name: str) -> Collection[Model]:
         try:
@@ -121,9 +136,15 @@ class DataPlane:
         return replace(model.metadata, versions=tuple(sorted(versions, key=version_key)))
 
     def infer(
-        self, name: str, version: str | None, request: InferenceRequest, *, received: float | None = None
+        self,
+        name: str,
+        version: str | None,
+        request: InferenceRequest,
+        *,
+        received: float | None = None,
+        deadline: float | None = None,
     ) -> InferenceResponse:
-        """Answer one request; `received` is when it was complete, on the monotonic clock.
+        """Answer one request; `received` is when it was complete, `deadline` is the client's own, both monotonic.
 
         Raises NotFound, Unavailable, and whatever the model, a codec or a hook has to say.
         """
@@ -131,17 +152,25 @@ class DataPlane:
         model = self._ready(name, version, request)
         try:
             if self._before or self._after:
-                response = self._infer_with_hooks(model, request, started)
+                response = self._infer_with_hooks(model, request, started, deadline)
             else:
-                response = _answer_of(model)(request, self._deadline(model, started))
+                response = _answer_of(model)(request, self._deadline(model, started, deadline))
         except ModelGone:
             if self.model(name, version) is model:
                 raise ModelNotReady(model) from None
-            return self.infer(name, version, request, received=started)  # it was replaced in this moment
+            return self.infer(
+                name, version, request, received=started, deadline=deadline
+            )  # it was replaced in this moment
         return _signed(response, model, request)
 
     def stream(
-        self, name: str, version: str | None, request: InferenceRequest, *, received: float | None = None
+        self,
+        name: str,
+        version: str | None,
+        request: InferenceRequest,
+        *,
+        received: float | None = None,
+        deadline: float | None = None,
     ) -> Generator[InferenceResponse, None, None]:
         """Answer one request with several responses; close the iterator when nobody wants more.
 
@@ -158,7 +187,7 @@ class DataPlane:
                 yield _signed(early, model, request)
                 return
             request = early
-            responses = _stream_of(model)(request, self._deadline(model, started))
+            responses = _stream_of(model)(request, self._deadline(model, started, deadline))
             with closing(responses):
                 for last in responses:
                     yield _signed(last, model, request)
@@ -176,10 +205,17 @@ class DataPlane:
         request.model_version = model.version
         return model
 
-    def _deadline(self, model: Model, started: float) -> float:
-        return started + (model.settings.request_timeout or self._request_timeout)
+    def _deadline(self, model: Model, started: float, own: float | None) -> float:
+        """The earlier of the server's deadline and the client's own. Raises DeadlinePassed where it is over."""
+        timeout = model.settings.request_timeout or self._request_timeout
+        deadline = started + timeout if own is None else min(started + timeout, own)
+        if time.monotonic() > deadline:  # it has waited for a thread until now, and must not run any more
+            raise DeadlinePassed(timeout)
+        return deadline
 
-    def _infer_with_hooks(self, model: Model, request: InferenceRequest, started: float) -> InferenceResponse:
+    def _infer_with_hooks(
+        self, model: Model, request: InferenceRequest, started: float, deadline: float | None
+    ) -> InferenceResponse:
         response: InferenceResponse | None = None
         failure: Exception | None = None
         began = time.monotonic()
@@ -189,7 +225,7 @@ class DataPlane:
                 response = early
             else:
                 request = early
-                response = _answer_of(model)(request, self._deadline(model, started))
+                response = _answer_of(model)(request, self._deadline(model, started, deadline))
             return response
         except Exception as error:
             failure = error

@@ -107,3 +107,10 @@ class SettingsError(SrvError):
 
 class LoadFailed(SrvError):
     """A model could not be loaded."""
+
+
+class LoadIncomplete(SrvError):
+    """This worker has loaded or unloaded a model, and another one could not follow; that one is not ready."""
+
+    def __init__(self, do: str, name: str, failures: Iterable[str]) -> None:
+        super().__init__(f"Model '{name}' could not be {do}ed in every worker. {' '.join(failures)}")

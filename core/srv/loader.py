@@ -196,6 +196,8 @@ class Loader:
         log.error("Model '%s' could not be loaded: %s", model.title, model.reason, exc_info=_traceback_of(error))
         if serving is None:
             self._registry.put(model)
+        else:
+            serving.reason = f"it serves, and loading it again failed: {model.reason}"
         self._events.model_failed(model, model.reason)
 
     def _stop(self, model: Model) -> None:

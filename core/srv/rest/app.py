@@ -9,6 +9,7 @@ import falcon
 
 from srv.dataplane import DataPlane
 from srv.errors import Unimplemented
+from srv.modelplane import ModelPlane
 from srv.rest import errors
 from srv.rest.compression import Compression
 from srv.rest.generate import Generate
@@ -17,6 +18,7 @@ from srv.rest.infer import Infer, RequestReader
 from srv.rest.models import ModelPage, ModelReady, Models
 from srv.rest.origins import Cors, Origins
 from srv.rest.passing import Passage
+from srv.rest.repository import Control, Index
 from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
 
@@ -25,9 +27,6 @@ _NOT_BUILT = (
     "/v2/models/stats",
     "/v2/models/{model}/config",
     "/v2/models/{model}/stats",
-    "/v2/repository/index",
-    "/v2/repository/models/{model}/load",
-    "/v2/repository/models/{model}/unload",
 )
 
 
@@ -78,12 +77,13 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
 def create_app(
     dataplane: DataPlane,
+    modelplane: ModelPlane,
     settings: ServerSettings,
     *,
     middleware: Sequence[Any] = (),
     routes: Sequence[tuple[str, object]] = (),
 ) -> App:
-    """The app over a data plane. Opens no port and starts no thread; make as many as you like.
+    """The app over a data plane and a model plane. Opens no port and starts no thread; make as many as you like.
 
     `middleware` and `routes` are what plugins bring.
     """
@@ -106,6 +106,9 @@ def create_app(
     for end, resource in of_models:
         app.add_route("/v2/models/{model}" + end, resource)
         app.add_route("/v2/models/{model}/versions/{version}" + end, resource)
+    app.add_route("/v2/repository/index", Index(modelplane, reader))
+    app.add_route("/v2/repository/models/{model}/load", Control(modelplane, reader, loads=True))
+    app.add_route("/v2/repository/models/{model}/unload", Control(modelplane, reader, loads=False))
     for path in _NOT_BUILT:
         app.add_route(path, NotBuilt())
     for path, resource in routes:

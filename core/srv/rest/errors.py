@@ -20,6 +20,7 @@ TABLE: Mapping[type[Exception], tuple[str, int]] = {
     errors.Unauthenticated: ("UNAUTHENTICATED", 401),
     errors.Forbidden: ("FORBIDDEN", 403),
     errors.LoadFailed: ("LOAD_FAILED", 400),
+    errors.LoadIncomplete: ("LOAD_INCOMPLETE", 500),
     errors.NotFound: ("NOT_FOUND", 404),
     errors.TooLarge: ("TOO_LARGE", 413),
     errors.UnsupportedMedia: ("UNSUPPORTED_MEDIA", 415),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -16,12 +17,16 @@ from srv.errors import LoadFailed, SrvError
 from srv.execution import EventLoop
 from srv.hooks import Hooks
 from srv.loader import Loader
+from srv.modelplane import ModelPlane
 from srv.modelsettings import ModelParameters, ModelSettings
 from srv.registry import Model, ModelState, Registry
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
 from srv.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from srv.grpc.server import GrpcServer
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +75,14 @@ class Assembled:
             request_timeout=settings.request_timeout,
             before=self.hooks.before_infer,
             after=self.hooks.after_infer,
-            extensions=("binary_tensor_data", "generate"),
+            extensions=("binary_tensor_data", "generate", "model_repository"),
+        )
+        self.modelplane = ModelPlane(
+            self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
         )
         self.app: App = create_app(
             self.dataplane,
+            self.modelplane,
             settings,
             middleware=self.hooks.http_middleware(),
             routes=self.hooks.http_routes(),
@@ -119,6 +128,16 @@ class Assembled:
     def serving(self) -> str:
         """The models that are served, in one line."""
         return ", ".join(model.title for model in self.registry.models() if model.state is ModelState.READY)
+
+    def serve_grpc(self, address: str, answered: Callable[[], None]) -> GrpcServer:
+        """Serve gRPC on that address from now on; `answered` is told of each call. Raises CannotServe."""
+        from srv.grpc.server import GrpcServer  # here, because whoever serves no gRPC need not import it
+
+        server = GrpcServer(
+            self.dataplane, self.settings, interceptors=self.hooks.grpc_interceptors(), answered=answered
+        )
+        server.start(address)
+        return server
 
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""

@@ -21,7 +21,6 @@ class Unbuilt:
 SERVER: Mapping[str, Unbuilt] = MappingProxyType(
     {
         "worker_class": Unbuilt("srv's own HTTP worker", until="gthread"),
-        "model_control": Unbuilt("loading and unloading models over the wire", until=False),
         "max_inflight_bytes": Unbuilt("a limit on bytes in flight"),
         "max_queue": Unbuilt("a limit on waiting requests"),
         "max_streams": Unbuilt("streaming"),

@@ -1,0 +1,156 @@
+"""The model plane: which models there are, and loading and unloading them while the server runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from srv.dataplane import Readiness
+from srv.errors import Forbidden, LoadFailed, LoadIncomplete, UnknownModel
+from srv.loader import Loader
+from srv.modelsettings import ModelSettings
+from srv.registry import ModelState, Registry
+from srv.repository import Repository
+from srv.versions import version_key
+
+log = logging.getLogger(__name__)
+
+#: A model by name and version.
+Wanted = tuple[str, str | None]
+
+
+class ControlOff(Forbidden):
+    """Loading and unloading over the wire is turned off."""
+
+    def __init__(self) -> None:
+        super().__init__("Models are not loaded or unloaded over the wire here; the setting model_control is false.")
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One model as the repository's index lists it; the reason says why a load failed."""
+
+    name: str
+    version: str | None
+    state: ModelState
+    reason: str
+
+
+class Siblings(Protocol):
+    """The other workers of this server, who are to serve the same models."""
+
+    def changing(self) -> AbstractContextManager[object]:
+        """Keep everyone else from changing the models meanwhile."""
+
+    def changed(self, models: Sequence[Wanted], order: Mapping[str, Any]) -> Sequence[str]:
+        """Make these the models that every worker is to serve, and have the others follow the order.
+
+        Returns a sentence for each that could not. Raises DeadlinePassed where they take too long.
+        """
+
+
+class Nobody:
+    """No other workers."""
+
+    def changing(self) -> AbstractContextManager[object]:
+        """Nobody else changes anything."""
+        return nullcontext()
+
+    def changed(self, models: Sequence[Wanted], order: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  Siblings has it so
+        """Nobody else follows."""
+        return ()
+
+
+class ModelPlane:
+    """Index, load and unload, over one worker or several. Safe to call from any thread; changes take turns."""
+
+    def __init__(
+        self, registry: Registry, repository: Repository, loader: Loader, readiness: Readiness, *, control: bool
+    ) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._loader = loader
+        self._readiness = readiness
+        self._control = control
+        self.siblings: Siblings = Nobody()
+
+    def index(self, *, ready: bool = False) -> list[IndexRow]:
+        """Every model of the repository and every one that is kept, by name and version; `ready` leaves out the rest."""
+        rows = {
+            (model.name, model.version): IndexRow(model.name, model.version, model.state, model.reason)
+            for model in self._registry.models()
+        }
+        found = self._repository.models()
+        for settings in found.models:
+            key = (settings.name, settings.version)
+            rows.setdefault(key, IndexRow(*key, ModelState.UNAVAILABLE, "not loaded"))
+        for failed in found.failures:
+            key = (failed.name, failed.version)
+            rows.setdefault(key, IndexRow(*key, ModelState.UNAVAILABLE, failed.reason))
+        chosen = [row for row in rows.values() if not ready or row.state is ModelState.READY]
+        return sorted(chosen, key=lambda row: (row.name, version_key(row.version or "")))
+
+    def load(self, name: str) -> None:
+        """Load a model's versions, or load them again from the files as they are now, in every worker.
+
+        This worker goes first, and where it fails nothing has changed. Raises Forbidden, UnknownModel, LoadFailed with
+        the reason, LoadIncomplete where another worker could not follow, or DeadlinePassed.
+        """
+        self._check_control()
+        with self.siblings.changing():
+            self._load_here(name)
+            self._tell({"do": "load", "name": name})
+
+    def unload(self, name: str) -> None:
+        """Stop serving a model, in every worker. Raises Forbidden, UnknownModel, LoadIncomplete or DeadlinePassed."""
+        self._check_control()
+        with self.siblings.changing():
+            self._unload_here(name)
+            self._tell({"do": "unload", "name": name})
+
+    def follow(self, order: Mapping[str, Any]) -> None:
+        """Do what another worker has done. Raises as `load` and `unload` do."""
+        if order["do"] == "load":
+            self._load_here(order["name"])
+        else:
+            self._unload_here(order["name"])
+
+    def _load_here(self, name: str) -> None:
+        found = self._repository.models()
+        failed = [failure for failure in found.failures if failure.name == name]
+        if failed:
+            raise LoadFailed(f"Model '{name}' could not be loaded: {failed[0].reason}")
+        versions = [settings for settings in found.models if settings.name == name]
+        if not versions:
+            raise UnknownModel(name, {settings.name for settings in found.models})
+        for settings in versions:
+            self._loader.load(settings)
+        self._forget_others(name, versions)
+
+    def _forget_others(self, name: str, versions: Sequence[ModelSettings]) -> None:
+        """Unload the versions that the repository holds no longer."""
+        there = {settings.version for settings in versions}
+        for version, model in self._registry.versions(name).items():
+            if version not in there:
+                self._loader.unload(model)
+                self._registry.remove(model)
+
+    def _unload_here(self, name: str) -> None:
+        self._readiness.want_no_longer(name)
+        for model in self._registry.versions(name).values():
+            if model.state is ModelState.READY:
+                self._loader.unload(model)
+
+    def _tell(self, order: Mapping[str, Any]) -> None:
+        models = [(model.name, model.version) for model in self._registry.models() if model.state is ModelState.READY]
+        failures = self.siblings.changed(models, order)
+        if failures:
+            log.error("Not every worker could follow: %s", " ".join(failures))
+            raise LoadIncomplete(order["do"], order["name"], failures)
+
+    def _check_control(self) -> None:
+        if not self._control:
+            raise ControlOff

@@ -1,0 +1,75 @@
+"""The repository extension: the index, and loading and unloading models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import msgspec
+import orjson
+
+from srv.errors import InvalidInput
+from srv.modelplane import IndexRow, ModelPlane
+from srv.rest.envelope import read_json
+from srv.rest.infer import RequestReader
+
+
+class IndexEnvelope(msgspec.Struct):
+    """What a client may say when it asks for the index."""
+
+    ready: bool = False
+
+
+class ControlEnvelope(msgspec.Struct):
+    """What a client may say when it loads or unloads a model."""
+
+    parameters: dict[str, Any] | None = None
+
+
+class NoOverride(InvalidInput):
+    """The client brings settings or files of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"parameters.{name}: a model is loaded from the repository as it is; bring no {name} along.")
+
+
+class Index:
+    """Which models there are, loaded or not."""
+
+    def __init__(self, plane: ModelPlane, reader: RequestReader) -> None:
+        self._plane = plane
+        self._reader = reader
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The index; an empty body asks for all of it."""
+        body = bytes(self._reader.body(req))
+        wish = read_json(body, _index) if body.strip() else IndexEnvelope()
+        resp.data = orjson.dumps([_row(row) for row in self._plane.index(ready=wish.ready)])
+
+
+class Control:
+    """Loads a model, or unloads it."""
+
+    def __init__(self, plane: ModelPlane, reader: RequestReader, *, loads: bool) -> None:
+        self._act = plane.load if loads else plane.unload
+        self._reader = reader
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, model: str) -> None:
+        """Do it, and answer when every worker has done it."""
+        req.context.model = None
+        body = bytes(self._reader.body(req))
+        wish = read_json(body, _control) if body.strip() else ControlEnvelope()
+        for name in wish.parameters or ():
+            if name == "config" or name.startswith("file:"):
+                raise NoOverride(name)
+        self._act(model)
+        resp.data = b"{}"
+
+
+_index = msgspec.json.Decoder(IndexEnvelope).decode
+_control = msgspec.json.Decoder(ControlEnvelope).decode
+
+
+def _row(row: IndexRow) -> dict[str, str]:
+    named = {"name": row.name} if row.version is None else {"name": row.name, "version": row.version}
+    return {**named, "state": row.state.value, "reason": row.reason}

@@ -1,0 +1,180 @@
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from srv.discovery import discover
+from srv.errors import LoadFailed, LoadIncomplete, UnknownModel
+from srv.messages import InferenceRequest
+from srv.modelplane import ControlOff
+from srv.serve.assembly import assemble
+from srv.settings import ServerSettings
+
+CODE = "from srv import Runtime\nclass M(Runtime):\n    def predict(self, request):\n        return {}\n"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    made = []
+
+    def make(**settings):
+        server = assemble(ServerSettings(folder=tmp_path, **({"model_control": True} | settings)), discover())
+        server.load_models(lambda _: None, server.wanted())
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(place, answer=1, **settings):
+        folder = tmp_path / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "models.py").write_text(CODE.format(answer))
+        (folder / "model-settings.json").write_text(json.dumps({"implementation": "models.M"} | settings))
+        return folder
+
+    return write
+
+
+def rows(server, **wish):
+    return [(row.name, row.version, row.state.value, row.reason) for row in server.modelplane.index(**wish)]
+
+
+def infer(server, name, version=None):
+    return server.dataplane.infer(name, version, InferenceRequest([]))["output"].tolist()
+
+
+def test_the_index_lists_what_is_loaded_and_what_could_be(serve, write):
+    write("a")
+    server = serve()
+    write("b")
+    write("c", colour="red")
+
+    assert rows(server)[:2] == [("a", None, "READY", ""), ("b", None, "UNAVAILABLE", "not loaded")]
+    assert rows(server)[2][:3] == ("c", None, "UNAVAILABLE")
+    assert "colour" in rows(server)[2][3]
+    assert rows(server, ready=True) == [("a", None, "READY", "")]
+
+
+def test_a_model_that_came_later_is_loaded_on_demand(serve, write):
+    server = serve()
+    write("late", 7)
+
+    server.modelplane.load("late")
+
+    assert infer(server, "late") == 7
+
+
+def test_a_load_takes_the_files_as_they_are_now(serve, write):
+    write("a", 1)
+    server = serve()
+    write("a", 2)
+
+    server.modelplane.load("a")
+
+    assert infer(server, "a") == 2
+
+
+def test_a_load_that_fails_keeps_what_was_serving_and_the_index_says_why(serve, write):
+    folder = write("a", 1)
+    server = serve()
+    (folder / "models.py").write_text("broken!")
+
+    with pytest.raises(LoadFailed, match="SyntaxError"):
+        server.modelplane.load("a")
+
+    assert infer(server, "a") == 1
+    assert rows(server)[0][2] == "READY"
+    assert "SyntaxError" in rows(server)[0][3]
+    assert server.dataplane.readiness.problem() is None
+
+
+def test_versions_come_and_go_with_the_repository(serve, write, tmp_path):
+    write("a/1", 1)
+    write("a/2", 2)
+    server = serve()
+    write("a/3", 3)
+    (tmp_path / "a" / "1" / "model-settings.json").unlink()
+
+    server.modelplane.load("a")
+
+    assert infer(server, "a") == 3
+    assert [row[1] for row in rows(server)] == ["2", "3"]
+
+
+def test_an_unloaded_model_serves_no_more_and_is_not_missed(serve, write):
+    write("a")
+    server = serve()
+
+    server.modelplane.unload("a")
+
+    assert rows(server) == [("a", None, "UNAVAILABLE", "unloaded")]
+    assert server.dataplane.readiness.problem() is None
+
+
+@pytest.mark.parametrize("act", ["load", "unload"])
+def test_what_the_repository_does_not_hold_is_not_found(serve, write, act):
+    write("iris")
+    server = serve()
+
+    with pytest.raises(UnknownModel, match="Did you mean 'iris'"):
+        getattr(server.modelplane, act)("irsi")
+
+
+@pytest.mark.parametrize("act", ["load", "unload"])
+def test_model_control_can_be_off(serve, write, act):
+    write("a")
+
+    with pytest.raises(ControlOff):
+        getattr(serve(model_control=False).modelplane, act)("a")
+
+
+class Others:
+    def __init__(self, *failures):
+        self.failures = failures
+        self.heard = []
+
+    @contextmanager
+    def changing(self):
+        self.heard.append("begin")
+        yield
+        self.heard.append("end")
+
+    def changed(self, models, order):
+        self.heard.append((list(models), dict(order)))
+        return self.failures
+
+
+def test_the_other_workers_are_told_what_is_served_now_after_this_one_has_done_it(serve, write):
+    write("a")
+    server = serve()
+    write("b")
+    server.modelplane.siblings = others = Others()
+
+    server.modelplane.load("b")
+
+    assert others.heard == ["begin", ([("a", None), ("b", None)], {"do": "load", "name": "b"}), "end"]
+
+
+def test_the_other_workers_hear_nothing_of_a_load_that_fails_here(serve, write):
+    server = serve()
+    write("b").joinpath("models.py").write_text("broken!")
+    server.modelplane.siblings = others = Others()
+
+    with pytest.raises(LoadFailed):
+        server.modelplane.load("b")
+
+    assert others.heard == ["begin"]
+
+
+def test_a_worker_that_cannot_follow_is_named(serve, write):
+    write("a")
+    server = serve()
+    server.modelplane.siblings = Others("Worker 7: no memory.")
+
+    with pytest.raises(LoadIncomplete, match=r"Model 'a' could not be loaded in every worker\. Worker 7: no memory\."):
+        server.modelplane.load("a")
