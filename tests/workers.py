@@ -36,6 +36,7 @@ class Obedient:
         self._ran = 0
         self._closed = 0
         self._echoed = 0
+        self._answered = 0
         self._guard = threading.Lock()
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
@@ -62,7 +63,7 @@ class Obedient:
         if "hold" in query:
             self._released.clear()
         standing = {"hanging": self._hanging, "ran": self._ran, "closed": self._closed, "pid": os.getpid()}
-        standing["echoed"] = self._echoed
+        standing |= {"echoed": self._echoed, "answered": self._answered}
         return plain(start, json.dumps(standing).encode(), kind="application/json")
 
     def do_echo(self, environ: Any, start: Any, query: Any) -> Any:
@@ -95,7 +96,10 @@ class Obedient:
     def do_large(self, environ: Any, start: Any, query: Any) -> Any:
         size = int(query["bytes"])
         start("200 OK", [("Content-Length", str(size))])
-        return [b"<", memoryview(bytes(size - 2)), b">"]
+        middle = memoryview(bytes(size - 2))
+        with self._guard:
+            self._answered += 1
+        return [b"<", middle, b">"]
 
     def do_stream(self, environ: Any, start: Any, query: Any) -> Any:
         start("200 OK", [("Content-Type", "text/plain")])
@@ -373,5 +377,25 @@ def eventually(what: Any, *, within: float = PATIENCE) -> Any:
     return result
 
 
+def latencies(server: Worker, count: int) -> list[float]:
+    """What each of so many requests of a good client took, in milliseconds, sorted; the client is another process."""
+    client = [sys.executable, __file__, "latencies", str(server.port), str(count)]
+    took: list[float] = json.loads(subprocess.run(client, check=True, capture_output=True).stdout)
+    return took
+
+
+def time_requests(port: int, count: int) -> list[float]:
+    took = []
+    with Talk(Worker(port, None, Path())) as talk:
+        for number in range(count):
+            started = time.monotonic()
+            assert talk.ask("/hello" if number % 2 else "/v2/health/live").status == 200
+            took.append(1000 * (time.monotonic() - started))
+    return sorted(took)
+
+
 if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]))
+    if sys.argv[1] == "latencies":
+        print(json.dumps(time_requests(int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        serve(json.loads(sys.argv[1]))

@@ -143,6 +143,12 @@ class Connection:
         """Close the socket; what the kernel has not sent yet may be lost."""
         self.socket.close()
 
+    def forget(self) -> None:
+        """Let go of all that takes room."""
+        self.received = b""
+        self.head = self.body = self.chunks = None
+        self.out = []
+
 
 def rest_of(parts: Sequence[Buffer], sent: int) -> list[Buffer]:
     """What is left of the parts after so many bytes."""

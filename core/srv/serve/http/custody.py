@@ -126,6 +126,7 @@ class Custody:
             with contextlib.suppress(OSError):
                 self._watch.look_at(connection, 0)
             connection.close()
+            connection.forget()  # because its alarm, which may ring much later, still knows it
             self._watch.ring()
 
     def answer(self, exchange: Exchange, status: HTTPStatus, body: bytes) -> None:
