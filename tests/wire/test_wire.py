@@ -38,7 +38,9 @@ def names(folder: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def client():
-    server = assemble(ServerSettings(folder=HERE / "models", max_body_size=100_000, access_log=False), discover())
+    server = assemble(
+        ServerSettings(folder=HERE / "models", max_body_size=100_000, access_log=False, model_control=False), discover()
+    )
     server.load_models(lambda _: None, server.wanted())
     yield testing.TestClient(server.app)
     server.close()
