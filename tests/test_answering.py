@@ -12,6 +12,7 @@ from srv.answering import PredictFailed, prepare
 from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
 from srv.codecs import Codecs, UnknownContentType
 from srv.discovery import discover
+from srv.encoding import Unencodable, UnnamedOutputs
 from srv.errors import DeadlinePassed, InvalidInput, ModelError
 from srv.execution import EventLoop, ModelBusy
 from srv.messages import InferenceRequest, InferenceResponse, MissingInput
@@ -19,7 +20,7 @@ from srv.modelsettings import ModelParameters, ModelSettings, Spec
 from srv.registry import Model
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
-from srv.signatures import BadSignature, Unencodable, UnnamedOutputs
+from srv.signatures import BadSignature
 from srv.tensors import Tensor
 
 
@@ -338,7 +339,7 @@ def test_the_request_decides_then_the_model_then_the_hint_then_np(
 
 
 def test_a_content_type_that_no_codec_provides_is_a_bad_request_even_if_nobody_decodes(serve):
-    with pytest.raises(UnknownContentType, match="'nq'; installed: np, str"):
+    with pytest.raises(UnknownContentType, match="'nq'; installed: base64, datetime, json, np, pd, str"):
         serve(ByHint).answer(request(Tensor("x", [1.0], parameters={"content_type": "nq"})), None)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -95,7 +96,10 @@ def test_a_long_content_type_is_cut_in_the_sentence(codecs):
 
 
 def test_a_tables_content_type_is_none_for_one_tensor(codecs):
-    with pytest.raises(WrongCodec, match=r"^The content type 'table' is not one for one tensor; these are: np, "):
+    with pytest.raises(
+        WrongCodec,
+        match=r"^The content type 'table' is not one for one tensor; these are: base64, datetime, json, np, ",
+    ):
         codecs.input("table")
     with pytest.raises(WrongCodec, match=r"^The content type 'x/upper' is not one for a whole request"):
         codecs.request("x/upper")
@@ -176,13 +180,16 @@ def test_a_hint_by_its_dotted_name_counts_once_its_module_is_imported(codecs, si
 
 
 def test_the_hints_are_listed_for_sentences(codecs):
-    assert codecs.hints() >= ["list[str]"]
-    assert {"list[str]", "ndarray", "str", "table_types.Table"} <= set(codecs.hints())
+    assert {"list[str]", "ndarray", "str", "table_types.Table", "pandas.DataFrame"} <= set(codecs.hints())
 
 
 def test_a_value_finds_the_first_codec_that_takes_it_np_before_all_others(codecs):
     assert codecs.for_value(np.ones(3)).content_type == "np"
     assert codecs.for_value(["a"]).content_type == "str"
+    assert codecs.for_value([]).content_type == "str"
+    assert codecs.for_value([b"a"]).content_type == "base64"
+    assert codecs.for_value([datetime(2026, 1, 2)]).content_type == "datetime"  # noqa: DTZ001  naive is meant
+    assert codecs.for_value([None]).content_type == "json"
     assert codecs.for_value(object()) is None
 
 
@@ -218,7 +225,8 @@ def test_clients_get_codecs_by_content_type():
 def test_codecs_for_clients_import_no_server():
     code = (
         "import sys, srv.codecs, numpy\nsrv.codecs.input_codec('np').encode('x', numpy.ones(3))\n"
-        "print([n for n in ('falcon', 'gunicorn', 'grpc', 'marshmallow', 'pluggy', 'click') if n in sys.modules])"
+        "assert not srv.codecs.request_codec('pd').can_encode(1)\n"
+        "print([n for n in ('pandas', 'falcon', 'gunicorn', 'grpc', 'marshmallow', 'pluggy', 'click') if n in sys.modules])"
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -26,7 +26,7 @@ FLOORS = (
     "coding runtime images hookspecs",
     "settings discovery hooks trial repository codecs",
     "modelcode registry loader",
-    "checking decoding signatures execution answering batching",
+    "checking decoding signatures encoding execution answering batching",
     "statistics dataplane modelplane",
     "rest grpc",
     "serve cli testing __main__",
@@ -34,6 +34,8 @@ FLOORS = (
 PLACES = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names.split())}
 # Installed with srv for the plugins of ours that import them, and for nothing else.
 FOR_PLUGINS_ONLY = {"docker", "prometheus_client", "jinja2"}
+# Extras of setup.cfg, which only the plugins named here import, each inside of the function that needs it.
+EXTRAS = {"pandas": "srv_codecs"}
 # The test kit is imported by tests, which have brought these themselves.
 FOR_TESTS_ONLY = {CORE / "testing": {"pytest"}}
 # Floors 6 and 7 know the wire; nothing below does.
@@ -150,9 +152,19 @@ def test_core_and_plugins_import_only_what_setup_cfg_requires():
             if package in ours or package in sys.stdlib_module_names or package in FOR_TESTS_ONLY.get(path.parent, ()):
                 continue
             brought_by = {canonicalize_name(each) for each in distributions.get(package, [package])}
+            if EXTRAS.get(package) in path.parts:
+                continue
             if not brought_by & required:
                 faults.append(f"{shown(path)}:{line} imports {package}, which setup.cfg does not require")
     assert faults == []
+
+
+def test_an_extra_is_imported_by_no_module_of_its_plugin_as_such():
+    code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[2:]]; print(sys.argv[1] in sys.modules)"
+    for package, plugin in EXTRAS.items():
+        modules = [f"{plugin}.{path.stem}" for path in (TOP / "plugins" / plugin).glob("[!_]*.py")]
+        run = [sys.executable, "-c", code, package, *modules]
+        assert subprocess.run(run, capture_output=True, check=True, text=True).stdout == "False\n"
 
 
 def test_core_leaves_to_plugins_what_only_plugins_need():

@@ -13,6 +13,7 @@ import numpy as np
 from srv.checking import InputCheck, check_outputs, select_outputs
 from srv.codecs import Codecs
 from srv.decoding import Decoding
+from srv.encoding import Encoding
 from srv.errors import (
     DeadlinePassed,
     Forbidden,
@@ -29,7 +30,7 @@ from srv.modelsettings import Spec
 from srv.registry import Model
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
-from srv.signatures import Encoder, Signature, read_signature
+from srv.signatures import Signature, read_signature
 from srv.tensors import Tensor
 
 log = logging.getLogger(__name__)
@@ -87,9 +88,10 @@ class _Method:
     call: Callable[..., Any]
     signature: Signature
     check: InputCheck
+    encoding: Encoding
 
 
-_NO_METHOD = _Method(lambda: None, Signature(None, None, frozenset(), (), ()), InputCheck((), names=None))
+_NO_SIGNATURE = Signature(None, None, frozenset(), (), ())
 
 
 class Answering:
@@ -99,7 +101,6 @@ class Answering:
         mine = runtime.settings
         self._name = mine.name
         self._decoding = Decoding(codecs, mine)
-        self._encode = Encoder(codecs)
         self._writable = runtime.writable_inputs
         self.execution = Execution(
             mine.name,
@@ -110,7 +111,8 @@ class Answering:
         )
         self._predict = self._method(runtime, "predict", codecs)
         self._stream = self._method(runtime, "predict_stream", codecs)
-        signature = (self._predict or self._stream or _NO_METHOD).signature
+        method = self._predict or self._stream
+        signature = method.signature if method is not None else _NO_SIGNATURE
         self.inputs = _merged(mine.inputs, runtime.inputs, signature.inputs)
         self.outputs = _merged(mine.outputs, runtime.outputs, signature.outputs)
         self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
@@ -127,7 +129,7 @@ class Answering:
         except (Exception, SystemExit) as error:
             log.exception("Model '%s' raised while predicting.", self._name)
             raise PredictFailed(self._name, error) from error
-        return self._response(request, value)
+        return self._response(request, self._predict, value)
 
     def stream(self, request: InferenceRequest, deadline: float | None) -> Generator[InferenceResponse, None, None]:
         """The responses to one request, one after the other; the first one comes before the deadline.
@@ -149,21 +151,22 @@ class Answering:
                 except (Exception, SystemExit) as error:
                     log.exception("Model '%s' raised while streaming.", self._name)
                     raise PredictFailed(self._name, error) from error
-                yield self._response(request, value)
+                yield self._response(request, self._stream, value)
 
     def _method(self, runtime: Runtime, name: str, codecs: Codecs) -> _Method | None:
         call = getattr(runtime, name, None)
         if call is None:
             return None
         signature = read_signature(call, codecs, self._decoding)
-        declared = runtime.settings.inputs
-        check = _input_check(declared, signature.inputs, signature.names, signature.optional)
-        return _Method(call, signature, check)
+        declared = runtime.settings
+        check = _input_check(declared.inputs, signature.inputs, signature.names, signature.optional)
+        return _Method(call, signature, check, Encoding(codecs, signature, declared.outputs or ()))
 
     def _read(self, request: InferenceRequest, method: _Method) -> Mapping[str, Any] | None:
         """The arguments of a method, or None for one that takes the request as it is."""
         self._decoding.check(request)
         method.check(request)
+        method.encoding.check(request)
         if self._known_outputs is not None and request.outputs is not None:
             check_outputs(request, self._known_outputs)
         if self._writable:
@@ -172,14 +175,14 @@ class Answering:
         arguments = method.signature.arguments
         return arguments(request) if arguments is not None else None
 
-    def _response(self, request: InferenceRequest, value: object) -> InferenceResponse:
-        response = self._encoded(value)
-        response.outputs = select_outputs(request, response)
+    def _response(self, request: InferenceRequest, method: _Method, value: object) -> InferenceResponse:
+        response = self._encoded(method, value)
+        response.outputs = method.encoding.as_asked(request, select_outputs(request, response))
         return response
 
-    def _encoded(self, value: object) -> InferenceResponse:
+    def _encoded(self, method: _Method, value: object) -> InferenceResponse:
         try:
-            response = self._encode(value)
+            response = method.encoding.response(value)
         except ModelError as error:
             log.error("Model '%s': %s", self._name, error)  # noqa: TRY400  the sentence says it all
             raise

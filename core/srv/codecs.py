@@ -13,8 +13,9 @@ from srv.errors import InvalidInput, listed, nearest, quoted
 if TYPE_CHECKING:
     from srv.coding import InputCodec, RequestCodec
 
-#: Asked first whether it takes a value, because most values are arrays.
-FIRST = "np"
+#: The order in which codecs are asked whether they take a value: most values are arrays, and json takes nearly all
+#: lists. After these come the rest of ours, then those of strangers.
+ORDER = ("np", "str", "base64", "datetime", "json")
 
 Codec = TypeVar("Codec")
 
@@ -86,6 +87,16 @@ class Codecs:
         """Raise an InvalidInput where no codec of either form provides the content type."""
         self._codec(content_type)
 
+    def check_tensor(self, content_type: str) -> None:
+        """The same for what a tensor calls itself, which may mean something in a whole request only."""
+        from srv.coding import RequestCodec
+
+        try:
+            self._codec(content_type)
+        except UnknownContentType:
+            if not any(content_type in codec.tensor_content_types for codec in self._instances(RequestCodec)):
+                raise
+
     def has_input(self, content_type: str) -> bool:
         """Whether there is a codec for one tensor. Raises an InvalidInput where nobody provides the content type."""
         from srv.coding import InputCodec
@@ -111,7 +122,7 @@ class Codecs:
         return next((codec for codec in self._for_hint(hint) if isinstance(codec, RequestCodec)), None)
 
     def for_value(self, value: Any) -> InputCodec | None:
-        """The first codec that can make a tensor of a value, np before all others; None where none can."""
+        """The first codec in the order of `ORDER` that can make a tensor of a value; None where none can."""
         from srv.coding import InputCodec
 
         return next((codec for codec in self._instances(InputCodec) if codec.can_encode(value)), None)
@@ -154,10 +165,11 @@ class Codecs:
 
     @functools.cached_property
     def _order(self) -> list[str]:
-        """The content types in the order in which codecs are asked: np, the rest of ours, then those of strangers."""
+        """The content types in the order in which codecs are asked."""
         found = self._plugins
         ours = {name: found.find(Kind.CODEC, name).ours for name in found.names(Kind.CODEC)}
-        return sorted(ours, key=lambda name: (name != FIRST, not ours[name], name))
+        rank = {name: place for place, name in enumerate(ORDER) if ours.get(name)}
+        return sorted(ours, key=lambda name: (rank.get(name, len(ORDER)), not ours[name], name))
 
     def _all(self) -> Iterator[tuple[str, InputCodec | RequestCodec]]:
         """Every codec that works, imported as the caller gets to it; one that turns out broken is left out."""

@@ -38,6 +38,8 @@ class RequestCodec:
 
     content_type: ClassVar[str]
     type_hint: ClassVar[Any]
+    #: What its tensors may call themselves that means something inside of its requests only.
+    tensor_content_types: ClassVar[frozenset[str]] = frozenset()
 
     def can_encode(self, value: Any) -> bool:
         """Whether `encode_request` and `encode_response` take this value."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from srv.codecs import Codecs
 from srv.coding import InputCodec, RequestCodec
-from srv.errors import InvalidInput
+from srv.errors import InvalidInput, quoted
 from srv.messages import InferenceRequest
 from srv.modelsettings import ModelSettings
-from srv.tensors import Tensor
+from srv.tensors import Parameters, Tensor
 
 CONTENT_TYPE = "content_type"
 DEFAULT = "np"
@@ -42,10 +43,14 @@ class Decoding:
 
     def check(self, request: InferenceRequest) -> None:
         """Raise InvalidInput where the request names a content type that no codec provides."""
-        _content_type(request.parameters, "The request", self._codecs)
+        content_type = content_type_of(request.parameters, "The request")
+        if content_type is not None:
+            self._codecs.check(content_type)
         for tensor in request.inputs:
             if tensor.parameters:
-                _content_type(tensor.parameters, f"Input '{tensor.name}'", self._codecs)
+                content_type = content_type_of(tensor.parameters, f"Input {quoted(tensor.name)}")
+                if content_type is not None:
+                    self._codecs.check_tensor(content_type)
 
     def declared(self, name: str) -> bool:
         """Whether the model's settings say how to read this input."""
@@ -67,16 +72,30 @@ class Decoding:
 
     def whole(self, request: InferenceRequest, hinted: RequestCodec) -> Any:
         """The whole request's value through the request codec that applies to it."""
+        if self._declared:
+            request = self._as_declared(request)
         for content_type in (request.parameters.get(CONTENT_TYPE), self._whole):
             if content_type is not None and self._codecs.has_request(content_type):
                 return self._codecs.request(content_type).decode_request(request)
         return hinted.decode_request(request)
 
+    def _as_declared(self, request: InferenceRequest) -> InferenceRequest:
+        """The request with the settings' content type on each input that has none of its own."""
+        inputs = []
+        for tensor in request.inputs:
+            codec = self._declared.get(tensor.name)
+            if codec is not None and CONTENT_TYPE not in tensor.parameters:
+                parameters = {**tensor.parameters, CONTENT_TYPE: codec.content_type}
+                tensor = Tensor.trusted(tensor.name, tensor.data, tensor.datatype, parameters)
+            inputs.append(tensor)
+        request = copy.copy(request)
+        request.inputs = inputs
+        return request
 
-def _content_type(parameters: Any, where: str, codecs: Codecs) -> None:
+
+def content_type_of(parameters: Parameters, where: str) -> str | None:
+    """What the parameters say, if anything. Raises BadContentType where that is not text."""
     content_type = parameters.get(CONTENT_TYPE) if parameters else None
-    if content_type is None:
-        return
-    if not isinstance(content_type, str):
+    if content_type is not None and not isinstance(content_type, str):
         raise BadContentType(where)
-    codecs.check(content_type)
+    return content_type

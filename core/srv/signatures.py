@@ -16,18 +16,18 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from srv.codecs import Codecs
 from srv.coding import InputCodec, RequestCodec
-from srv.decoding import DEFAULT, Decoding
-from srv.errors import ModelError, SrvError, listed
+from srv.decoding import Decoding
+from srv.errors import SrvError, listed
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.modelsettings import Spec
-from srv.tensors import Tensor, datatype_of
+from srv.tensors import datatype_of
 
 OUTPUT = "output"
 _ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
@@ -40,29 +40,13 @@ class BadSignature(SrvError):
     """predict's arguments cannot be made from a request."""
 
 
-class Unencodable(ModelError):
-    """predict returned what no codec takes."""
-
-    def __init__(self, value: object, place: str) -> None:
-        kind = f"{type(value).__name__} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        super().__init__(f"predict returned {kind}{place}, which no installed codec can encode.")
-
-
-class UnnamedOutputs(ModelError):
-    """predict returned several values without names."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"predict returned {what}, which gives its outputs no names; return a dict, a NamedTuple or a dataclass."
-        )
-
-
 @dataclass(frozen=True)
 class Signature:
     """What predict takes and gives, compiled once at load.
 
     `arguments` is None where predict takes the InferenceRequest and nothing else. `names` are all inputs it takes, or
-    None where it may take others too; `inputs` and `outputs` are what its hints declare of them.
+    None where it may take others too; `inputs` and `outputs` are what its hints declare of them. `encoders` and
+    `whole` are the codecs that the hint of what it returns names.
     """
 
     arguments: Arguments | None
@@ -70,6 +54,17 @@ class Signature:
     optional: frozenset[str]
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
+    encoders: Mapping[str, InputCodec] = field(default_factory=dict)
+    whole: RequestCodec | None = None
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """What the hint of what is returned says: what the outputs are, and which codecs make them."""
+
+    outputs: tuple[Spec, ...] = ()
+    encoders: Mapping[str, InputCodec] = field(default_factory=dict)
+    whole: RequestCodec | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ def read_signature(predict: Callable[..., Any], codecs: Codecs, decoding: Decodi
     name = getattr(predict, "__name__", "predict")
     parameters = list(inspect.signature(predict).parameters.values())
     hints = _hints(predict, name)
-    outputs = tuple(_returned(hints.pop("return", None), codecs))
+    returned = _returned(hints.pop("return", None), codecs)
     if not parameters:
         raise BadSignature(f"{name} takes no argument; write {name}(self, request) or name its inputs.")
     for parameter in parameters:
@@ -99,7 +94,7 @@ def read_signature(predict: Callable[..., Any], codecs: Codecs, decoding: Decodi
             raise BadSignature(f"{name}'s argument '{parameter}' has no name of its own; each input needs one.")
     alone = len(parameters) == 1
     if alone and hints.get(parameters[0].name, InferenceRequest) is InferenceRequest:
-        return Signature(None, None, frozenset(), (), outputs)
+        return Signature(None, None, frozenset(), (), returned.outputs, returned.encoders, returned.whole)
 
     read: list[_Argument] = []
     whole: dict[str, RequestCodec] = {}
@@ -119,7 +114,9 @@ def read_signature(predict: Callable[..., Any], codecs: Codecs, decoding: Decodi
         names=tuple(argument.name for argument in read) if not whole and not requests else None,
         optional=frozenset(argument.name for argument in read if argument.optional),
         inputs=tuple(argument.spec for argument in read if argument.spec is not None),
-        outputs=outputs,
+        outputs=returned.outputs,
+        encoders=returned.encoders,
+        whole=returned.whole,
     )
 
 
@@ -222,80 +219,31 @@ def _shown(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
 
 
-def _returned(hint: Any, codecs: Codecs) -> list[Spec]:
-    """The outputs that a return hint declares."""
+def _returned(hint: Any, codecs: Codecs) -> _Returned:
     if get_origin(hint) in _ITERATORS:  # predict_stream's: what each response is
         hint = get_args(hint)[0]
     if hint is None or hint is InferenceResponse:
-        return []
+        return _Returned()
     base, spec, _ = _unwrapped(hint)
     if isinstance(base, type) and (dataclasses.is_dataclass(base) or _is_named_tuple(base)):
         try:
             fields = get_type_hints(base, include_extras=True)
         except Exception as error:
             raise BadSignature(f"The type hints of {base.__name__} cannot be read: {error}.") from error
-        named = [_output(name, *_unwrapped(inner)[:2], codecs) for name, inner in fields.items()]
-        return [output for output in named if output is not None]
-    output = _output(OUTPUT, base, spec, codecs)
-    return [output] if output is not None else []
-
-
-def _output(name: str, base: Any, spec: Spec | None, codecs: Codecs) -> Spec | None:
-    known = base is np.ndarray or get_origin(base) is np.ndarray or codecs.input_for_hint(base) is not None
-    return _declared(name, base, spec, codecs) if known else None
+        named = {name: _unwrapped(inner) for name, inner in fields.items()}
+    else:
+        named = {OUTPUT: (base, spec, False)}
+    outputs: list[Spec] = []
+    encoders: dict[str, InputCodec] = {}
+    for name, (kind, extra, _) in named.items():
+        codec = codecs.input_for_hint(_plain(kind))
+        if codec is not None:
+            encoders[name] = codec
+            output = _declared(name, kind, extra, codecs)
+            outputs += [output] if output is not None else []
+    whole = None if encoders else codecs.request_for_hint(base)
+    return _Returned(tuple(outputs), encoders, whole)
 
 
 def _is_named_tuple(base: type) -> bool:
     return issubclass(base, tuple) and hasattr(base, "_fields")
-
-
-class Encoder:
-    """Makes a response of what predict returns."""
-
-    def __init__(self, codecs: Codecs) -> None:
-        self._codecs = codecs
-        self._encode_array = codecs.input(DEFAULT).encode
-
-    def __call__(self, value: Any) -> InferenceResponse:
-        """The response. Raises a ModelError that names the type where no codec takes the value."""
-        if isinstance(value, InferenceResponse):
-            return value
-        if isinstance(value, np.ndarray):
-            return InferenceResponse([self._tensor(OUTPUT, value, "")])
-        if isinstance(value, Mapping):
-            return self._named(value)
-        if isinstance(value, Tensor):
-            return InferenceResponse([value])
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._named({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
-        if isinstance(value, tuple):
-            if hasattr(value, "_fields"):
-                return self._named(dict(zip(value._fields, value, strict=True)))
-            raise UnnamedOutputs("a bare tuple")
-        if isinstance(value, list) and value and isinstance(value[0], np.ndarray | Tensor):
-            raise UnnamedOutputs("a list of arrays")
-        codec = self._codecs.for_value(value)
-        if codec is not None:
-            return InferenceResponse([codec.encode(OUTPUT, value)])
-        request_codec = self._codecs.request_for_value(value)
-        if request_codec is not None:
-            return request_codec.encode_response(value)
-        raise Unencodable(value, "")
-
-    def _named(self, values: Mapping[Any, Any]) -> InferenceResponse:
-        outputs = []
-        for name, value in values.items():
-            if not isinstance(name, str):
-                raise UnnamedOutputs(f"a dict with the key {name!r}")
-            outputs.append(self._tensor(name, value, f" for the output '{name}'"))
-        return InferenceResponse(outputs)
-
-    def _tensor(self, name: str, value: Any, place: str) -> Tensor:
-        if type(value) is np.ndarray and value.dtype.kind in "biuf":
-            return self._encode_array(name, value)  # without asking all codecs, because nearly every answer is one
-        if isinstance(value, Tensor):
-            return value
-        codec = self._codecs.for_value(value)
-        if codec is None:
-            raise Unencodable(value, place)
-        return codec.encode(name, value)

@@ -30,6 +30,19 @@ def only(what: str, content_type: str, tensors: Any) -> Tensor:
     return tensor
 
 
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether lists, nested or not, are an array of numbers as they are: not ragged, no text, nothing missing."""
+    first: Any = values
+    while isinstance(first, list) and first:
+        first = first[0]
+    if not isinstance(first, bool | int | float | np.generic):
+        return False
+    try:
+        return np.asarray(values).dtype.kind in "biuf"
+    except (ValueError, OverflowError):
+        return False
+
+
 class NumpyCodec(InputCodec, RequestCodec):
     """Arrays of every datatype, as they are: no value is changed and `[N]` stays `[N]`."""
 
@@ -40,9 +53,7 @@ class NumpyCodec(InputCodec, RequestCodec):
         """Whether it is an array or numpy scalar of a type that the protocol can carry, a number, or lists of them."""
         if isinstance(value, np.ndarray | np.generic):
             return value.dtype.kind == "O" or datatype_of(value.dtype) is not None
-        while isinstance(value, list) and value:
-            value = value[0]
-        return isinstance(value, bool | int | float)
+        return isinstance(value, bool | int | float) or (isinstance(value, list) and _are_numbers(value))
 
     def decode(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         """The tensor's array itself."""

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from srv.coding import InputCodec, RequestCodec
-from srv.errors import InvalidInput
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.tensors import Tensor
+from srv_codecs.lists import Unreadable, Unwritable, check_elements, read_elements, write_elements
 from srv_codecs.np import INPUT, OUTPUT, only
-
-
-class NotText(InvalidInput):
-    """The tensor is not one that a list of texts can be read from."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"Tensor '{name}' cannot be read as content type 'str': {why}.")
 
 
 class StringCodec(InputCodec, RequestCodec):
@@ -35,21 +26,20 @@ class StringCodec(InputCodec, RequestCodec):
 
     def decode(self, tensor: Tensor) -> list[str]:
         """The texts in order. Raises InvalidInput for another datatype or shape, and for what is not UTF-8."""
-        if tensor.datatype != "BYTES":
-            raise NotText(tensor.name, f"its datatype is {tensor.datatype}, not BYTES")
-        if len(tensor.shape) != 1 and not (len(tensor.shape) == 2 and tensor.shape[1] == 1):
-            raise NotText(tensor.name, f"its shape is {list(tensor.shape)}, not [N] or [N,1]")
+        elements = read_elements(tensor, self.content_type)
         try:
-            return [element.decode() for element in tensor.data.reshape(-1)]
+            return [element.decode() for element in elements]
         except UnicodeDecodeError:
-            raise NotText(tensor.name, "it holds bytes that are not UTF-8") from None
+            raise Unreadable(tensor.name, self.content_type, "it holds bytes that are not UTF-8") from None
 
     def encode(self, name: str, value: Any) -> Tensor:
         """A BYTES tensor of shape `[N]`; one str is a list of one."""
         texts = [value] if isinstance(value, str) else value
-        array = np.empty(len(texts), dtype=object)
-        array[:] = [text.encode() for text in texts]
-        return Tensor.trusted(name, array, "BYTES", {"content_type": self.content_type})
+        check_elements(name, texts, str, self.content_type)
+        try:
+            return write_elements(name, [text.encode() for text in texts], self.content_type)
+        except UnicodeEncodeError:
+            raise Unwritable(name, self.content_type, "it holds surrogates, which UTF-8 cannot say") from None
 
     def decode_request(self, request: InferenceRequest) -> list[str]:
         """The texts of the one input."""
