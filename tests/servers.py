@@ -67,12 +67,12 @@ class Server:
     ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SRV_")}
         self.process = subprocess.Popen(
-            [python, "-m", "srv", "start", str(folder), "--http-port", "0", *flags],
+            [python, "-m", "srv", "start", str(folder), "--http-port", "0", "--grpc-port", "0", *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**environment, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            env={**environment, **(environ or {})},
             start_new_session=True,
         )
         self.lines: list[str] = []

@@ -235,8 +235,8 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def murder_workers(self) -> None:
         """Kill those who do not respond, and those who were told to go and are still there."""
         now = time.monotonic()
-        # After Ctrl-Z and fg everyone is late, this process too.
-        paused, self._looked = now - self._looked, now
+        # Seen from the last look, because after Ctrl-Z and fg everyone is late, this process too.
+        looked, self._looked = self._looked, now
         for member in self.crew:
             worker = self.WORKERS.get(member.pid)
             if worker is None:
@@ -245,7 +245,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 if now > member.leave_by:
                     log.warning("A worker (process %d) did not leave in time and is killed.", member.pid)
                     self.kill_worker(member.pid, signal.SIGKILL)
-            elif now - worker.tmp.last_update() > self.timeout and paused < self.timeout / 2:
+            elif looked - worker.tmp.last_update() > self.timeout:
                 member.cause = f"was killed because it did not respond for {self.timeout:g} s (worker_timeout)"
                 # The first shows on stderr where each thread is.
                 self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
