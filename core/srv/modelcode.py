@@ -79,7 +79,7 @@ class ModelCode:
         finally:
             sys.meta_path.remove(finder)
             ours = {id(module) for module in self._loaded().values()}
-            for plain in [name for name, module in sys.modules.items() if id(module) in ours]:
+            for plain in [name for name, module in sys.modules.copy().items() if id(module) in ours]:
                 if not self._owns(plain):
                     del sys.modules[plain]
             sys.modules.update(stood)
@@ -88,7 +88,7 @@ class ModelCode:
         """Take the modules out of sys.modules; what still refers to them keeps them alive."""
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
-        for name in [name for name in sys.modules if self._owns(name)]:
+        for name in [name for name in sys.modules.copy() if self._owns(name)]:
             del sys.modules[name]
 
     def has(self, name: str) -> bool:
@@ -120,7 +120,7 @@ class ModelCode:
     def _loaded(self) -> dict[str, ModuleType]:
         """The folder's modules imported so far, by plain name."""
         prefix = self._package + "."
-        return {name[len(prefix) :]: module for name, module in sys.modules.items() if name.startswith(prefix)}
+        return {name[len(prefix) :]: module for name, module in sys.modules.copy().items() if name.startswith(prefix)}
 
     def _import(
         self,
