@@ -1,0 +1,76 @@
+import threading
+
+import pytest
+
+from srv.statistics import Kind, Ledger, Stages, by_model
+
+HELLO = Kind("m", "1", "rest", "ok")
+
+
+def count(ledger, kind=HELLO, times=1):
+    for _ in range(times):
+        ledger.record(kind, Stages(queue=1000, input=1, infer=2, output=3), 2_000_000, elements=4, executions=1)
+
+
+def test_what_was_recorded_is_summed():
+    ledger = Ledger()
+    count(ledger, times=3)
+
+    (sums,) = ledger.sums().values()
+
+    assert (sums.count, sums.elements, sums.executions, sums.total) == (3, 12, 3, 6_000_000)
+    assert sums.stages == Stages(3000, 3, 6, 9)
+    assert sums.durations == [0, 0, 3, *[0] * 12]
+    assert sums.last > 0
+
+
+def test_threads_count_apart_and_nothing_is_lost(tmp_path):
+    ledger = Ledger(tmp_path)
+    threads = [threading.Thread(target=count, args=(ledger, HELLO, 500)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ledger.sums()[HELLO].count == 4000
+
+
+def test_workers_are_summed_dead_ones_too(tmp_path):
+    first, second = Ledger(tmp_path, "1"), Ledger(tmp_path, "2")
+    count(first, times=2)
+    count(second, times=3)
+    count(second, HELLO._replace(outcome="INVALID_INPUT"))
+    del first
+
+    sums = Ledger(tmp_path, "3").sums()
+
+    assert sums[HELLO].count == 5
+    assert sums[HELLO._replace(outcome="INVALID_INPUT")].count == 1
+
+
+def test_the_faces_of_a_model_are_counted_together_when_asked():
+    ledger = Ledger()
+    count(ledger)
+    count(ledger, HELLO._replace(face="grpc"), 2)
+
+    assert by_model(ledger.sums())["m", "1"]["ok"].count == 3
+
+
+def test_a_line_that_is_half_written_is_left_for_later(tmp_path):
+    ledger = Ledger(tmp_path)
+    count(ledger)
+    with (tmp_path / "worker.kinds").open("a") as names:
+        names.write('["m", nu')
+
+    assert list(ledger.sums()) == [HELLO]
+
+
+@pytest.mark.parametrize("folder", [None, "kept"])
+def test_more_kinds_than_there_are_rows_are_not_counted_and_break_nothing(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr("srv.statistics._ROWS", 2)
+    ledger = Ledger(tmp_path / folder if folder else None)
+
+    for outcome in "abc":
+        count(ledger, HELLO._replace(outcome=outcome), 2)
+
+    assert {kind.outcome: sums.count for kind, sums in ledger.sums().items()} == {"a": 2, "b": 2}
