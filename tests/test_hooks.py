@@ -362,6 +362,28 @@ def test_srv_http_middleware_and_srv_http_routes_come_in_the_order_of_the_plugin
     assert [path for path, _ in hooks.http_routes()] == ["/more", "/other", "/page", "/{name}:of"]
 
 
+INTERCEPTOR = """
+class Stamp:
+    def intercept_service(self, continuation, details):
+        return __name__
+
+@hookimpl
+def srv_grpc_interceptors():
+    return [Stamp()]
+"""
+
+
+def test_srv_grpc_interceptors_come_in_the_order_of_the_plugins(site, add):
+    add("b", INTERCEPTOR)
+    add("a", INTERCEPTOR)
+    add("d", INTERCEPTOR.replace("[Stamp()]", "['stamp']"))
+
+    hooks = Hooks.start(site.discover())
+
+    assert [one.intercept_service(None, None) for one in hooks.grpc_interceptors()[:2]] == ["hooks_of_a", "hooks_of_b"]
+    assert "interceptors with a method intercept_service" in reasons(hooks.plugins)["d"]
+
+
 def test_a_route_of_two_plugins_is_served_by_neither_until_prefer_says(site, add, caplog):
     add("a", ROUTE)
     add("b", ROUTE)

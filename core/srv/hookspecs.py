@@ -135,6 +135,17 @@ def srv_http_routes(settings: Mapping[str, Any]) -> Sequence[tuple[str, object]]
     """
 
 
+@hookspec
+def srv_grpc_interceptors(settings: Mapping[str, Any]) -> Sequence[object]:
+    """Bring gRPC interceptors, `grpc.ServerInterceptor`s, which see every call before srv does.
+
+    Called once in each worker, after `srv_http_routes`, also where gRPC is turned off. An empty sequence is fine. The
+    interceptors of all plugins run in the order of the plugins. `intercept_service` runs in the one thread that takes
+    calls in, so it never waits; what has to wait belongs in the handler that it returns, which runs where the call
+    belongs. A SrvError that either raises is answered by srv's table, any other error is INTERNAL, and the log tells it.
+    """
+
+
 # -- the worker and its models ----------------------------------------------------------------------------------------
 
 
@@ -189,8 +200,9 @@ def srv_after_infer(
 ) -> None:
     """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
 
-    Called for every request that `srv_before_infer` could see, in the request's thread, from several at once. What an
-    implementation raises becomes the answer, by the rules of `srv_before_infer`, and ends the calls.
+    Called for every request that `srv_before_infer` could see, in the request's thread, from several at once; for a
+    stream once, at its end, with its last response. What an implementation raises becomes the answer, by the rules of
+    `srv_before_infer`, and ends the calls.
     """
 
 

@@ -22,7 +22,7 @@ def test_a_server_says_where_it_serves_what_and_how_long_that_took(tmp_path):
     with running(tmp_path, "--workers", "2") as server:
         said = server.wait_for(r"serving on (\S+): (.*)")
         assert said.group(1) == server.url()
-        assert re.fullmatch(r"double \(2 workers, ready after \d+\.\d s\)", said.group(2))
+        assert re.fullmatch(r"double \(2 workers, gRPC on 127\.0\.0\.1:\d+, ready after \d+\.\d s\)", said.group(2))
         assert server.post("/v2/models/double/infer", numbers(1, 2)).json["outputs"][0]["data"] == [2, 4]
 
 

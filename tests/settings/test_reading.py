@@ -244,7 +244,6 @@ def test_the_section_of_a_plugin_is_an_object(read):
 @pytest.mark.parametrize("key", unbuilt.SERVER)
 def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, key):
     other = {
-        "grpc_port": 8081,
         "worker_class": "srv",
         "model_control": True,
         "root_path": "/a",
@@ -267,8 +266,10 @@ def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read, key, tm
 
 
 def test_a_variable_or_a_flag_for_what_is_not_built_is_refused_too(read):
-    assert str(refused(read, environ={"SRV_GRPC_PORT": "8081"})).startswith("SRV_GRPC_PORT is about gRPC, which")
-    assert str(refused(read, flags={"grpc_port": 8081})).startswith("--grpc-port is about gRPC, which")
+    assert str(refused(read, environ={"SRV_METRICS_ENDPOINT": "/m"})).startswith(
+        "SRV_METRICS_ENDPOINT is about metrics, which"
+    )
+    assert str(refused(read, flags={"metrics_endpoint": "/m"})).startswith("--metrics-endpoint is about metrics, which")
 
 
 def test_a_flag_out_of_range_is_named_as_it_was_typed(read):
@@ -368,5 +369,5 @@ def test_a_root_path_begins_with_a_slash_and_does_not_end_with_one(read, built, 
 
 
 def test_the_promised_defaults_hold_once_everything_is_built(built):
-    assert unbuilt.in_force("grpc_port", promised=8081) == 8081
+    assert unbuilt.in_force("metrics_endpoint", promised="/metrics") == "/metrics"
     assert unbuilt.in_force("worker_class", promised="srv") == "srv"

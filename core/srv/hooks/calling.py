@@ -71,6 +71,10 @@ class Hooks:
                 log.warning("The route %s of %s is not served: %s.", row.name, row.distribution, row.reason)
         return [(row.name, self.plugins.load_row(row)) for row in routes if self.plugins.has_name(row)]
 
+    def grpc_interceptors(self) -> list[object]:
+        """The gRPC interceptors that plugins brought, in their order."""
+        return [one for module in self._registration.order("srv_grpc_interceptors") for one in module.interceptors]
+
     def worker_started(self, server: Server) -> None:
         """Tell the plugins that this worker is about to serve."""
         for implementation in self._registration.implementations("srv_worker_started"):

@@ -32,6 +32,7 @@ class Module:
     hooks: dict[str, Implementation]
     settings: Mapping[str, Any] = field(default_factory=dict)
     middleware: tuple[object, ...] = ()
+    interceptors: tuple[object, ...] = ()
     #: Whether its hooks are called; not where it waits for settings and has none.
     on: bool = True
 
@@ -130,6 +131,12 @@ class Registration:
     def _ask_middleware(self, module: Module) -> None:
         module.middleware = tuple(self._call(module, "srv_http_middleware") or ())
 
+    def _ask_interceptors(self, module: Module) -> None:
+        brought = tuple(self._call(module, "srv_grpc_interceptors") or ())
+        if not all(callable(getattr(one, "intercept_service", None)) for one in brought):
+            raise WrongAnswer("srv_grpc_interceptors", brought, "interceptors with a method intercept_service")
+        module.interceptors = brought
+
     def _ask_routes(self, module: Module) -> None:
         brought = self._call(module, "srv_http_routes") or ()
         if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in brought):
@@ -179,6 +186,7 @@ _STEPS: Mapping[str, Callable[[Registration, Module], None]] = {
     "srv_codecs": Registration._ask_codecs,
     "srv_http_middleware": Registration._ask_middleware,
     "srv_http_routes": Registration._ask_routes,
+    "srv_grpc_interceptors": Registration._ask_interceptors,
 }
 
 assert set(_STEPS) <= set(ARGUMENTS)

@@ -15,6 +15,7 @@ from srv.settings import ServerSettings
 
 if TYPE_CHECKING:
     from srv.discovery import Plugins
+    from srv.grpc.server import GrpcServer
 
 
 class Assembled(Protocol):
@@ -36,6 +37,9 @@ class Assembled(Protocol):
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""
 
+    def serve_grpc(self, address: str, answered: Callable[[], None]) -> GrpcServer:
+        """Serve gRPC on that address from now on; `answered` is told of each call."""
+
     def close(self) -> None:
         """Unload the models and stop what runs beside them."""
 
@@ -55,11 +59,13 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         assemble: Assemble,
         reports: Reports,
         directory: RunDirectory,
+        grpc_address: str | None = None,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
         self.reports = reports
         self.directory = directory
+        self.grpc_address = grpc_address
         self.assembled: Assembled | None = None
         self._assemble = assemble
         super().__init__()

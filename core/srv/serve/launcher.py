@@ -14,7 +14,7 @@ from srv.serve.application import Application, Assemble, Assembled
 from srv.serve.arbiter import Master
 from srv.serve.cores import share_cores
 from srv.serve.endings import end_quietly, ignore_endings
-from srv.serve.listening import listen
+from srv.serve.listening import Held, hold, listen
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory
 from srv.settings import ServerSettings
@@ -48,13 +48,22 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
     listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
     with _afterwards(listener.close):
         log.info("listening on %s", listener.url)
+        held = _held_for_grpc(settings)
+        address = held.address if held is not None else None
         directory = RunDirectory()
         with _afterwards(directory.remove):
             application = Application(
-                settings, found, assemble=assemble or _assemble, reports=Reports(), directory=directory
+                settings,
+                found,
+                assemble=assemble or _assemble,
+                reports=Reports(),
+                directory=directory,
+                grpc_address=address,
             )
             master = Master(
-                application, listener, ready=lambda models: _announce(settings, listener.url, models, began)
+                application,
+                listener,
+                ready=lambda models: _announce(settings, listener.url, address, models, began),
             )
             _run(master)
     if master.failure is not None:
@@ -72,8 +81,24 @@ def _run(master: Master) -> None:
     ignore_endings()
 
 
-def _announce(settings: ServerSettings, url: str, models: str, began: float) -> None:
+def _held_for_grpc(settings: ServerSettings) -> Held | None:
+    """The port of gRPC, which is this process's as long as it lives, or None where there is no gRPC."""
+    if settings.grpc_port is None:
+        return None
+    host = settings.host
+    if settings.is_on_unix_socket():
+        if settings.origin("grpc_port") == "default":
+            return None  # because whoever serves on a Unix socket has not asked for a port
+        host = "127.0.0.1"
+    held = hold(host, settings.grpc_port)
+    log.info("listening on %s for gRPC", held.address)
+    return held
+
+
+def _announce(settings: ServerSettings, url: str, grpc: str | None, models: str, began: float) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    if grpc is not None:
+        workers += f", gRPC on {grpc}"
     logs.announce(
         log, f"serving on {url}: {models or 'no model'} ({workers}, ready after {time.monotonic() - began:.1f} s)"
     )

@@ -1,4 +1,4 @@
-"""The HTTP socket, bound by the launcher so that a port that is taken is a sentence and not a retry."""
+"""The sockets, bound by the launcher so that a port that is taken is a sentence and not a retry."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 from srv.errors import SrvError
 
@@ -84,12 +85,7 @@ def listen(host: str, port: int, *, backlog: int, flag: str = "--http-port") -> 
     """
     if host.startswith(_UNIX):
         return _listen_on_path(host.removeprefix(_UNIX), backlog)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror:
-        raise HostUnknown(host, "the name is not known") from None
-    # Of a name's addresses the IPv4 one: clients that are given 'localhost' try both, those of 127.0.0.1 do not.
-    family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    family, kind, protocol, address = _resolved(host, port)
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,6 +100,50 @@ def listen(host: str, port: int, *, backlog: int, flag: str = "--http-port") -> 
     sock.settimeout(0)
     bound = sock.getsockname()[1]
     return Listener(sock, f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}")
+
+
+class Held:
+    """A port that is kept for the workers, each of which listens on it by itself; `address` is how they name it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        host, port = sock.getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._socket = sock
+
+    def close(self) -> None:
+        """Let the port go, as far as this process goes."""
+        self._socket.close()
+
+
+def hold(host: str, port: int, *, flag: str = "--grpc-port") -> Held:
+    """Hold a port by a socket that never listens, so that it stays this server's; port 0 takes a free one.
+
+    Bound alone, because a second server would take half of the connections else; shared from then on. Raises
+    CannotListen with what stands in the way.
+    """
+    family, kind, protocol, address = _resolved(host, port)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        # Taken back, because it would let the next one bind alone too, for as long as no worker listens.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        sock.close()
+        raise _explained(error, host, port, flag) from None
+    return Held(sock)
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
+    """Where to bind. Raises HostUnknown."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror:
+        raise HostUnknown(host, "the name is not known") from None
+    # Of a name's addresses the IPv4 one: clients that are given 'localhost' try both, those of 127.0.0.1 do not.
+    family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, kind, protocol, address
 
 
 def _explained(error: OSError, host: str, port: int, flag: str) -> CannotListen:

@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from srv.serve.control import ControlThread
 from srv.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from srv.grpc.server import GrpcServer
     from srv.serve.application import Application
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ RETIRE = signal.SIGUSR2
 
 #: Seconds that unloading gets while a load is still running, which nothing can stop.
 _UNLOAD_BESIDE_A_LOAD = 1.0
+#: Seconds that gRPC's calls get beyond graceful_timeout to be cancelled, and between two beats meanwhile.
+_TO_CANCEL, _LEAVING_BEAT = 1.0, 0.2
 
 
 def worker_class(settings: ServerSettings) -> type[Worker]:
@@ -68,6 +72,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
         self._control: ControlThread | None = None
+        self._grpc: GrpcServer | None = None
         self._doing = "starting"
         self._generation = 0
 
@@ -103,8 +108,24 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Register, and load the models in a thread; called when the app stands, before the first request."""
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
+        self._serve_grpc()
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
         self._loader.start()
+
+    def _serve_grpc(self) -> None:
+        """Start the other face. A worker that cannot says why, and ends."""
+        if self.app.grpc_address is None:
+            return
+        assert self.app.assembled is not None
+        try:
+            self._grpc = self.app.assembled.serve_grpc(self.app.grpc_address, self._count_call)
+        except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
+            self.app.reports.failed(self._sentence(error))
+            raise SystemExit(1) from None
+
+    def _count_call(self) -> None:
+        self.nr += 1
+        self.answered()
 
     def _load(self) -> None:
         wait = 1.0
@@ -161,11 +182,17 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             timer.daemon = True
             timer.start()
         else:
-            super().handle_exit(sig, frame)
+            self._finish(sig, frame)
 
     def handle_retire(self, sig: int, frame: FrameType | None) -> None:
         """Finish what is there and go."""
         self._go()
+        self._finish(sig, frame)
+
+    def _finish(self, sig: int, frame: FrameType | None) -> None:
+        """Have both faces finish what is there, at the same time."""
+        if self._grpc is not None:
+            self._grpc.stop(self.app.settings.graceful_timeout)
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  gunicorn calls it so
@@ -180,8 +207,18 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.app.assembled is not None:
             self.app.assembled.drain()
 
+    def _leave_grpc(self) -> None:
+        """Wait for the last calls, which `_finish` has given a time; where nobody has, all of them end now."""
+        if self._grpc is None:
+            return
+        self._grpc.stop(0.0)
+        until = time.monotonic() + self.app.settings.graceful_timeout + _TO_CANCEL
+        while not self._grpc.stopped(_LEAVING_BEAT) and time.monotonic() < until:
+            self.notify()
+
     def _leave(self) -> None:
         """Unload, and end also where a predict or a load hangs: the master would have to kill this process else."""
+        self._leave_grpc()
         self._stopping.set()
         loading = self._loader is not None and self._loader.is_alive()
         if self.app.assembled is not None:

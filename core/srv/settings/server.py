@@ -53,7 +53,7 @@ class ServerSettings:
     server_name: str = "srv"
     host: str = "127.0.0.1"
     http_port: int = 8080
-    grpc_port: int | None = in_force("grpc_port", promised=8081)
+    grpc_port: int | None = 8081
     workers: int = 1
     threads: int = 16
     grpc_threads: int = 16

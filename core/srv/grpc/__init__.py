@@ -1,0 +1,1 @@
+"""The gRPC face: the Open Inference Protocol over grpcio, with health and reflection."""

@@ -1,0 +1,153 @@
+"""Between the protocol's messages and what runtimes see: requests in, responses out, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from srv.errors import InvalidInput, ModelError, quoted
+from srv.grpc.contents import FIELDS, read_contents, write_contents
+from srv.grpc.descriptors import ModelInferResponse
+from srv.grpc.splitting import Buffer, joined
+from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, RequestedOutput
+from srv.modelsettings import Spec
+from srv.rawdata import read_raw, write_raw
+from srv.tensors import EMPTY, Parameters, Tensor
+
+_LEAST, _MOST, _MOST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
+
+
+class WrongRawCount(InvalidInput):
+    """More or fewer raw contents than inputs."""
+
+    def __init__(self, given: int, inputs: int) -> None:
+        super().__init__(f"raw_input_contents: {given} are sent for {inputs} inputs; each input needs its own.")
+
+
+class RawAndTyped(InvalidInput):
+    """An input has contents beside raw ones."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}.contents is given beside raw_input_contents; send all inputs in one of the two.")
+
+
+class NoValue(InvalidInput):
+    """A parameter without a value."""
+
+    def __init__(self, where: str, name: str) -> None:
+        super().__init__(f"{where}[{quoted(name)}] has no value.")
+
+
+class UnfitParameter(ModelError):
+    """A runtime's parameter that the protocol cannot say."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"The response's parameter '{name}' is {why}, which the protocol cannot carry.")
+
+
+def read_request(message: Any, raw: Sequence[Buffer], headers: Mapping[str, str]) -> InferenceRequest:
+    """The inference request that a ModelInferRequest and its raw contents say. Raises InvalidInput naming the field."""
+    inputs = message.inputs
+    if raw and len(raw) != len(inputs):
+        raise WrongRawCount(len(raw), len(inputs))
+    return InferenceRequest(
+        [_tensor(tensor, place, raw[place] if raw else None) for place, tensor in enumerate(inputs)],
+        message.id or None,
+        [
+            RequestedOutput(output.name, read_parameters(output.parameters, f"outputs[{place}].parameters"))
+            for place, output in enumerate(message.outputs)
+        ]
+        or None,
+        read_parameters(message.parameters, "parameters"),
+        headers,
+    )
+
+
+def is_typed(message: Any) -> bool:
+    """Whether a request without raw contents has typed ones; one without inputs has neither."""
+    return any(tensor.HasField("contents") for tensor in message.inputs)
+
+
+def write_response(response: InferenceResponse, *, typed: bool) -> bytes:
+    """The bytes of the ModelInferResponse; raw where an output has no typed form. Raises UnfitParameter."""
+    message = ModelInferResponse(
+        model_name=response.model_name, model_version=response.model_version or "", id=response.id or ""
+    )
+    if response.parameters:
+        write_parameters(response.parameters, message.parameters)
+    typed = typed and all(tensor.datatype in FIELDS for tensor in response.outputs)
+    for tensor in response.outputs:
+        output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if tensor.parameters:
+            write_parameters(tensor.parameters, output.parameters)
+        if typed:
+            write_contents(tensor, output.contents)
+    small: bytes = message.SerializeToString()
+    return small if typed else joined(small, [write_raw(tensor) for tensor in response.outputs])
+
+
+def read_parameters(given: Any, where: str) -> Parameters:
+    """A map of InferParameter as plain values. Raises InvalidInput for one that has none."""
+    if not given:
+        return EMPTY
+    parameters = {}
+    for name, parameter in given.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if choice is None:
+            raise NoValue(where, name)
+        parameters[name] = getattr(parameter, choice)
+    return parameters
+
+
+def write_parameters(parameters: Parameters, target: Any) -> None:
+    """Plain values into a map of InferParameter. Raises UnfitParameter for what it cannot say."""
+    for name, value in parameters.items():
+        plain = value.item() if hasattr(value, "item") else value  # a scalar of numpy's
+        parameter = target[name]
+        if isinstance(plain, bool):
+            parameter.bool_param = plain
+        elif isinstance(plain, int):
+            if _LEAST <= plain <= _MOST:
+                parameter.int64_param = plain
+            elif 0 <= plain <= _MOST_UNSIGNED:
+                parameter.uint64_param = plain
+            else:
+                raise UnfitParameter(name, "an integer of more than 64 bits")
+        elif isinstance(plain, float):
+            parameter.double_param = plain
+        elif isinstance(plain, str):
+            parameter.string_param = plain
+        else:
+            raise UnfitParameter(name, f"a {type(plain).__name__}")
+
+
+def write_metadata(metadata: ModelMetadata, answer: Any) -> None:
+    """Fill a ModelMetadataResponse; a property that is no text is told as JSON."""
+    answer.name = metadata.name
+    answer.versions.extend(metadata.versions)
+    answer.platform = metadata.platform
+    for specs, tensors in ((metadata.inputs, answer.inputs), (metadata.outputs, answer.outputs)):
+        for spec in specs:
+            tensors.add(name=spec.name, datatype=spec.datatype or "", shape=_shape(spec))
+    for name, value in metadata.parameters.items():
+        answer.properties[name] = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def _shape(spec: Spec) -> Sequence[int]:
+    """A declared shape; where it is open, [-1] stands for it, as over HTTP."""
+    return spec.shape if spec.shape is not None else (-1,)
+
+
+def _tensor(tensor: Any, place: int, raw: Buffer | None) -> Tensor:
+    where = f"inputs[{place}]"
+    shape = list(tensor.shape)
+    if raw is None:
+        array = read_contents(tensor.contents, tensor.datatype, shape, where)
+    else:
+        if tensor.HasField("contents") and tensor.contents.ByteSize():
+            raise RawAndTyped(where)
+        array = read_raw(raw, tensor.datatype, shape, where)
+    parameters = read_parameters(tensor.parameters, f"{where}.parameters")
+    return Tensor.trusted(tensor.name, array, tensor.datatype, parameters)

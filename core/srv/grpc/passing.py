@@ -1,0 +1,151 @@
+"""What every call passes through: its id, its headers, its deadline, its error in gRPC's words, its line in the log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+
+from srv.errors import SrvError
+from srv.grpc.errors import INTERNAL, told
+from srv.grpc.pools import received
+from srv.logs import access_log
+from srv.rest.passing import HIDDEN
+from srv.tensors import EMPTY
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_NAME = re.compile(r"(?!grpc-)[0-9a-z_.-]+")
+_VALUE = re.compile(r"[\x20-\x7e]*")
+#: Seconds that no client means: grpcio's way to say that there is no deadline.
+_FOREVER = 1e8
+
+
+class CallHeaders(Mapping[str, str]):
+    """A call's metadata by lower-case name, without credentials and what is binary; read when asked for."""
+
+    def __init__(self, metadata: Any) -> None:
+        self._metadata = metadata
+        self._read: Mapping[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers()[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers())
+
+    def __len__(self) -> int:
+        return len(self._headers())
+
+    def _headers(self) -> Mapping[str, str]:
+        if self._read is None:
+            headers: dict[str, str] = {}
+            for name, value in self._metadata:
+                if isinstance(value, str) and name not in HIDDEN:
+                    headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            self._read = headers
+        return self._read
+
+
+class Call:
+    """One call, as a method of the face sees it. `model` is for the log, `headers_out` for the client."""
+
+    def __init__(self, context: Any) -> None:
+        metadata = context.invocation_metadata()
+        self.received = received()
+        self.headers = CallHeaders(metadata)
+        self.headers_out: Mapping[str, str] = EMPTY
+        self.model: str | None = None
+        given = next((value for name, value in metadata if name == "x-request-id"), None)
+        self.id = given if given and _ID.fullmatch(given) else os.urandom(16).hex()
+        self._context = context
+
+    def deadline(self) -> float | None:
+        """The client's own deadline on the monotonic clock, or None."""
+        remaining = self._context.time_remaining()
+        return None if remaining is None or remaining > _FOREVER else time.monotonic() + remaining
+
+    def active(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        return bool(self._context.is_active())
+
+    def trailing(self, code: str | None = None) -> tuple[tuple[str, str], ...]:
+        """What goes out beside the answer: the id, the code of what went wrong, and the response's own headers."""
+        own = [(name.lower(), value) for name, value in self.headers_out.items()]
+        sent = [(name, value) for name, value in own if _NAME.fullmatch(name) and _VALUE.fullmatch(value)]
+        if len(sent) < len(own):
+            log.warning("Headers of a response of model '%s' are not sent: gRPC cannot carry them.", self.model)
+        return (("x-request-id", self.id), *((("srv-code", code),) if code else ()), *sent)
+
+
+Method = Callable[[bytes, Call], bytes]
+StreamMethod = Callable[[Any, Any], Iterator[bytes]]
+
+
+def behaviour(path: str, method: Method, answered: Callable[[], None]) -> Callable[[bytes, Any], bytes]:
+    """A method as grpcio calls it; what it raises is told by the table, and never leaves as an exception of ours.
+
+    `answered` is called for each call.
+    """
+
+    def answer(request: bytes, context: Any) -> bytes:
+        call = Call(context)
+        try:
+            response = method(request, call)
+        except (Exception, SystemExit) as error:
+            fail(path, call, context, error)
+            raise  # never reached: aborting raises
+        finally:
+            answered()
+        context.set_trailing_metadata(call.trailing())
+        _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
+        return response
+
+    return answer
+
+
+def stream(path: str, method: StreamMethod) -> Callable[[Any, Any], Iterator[bytes]]:
+    """A method that answers with a stream, as grpcio calls it; its line in the log comes at the end."""
+
+    def answers(request: Any, context: Any) -> Iterator[bytes]:
+        call = Call(context)
+        try:
+            yield from method(request, context)
+        except grpc.RpcError:  # the client has left; grpcio knows its own
+            _log(path, call, grpc.StatusCode.CANCELLED)
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the client hears of it
+            fail(path, call, context, error)
+        context.set_trailing_metadata(call.trailing())
+        _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
+
+    return answers
+
+
+def fail(path: str, call: Call, context: Any, error: BaseException) -> None:
+    """Tell the client what went wrong; always raises."""
+    code, status, sentence = told(error)
+    if code == INTERNAL[0]:
+        log.error("%s failed: %s", path, type(error).__name__, exc_info=error)
+    context.set_trailing_metadata(call.trailing(code))
+    _log(path, call, status, code)
+    context.abort(status, sentence)
+
+
+def refusal(path: str, error: SrvError) -> Callable[[Any, Any], Any]:
+    """A behaviour that reads nothing and refuses."""
+
+    def refuse(_: Any, context: Any) -> Any:
+        fail(path, Call(context), context, error)
+
+    return refuse
+
+
+def _log(path: str, call: Call, status: grpc.StatusCode, code: str | None = None) -> None:
+    access_log("GRPC", path, status.value[0], time.monotonic() - call.received, call.id, model=call.model, outcome=code)

@@ -1,0 +1,77 @@
+"""Server reflection: what services there are, and the files that describe them, from the face's own pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from srv.errors import quoted
+from srv.grpc.descriptors import POOL, message
+
+
+class Reflection:
+    """Answers one version of the service, whose messages stand in a package of its own."""
+
+    def __init__(self, service: str, services: Sequence[str]) -> None:
+        package = service.rpartition(".")[0]
+        self._request = message(f"{package}.ServerReflectionRequest")
+        self._response = message(f"{package}.ServerReflectionResponse")
+        self._services = sorted(services)
+        self._answers: Mapping[str, Callable[[Any, Any], None]] = {
+            "file_by_filename": self._file_by_name,
+            "file_containing_symbol": self._file_of_symbol,
+            "file_containing_extension": _no_extension,
+            "all_extension_numbers_of_type": self._extensions_of,
+            "list_services": self._list,
+        }
+
+    def info(self, requests: Iterator[bytes], _: Any) -> Iterator[bytes]:
+        """One answer for each request."""
+        for request in requests:
+            asked = self._request.FromString(request)
+            answer = self._response(valid_host=asked.host, original_request=asked)
+            answers = self._answers.get(asked.WhichOneof("message_request"))
+            if answers is None:
+                _fail(answer, grpc.StatusCode.INVALID_ARGUMENT, "The request asks for nothing.")
+            else:
+                answers(asked, answer)
+            yield answer.SerializeToString()
+
+    def _file_by_name(self, asked: Any, answer: Any) -> None:
+        _find(POOL.FindFileByName, asked.file_by_filename, answer)
+
+    def _file_of_symbol(self, asked: Any, answer: Any) -> None:
+        _find(POOL.FindFileContainingSymbol, asked.file_containing_symbol, answer)
+
+    def _extensions_of(self, asked: Any, answer: Any) -> None:
+        name = asked.all_extension_numbers_of_type
+        try:
+            POOL.FindMessageTypeByName(name)
+        except KeyError:
+            _fail(answer, grpc.StatusCode.NOT_FOUND, f"No message is called {quoted(name)}.")
+        else:
+            answer.all_extension_numbers_response.base_type_name = name
+
+    def _list(self, asked: Any, answer: Any) -> None:
+        for name in self._services:
+            answer.list_services_response.service.add(name=name)
+
+
+def _find(find: Callable[[str], Any], name: str, answer: Any) -> None:
+    try:
+        file = find(name)
+    except KeyError:
+        _fail(answer, grpc.StatusCode.NOT_FOUND, f"Nothing is called {quoted(name)}.")
+    else:
+        answer.file_descriptor_response.file_descriptor_proto.append(file.serialized_pb)
+
+
+def _no_extension(asked: Any, answer: Any) -> None:
+    _fail(answer, grpc.StatusCode.NOT_FOUND, "There are no extensions.")
+
+
+def _fail(answer: Any, status: grpc.StatusCode, sentence: str) -> None:
+    answer.error_response.error_code = status.value[0]
+    answer.error_response.error_message = sentence

@@ -1,0 +1,105 @@
+"""Which method is answered by what, and where it runs; a call beyond a pool's bound is refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import grpc
+
+from srv.dataplane import DataPlane
+from srv.errors import SrvError, Unimplemented, quoted
+from srv.grpc.descriptors import HEALTH, INFERENCE, REFLECTIONS
+from srv.grpc.errors import FaceBusy, TooManyStanding
+from srv.grpc.health import Health
+from srv.grpc.passing import Method, StreamMethod, behaviour, refusal, stream
+from srv.grpc.pools import AtOnce, Pool, Standing, placed
+from srv.grpc.reflection import Reflection
+from srv.grpc.servicer import NotBuilt, Servicer
+
+
+class UnknownMethod(Unimplemented):
+    """A method that the face does not have."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"srv has no gRPC method {quoted(path)}.")
+
+
+class Bounded(Protocol):
+    """A pool that says when it takes no more."""
+
+    def full(self) -> bool:
+        """Whether the next call is one too many."""
+
+
+class Route:
+    """What answers a method, and what refuses it while its pool is full."""
+
+    def __init__(self, handler: Any, refuses: Any, pool: Bounded) -> None:
+        self._handler = handler
+        self._refuses = refuses
+        self._full = pool.full
+
+    def handler(self) -> Any:
+        """What answers the next call."""
+        return self._refuses if self._full() else self._handler
+
+
+class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Every method of the face. grpcio asks it for each call, in the thread in which it submits."""
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        *,
+        max_body_size: int,
+        inference: Pool,
+        probes: Pool,
+        standing: Standing,
+        answered: Callable[[], None],
+    ) -> None:
+        self._at_once = AtOnce()
+        self._answered = answered
+        self._routes: dict[str, Route] = {}
+        self.health = Health(dataplane)
+        servicer = Servicer(dataplane, max_body_size=max_body_size)
+        self._add_unary(INFERENCE, {"ModelInfer": servicer.model_infer}, inference)
+        self._add_unary(INFERENCE, servicer.health_methods(), probes)
+        self._add_unary(HEALTH, {"Check": self.health.check}, probes)
+        self._add_refused(INFERENCE, "ModelStreamInfer", NotBuilt("Streams"))
+        self._add_stream(HEALTH, "Watch", self.health.watch, grpc.unary_stream_rpc_method_handler, standing)
+        for service in REFLECTIONS:
+            info = Reflection(service, (INFERENCE, HEALTH, *REFLECTIONS)).info
+            self._add_stream(service, "ServerReflectionInfo", info, grpc.stream_stream_rpc_method_handler, standing)
+
+    def service(self, details: Any) -> Any:
+        """What answers this call."""
+        route = self._routes.get(details.method)
+        return route.handler() if route is not None else self.refuses(details.method, UnknownMethod(details.method))
+
+    def refuses(self, path: str, error: SrvError) -> Any:
+        """A handler that reads nothing and says what is wrong, whatever form the method's messages have."""
+        return grpc.stream_unary_rpc_method_handler(placed(refusal(path, error), self._at_once))
+
+    def _add_unary(self, service: str, methods: Mapping[str, Method], pool: Pool) -> None:
+        for name, method in methods.items():
+            path = f"/{service}/{name}"
+            answers = grpc.unary_unary_rpc_method_handler(placed(behaviour(path, method, self._answered), pool))
+            self._routes[path] = Route(answers, self.refuses(path, FaceBusy(pool.max_queue)), pool)
+
+    def _add_stream(
+        self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], standing: Standing
+    ) -> None:
+        path = f"/{service}/{name}"
+        answers = kind(placed(stream(path, method), standing))
+        self._routes[path] = Route(answers, self.refuses(path, TooManyStanding(standing.most)), standing)
+
+    def _add_refused(self, service: str, name: str, error: SrvError) -> None:
+        path = f"/{service}/{name}"
+        refuses = self.refuses(path, error)
+        self._routes[path] = Route(refuses, refuses, _Never())
+
+
+class _Never:
+    def full(self) -> bool:
+        return False

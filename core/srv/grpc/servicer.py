@@ -1,0 +1,131 @@
+"""The methods of the inference service: bytes to a question to the data plane, and its answer to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from srv.dataplane import DataPlane
+from srv.errors import InvalidInput, Unimplemented
+from srv.grpc.convert import is_typed, read_request, write_metadata, write_response
+from srv.grpc.descriptors import message
+from srv.grpc.errors import AnswerTooLarge
+from srv.grpc.passing import Call, Method
+from srv.grpc.splitting import read_message
+from srv.registry import ModelState
+
+#: Methods of the contract that are not built yet, and what they belong to.
+NOT_BUILT: Mapping[str, str] = {
+    "ModelConfig": "Model configurations",
+    "ModelStatistics": "Statistics",
+    "RepositoryIndex": "The model repository",
+    "RepositoryModelLoad": "The model repository",
+    "RepositoryModelUnload": "The model repository",
+}
+
+
+class BadRequest(InvalidInput):
+    """Bytes that are not the request's message."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The message is no {name}.")
+
+
+class NotBuilt(Unimplemented):
+    """An extension that this version does not have."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} cannot be asked for over gRPC in this version of srv.")
+
+
+class Servicer:
+    """Answers the unary calls; from many threads."""
+
+    def __init__(self, dataplane: DataPlane, *, max_body_size: int) -> None:
+        self._dataplane = dataplane
+        self._most = max_body_size
+
+    def health_methods(self) -> Mapping[str, Method]:
+        """What never waits for a model, by name."""
+        return {
+            "ServerLive": self.server_live,
+            "ServerReady": self.server_ready,
+            "ModelReady": self.model_ready,
+            "ServerMetadata": self.server_metadata,
+            "ModelMetadata": self.model_metadata,
+            **{name: _not_built(what) for name, what in NOT_BUILT.items()},
+        }
+
+    def server_live(self, request: bytes, call: Call) -> bytes:
+        """Live, which is said by answering."""
+        return _answer("ServerLive", live=True)
+
+    def server_ready(self, request: bytes, call: Call) -> bytes:
+        """Whether this worker should get requests."""
+        return _answer("ServerReady", ready=self._dataplane.readiness.problem() is None)
+
+    def model_ready(self, request: bytes, call: Call) -> bytes:
+        """Whether a model serves. Raises NotFound for one that nobody knows."""
+        asked = _asked("ModelReady", request)
+        model = self._dataplane.model(asked.name, asked.version or None)
+        call.model = model.name
+        return _answer("ModelReady", ready=model.state is ModelState.READY)
+
+    def server_metadata(self, request: bytes, call: Call) -> bytes:
+        """Name, version, and the extensions that work."""
+        server = self._dataplane.server()
+        return _answer("ServerMetadata", name=server.name, version=server.version, extensions=server.extensions)
+
+    def model_metadata(self, request: bytes, call: Call) -> bytes:
+        """Name, versions, platform, inputs and outputs."""
+        asked = _asked("ModelMetadata", request)
+        metadata = self._dataplane.metadata(asked.name, asked.version or None)
+        call.model = metadata.name
+        answer = _RESPONSES["ModelMetadata"]()
+        write_metadata(metadata, answer)
+        written: bytes = answer.SerializeToString()
+        return written
+
+    def model_infer(self, request: bytes, call: Call) -> bytes:
+        """The response to an inference request."""
+        message, raw = read_message(request)
+        name, version = message.model_name, message.model_version or None
+        call.model = self._dataplane.model(name, version).name
+        response = self._dataplane.infer(
+            name,
+            version,
+            read_request(message, raw, call.headers),
+            received=call.received,
+            deadline=call.deadline(),
+        )
+        call.headers_out = response.headers
+        written = write_response(response, typed=not raw and is_typed(message))
+        if len(written) > self._most:
+            raise AnswerTooLarge(len(written), self._most)
+        return written
+
+
+_UNARY = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
+_REQUESTS = {name: message(f"inference.{name}Request") for name in _UNARY}
+_RESPONSES = {name: message(f"inference.{name}Response") for name in _UNARY}
+
+
+def _asked(method: str, request: bytes) -> Any:
+    try:
+        return _REQUESTS[method].FromString(request)
+    except DecodeError:
+        raise BadRequest(f"{method}Request") from None
+
+
+def _answer(method: str, **fields: Any) -> bytes:
+    written: bytes = _RESPONSES[method](**fields).SerializeToString()
+    return written
+
+
+def _not_built(what: str) -> Method:
+    def refuse(request: bytes, call: Call) -> bytes:
+        raise NotBuilt(what)
+
+    return refuse
