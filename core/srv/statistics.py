@@ -130,9 +130,10 @@ class Ledger:
             with (
                 names.with_suffix(".rows").open("rb") as file,
                 mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as rows,
+                memoryview(rows) as view,
+                view.cast("q") as cells,
             ):
-                with memoryview(rows) as view, view.cast("q") as cells:
-                    _add_rows(sums, _kinds_in(names), cells)
+                _add_rows(sums, _kinds_in(names), cells)
         return sums
 
     def _new_row(self, kind: Kind) -> int | None:
