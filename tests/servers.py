@@ -65,7 +65,11 @@ class Server:
     def __init__(
         self, folder: Path, *flags: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
     ) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SRV_")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("SRV_") and name != "PYTHONUNBUFFERED"  # which would cut lines in pieces
+        }
         self.process = subprocess.Popen(
             [python, "-m", "srv", "start", str(folder), "--http-port", "0", "--grpc-port", "0", *flags],
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from gunicorn.errors import HaltServer
 from srv.errors import SrvError
 from srv.serve.application import Application
 from srv.serve.crew import Backoff, Crew, Member
+from srv.serve.endings import hear_endings
 from srv.serve.listening import Listener
 from srv.serve.reports import Report
 from srv.serve.workers import HEARD_BY_WORKERS, RETIRE
@@ -89,6 +90,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         if self._ignores_hangups:  # nohup
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        hear_endings()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals and for what workers say, whichever comes first."""

@@ -14,6 +14,16 @@ def end_quietly() -> None:
         signal.signal(sig, _end)
 
 
+def put_off_endings() -> None:
+    """Let requests to end wait: what is made from now on is cleaned up only by what follows."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+
+
+def hear_endings() -> None:
+    """Hear those that have waited, and all that come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+
+
 def ignore_endings() -> None:
     """Nothing is left to be ended; and the interpreter gives signals their deadly meaning back before it goes."""
     for sig in ENDINGS:

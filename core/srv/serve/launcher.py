@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from srv import logs
+from srv.errors import SrvError
 from srv.serve.application import Application, Assemble, Assembled
 from srv.serve.arbiter import Master
 from srv.serve.cores import share_cores
-from srv.serve.endings import end_quietly, ignore_endings
+from srv.serve.endings import end_quietly, hear_endings, ignore_endings, put_off_endings
 from srv.serve.listening import Held, hold, listen
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory
@@ -45,6 +46,16 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
         log.warning("%s", note)
     check_sections(settings, plugins)
     share_cores(settings.workers)
+    put_off_endings()  # until the master has taken over
+    with _afterwards(hear_endings):
+        failure = _serve(settings, found, assemble or _assemble, began)
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _serve(settings: ServerSettings, plugins: Plugins, assemble: Assemble, began: float) -> SrvError | None:
+    """Serve, and give what kept the server from its first ready, if anything did."""
     listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
     with _afterwards(listener.close):
         log.info("listening on %s", listener.url)
@@ -54,8 +65,8 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
         with _afterwards(directory.remove):
             application = Application(
                 settings,
-                found,
-                assemble=assemble or _assemble,
+                plugins,
+                assemble=assemble,
                 reports=Reports(),
                 directory=directory,
                 grpc_address=address,
@@ -66,9 +77,7 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
                 ready=lambda models: _announce(settings, listener.url, address, models, began),
             )
             _run(master)
-    if master.failure is not None:
-        raise master.failure
-    return 0
+    return master.failure
 
 
 def _run(master: Master) -> None:
