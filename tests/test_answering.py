@@ -2,20 +2,23 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from srv.answering import PredictFailed, prepare
 from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
-from srv.codecs import Codecs, UnknownContentType
+from srv.codecs import Codecs, UnknownContentType, WrongCodec
+from srv.decoding import BadContentType
 from srv.discovery import discover
-from srv.encoding import Unencodable, UnnamedOutputs
+from srv.encoding import NotAsAsked, NotAsDeclared, Unencodable, UnnamedOutputs, Unsendable
 from srv.errors import DeadlinePassed, InvalidInput, ModelError
 from srv.execution import EventLoop, ModelBusy
-from srv.messages import InferenceRequest, InferenceResponse, MissingInput
+from srv.messages import InferenceRequest, InferenceResponse, MissingInput, RequestedOutput
 from srv.modelsettings import ModelParameters, ModelSettings, Spec
 from srv.registry import Model
 from srv.runtime import Runtime
@@ -343,6 +346,32 @@ def test_a_content_type_that_no_codec_provides_is_a_bad_request_even_if_nobody_d
         serve(ByHint).answer(request(Tensor("x", [1.0], parameters={"content_type": "nq"})), None)
 
 
+class Columns(Runtime):
+    def predict(self, table: pd.DataFrame):
+        return {name: [type(value).__name__ for value in table[name]] for name in table}
+
+
+@pytest.mark.parametrize(
+    "of_settings, of_input, read_as",
+    [({}, {}, "str"), ({"content_type": "base64"}, {}, "bytes"), ({"content_type": "base64"}, TEXT, "str")],
+    ids=["nobody says", "the settings say", "the request says"],
+)
+def test_a_table_reads_its_columns_as_the_request_says_then_as_the_settings_do(serve, of_settings, of_input, read_as):
+    model = serve(Columns, inputs=(Spec("BYTES", None, "x", of_settings),))
+
+    response = model.answer(request(Tensor("x", ["QQ=="], parameters=of_input)), None)
+
+    assert response["x"].tolist() == [read_as.encode()]
+
+
+def test_a_content_type_of_tables_only_is_none_for_one_input(serve):
+    tensor = Tensor("x", ["1"], parameters={"content_type": "pd_json"})
+
+    assert serve(Columns).answer(request(tensor), None)["x"].tolist() == [b"int"]
+    with pytest.raises(UnknownContentType, match="'pd_json'"):
+        serve(Unhinted).answer(request(tensor), None)
+
+
 # -- outputs -----------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +402,157 @@ def test_an_output_that_the_settings_do_not_declare_is_refused_before_the_model_
         model.answer(request(outputs=["d"]), None)
 
     assert Three.calls == 0
+
+
+def returning(value, hint=None):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            return value
+
+    Returns.predict.__annotations__["return"] = hint
+    return Returns
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value, hint, content_type",
+    [
+        (np.ones(1), None, "np"),
+        ([1, 2.5], None, "np"),
+        ([[1], [2]], None, "np"),
+        ("a", None, "str"),
+        (["a"], None, "str"),
+        ([], None, "str"),
+        ([b"a"], None, "base64"),
+        ([NOW], None, "datetime"),
+        ([{"a": 1}], None, "json"),
+        ([None], None, "json"),
+        ([1, None], None, "json"),
+        ([1, "a"], None, "json"),
+        ([[1], [2, 3]], None, "json"),
+        ([2**70], None, "json"),
+        ({"output": {"a": 1}}, None, "json"),
+        ([], list[bytes], "base64"),
+        ([], list[datetime], "datetime"),
+        ([], list[Any], "json"),
+        (["a"], list[Any], "json"),
+        ([1], list[Any], "json"),
+        ([1], np.ndarray, "np"),
+        (["a"], list[bytes], "str"),
+        ([b"a"], Annotated[list[bytes], Spec(shape=(-1,))], "base64"),
+        ([b"a"], list[bytes] | None, "base64"),
+    ],
+)
+def test_an_output_is_encoded_as_its_hint_says_or_by_the_first_codec_that_takes_it(serve, value, hint, content_type):
+    (output,) = serve(returning(value, hint)).answer(request(), None).outputs
+
+    assert output.parameters == {"content_type": content_type}
+
+
+@pytest.mark.parametrize(
+    "hint, datatype",
+    [(list[bytes], "BYTES"), (list[datetime], "BYTES"), (list[Any], "BYTES"), (pd.DataFrame, None), (dict, None)],
+)
+def test_the_hint_of_what_is_returned_declares_what_its_codec_always_makes(serve, hint, datatype):
+    declared = serve(returning(None, hint)).metadata.outputs
+
+    assert declared == (() if datatype is None else (Spec(datatype, None, "output"),))
+
+
+def test_a_table_is_a_response_of_its_own(serve):
+    response = serve(returning(pd.DataFrame({"a": [1], "b": ["c"]}))).answer(request(), None)
+
+    assert response.parameters == {"content_type": "pd"}
+    assert [tensor.name for tensor in response.outputs] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "value, kind",
+    [
+        ([object()], "list of object"),
+        ([{"a": [1, 1j]}], "list of dict of list of complex"),
+        ([{"a": float("nan")}], "list of dict of nan"),
+        ([b"a", "a"], "list of bytes"),
+        ({"y": [np.ones(1)]}, "list of ndarray of float64 for the output 'y'"),
+        (np.array([1j]), "ndarray of complex128"),
+    ],
+)
+def test_what_no_codec_takes_is_named_by_its_type(serve, value, kind):
+    with pytest.raises(Unencodable, match=f"predict returned {kind}, which no installed codec can encode"):
+        serve(returning(value)).answer(request(), None)
+
+
+def test_what_a_codec_finds_amiss_is_the_models_error_and_says_so(serve):
+    with pytest.raises(Unsendable, match="Column 'a' of type complex128 cannot be sent"):
+        serve(returning(pd.DataFrame({"a": [1j]}))).answer(request(), None)
+    with pytest.raises(Unsendable, match="Tensor 'output' holds a int where BYTES takes only str and bytes"):
+        serve(returning(np.array([1], dtype=object))).answer(request(), None)
+
+
+@pytest.mark.parametrize(
+    "value, content_type", [([1], "json"), (["a"], "json"), ([b"a"], "base64"), (np.ones(1), "np")]
+)
+def test_an_output_is_encoded_as_the_settings_declare_it(serve, value, content_type):
+    model = serve(returning(value, np.ndarray), outputs=(Spec(None, None, "output", {"content_type": content_type}),))
+
+    (output,) = model.answer(request(), None).outputs
+
+    assert output.parameters == {"content_type": content_type}
+
+
+def test_a_value_that_is_not_as_the_settings_declare_it_is_the_models_error(serve):
+    model = serve(returning(["a"]), outputs=(Spec("BYTES", None, "output", {"content_type": "base64"}),))
+
+    with pytest.raises(
+        NotAsDeclared, match="returned list of str for the output 'output', which the content type 'base64'"
+    ):
+        model.answer(request(), None)
+
+
+def test_a_content_type_of_an_output_that_nobody_provides_is_refused_at_load(serve):
+    with pytest.raises(UnknownContentType):
+        serve(returning(["a"]), outputs=(Spec("BYTES", None, "output", {"content_type": "nq"}),))
+
+
+RAW = [b"\xff"]
+
+
+@pytest.mark.parametrize(
+    "value, content_type, data",
+    [
+        (RAW, "base64", [b"/w=="]),
+        (np.array(RAW, object), "base64", [b"/w=="]),
+        (InferenceResponse([Tensor("output", RAW)]), "base64", [b"/w=="]),
+        (["a"], "json", [b'"a"']),
+        (["a"], "np", [b"a"]),
+        (np.array(["a"]), "str", [b"a"]),
+        (np.array([0.5]), "json", [b"0.5"]),
+        ([{"a": 1}], "str", [b'{"a":1}']),
+    ],
+)
+def test_the_client_may_ask_for_an_output_as_another_content_type(serve, value, content_type, data):
+    asked = RequestedOutput("output", {"content_type": content_type})
+
+    (output,) = serve(returning(value)).answer(request(outputs=[asked]), None).outputs
+
+    assert output.parameters == {"content_type": content_type}
+    assert output.data.tolist() == data
+
+
+@pytest.mark.parametrize(
+    "content_type, error, sentence",
+    [
+        ("datetime", NotAsAsked, "Output 'a' cannot be encoded as content type 'datetime'"),
+        ("nq", UnknownContentType, "'nq'"),
+        ("pd", WrongCodec, "'pd' is not one for one tensor"),
+        (1, BadContentType, "Output 'a': parameters.content_type must be a string"),
+    ],
+)
+def test_an_output_cannot_be_asked_for_as_just_anything(serve, content_type, error, sentence):
+    with pytest.raises(error, match=sentence):
+        serve(Three).answer(request(outputs=[RequestedOutput("a", {"content_type": content_type})]), None)
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------

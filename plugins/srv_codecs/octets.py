@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from srv.coding import InputCodec
@@ -26,16 +27,20 @@ class Base64Codec(InputCodec):
 
     def decode(self, tensor: Tensor) -> list[bytes]:
         """The bytes in order. Raises InvalidInput for what is not base64 to the letter, such as a line's end in it."""
-        decoded = []
-        for place, element in enumerate(read_elements(tensor, self.content_type)):
-            try:
-                decoded.append(base64.b64decode(element, validate=True))
-            except binascii.Error:
-                raise Unreadable(tensor.name, self.content_type, f"element {place} is not base64") from None
-        return decoded
+        return [
+            self._decoded(tensor.name, place, element)
+            for place, element in enumerate(read_elements(tensor, self.content_type))
+        ]
 
     def encode(self, name: str, value: Any) -> Tensor:
         """A BYTES tensor of shape `[N]`; one bytes is a list of one."""
         values = [value] if isinstance(value, bytes) else value
         check_elements(name, values, bytes, self.content_type)
         return write_elements(name, [base64.b64encode(element) for element in values], self.content_type)
+
+    def _decoded(self, name: str, place: int, element: bytes) -> bytes:
+        with suppress(binascii.Error):
+            decoded = base64.b64decode(element, validate=True)
+            if base64.b64encode(decoded) == element:  # because Python lets too much padding pass
+                return decoded
+        raise Unreadable(name, self.content_type, f"element {place} is not base64")

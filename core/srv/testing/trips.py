@@ -232,6 +232,8 @@ def _is_instance(value: Any, hint: Any) -> bool:
     if not isinstance(value, origin):
         return False
     inner = get_args(hint)
+    if inner and inner[0] is Any:
+        return True
     return not (isinstance(value, list) and inner and isinstance(inner[0], type)) or all(
         isinstance(element, inner[0]) for element in value
     )
