@@ -89,3 +89,7 @@ def test_a_shape_given_must_be_filled():
 def test_a_dtype_of_any_byte_order_has_the_protocols_name():
     assert datatype_of(np.dtype(">f4")) == "FP32"
     assert datatype_of(np.dtype(np.complex64)) is None
+
+
+def test_zero_bytes_at_an_end_are_kept():
+    assert Tensor("x", [b"a\0", "b\0"]).data.tolist() == [b"a\0", b"b\0"]

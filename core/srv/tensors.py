@@ -128,7 +128,8 @@ def _as_array(name: str, data: Any, datatype: str | None) -> np.ndarray[Any, Any
     except ValueError:
         raise UnfitArray(name, "is ragged: its rows have different lengths.") from None
     if array.dtype.kind in "OSU" and datatype is None:
-        return as_bytes(name, array)
+        # Of a list its own elements, because numpy's arrays of text drop zero bytes at an end.
+        return as_bytes(name, array if isinstance(data, np.ndarray) else data)
     found = datatype_of(array.dtype)
     if found is None or array.dtype.kind == "O":
         raise UnfitArray(name, f"holds {array.dtype}, which no datatype of the protocol can carry.")
