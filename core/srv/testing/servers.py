@@ -70,7 +70,7 @@ class Server(Asker):
         with self._more:
             self._more.wait_for(lambda: found() or self._silent, timeout)
         if match is None:
-            state = "ended" if self.process.poll() is not None else f"went on for {timeout:g} seconds"
+            state = "ended" if self._silent else f"went on for {timeout:g} seconds"
             raise AssertionError(f"The server {state} without saying {_shown(pattern)}. It said:\n{self.logs}")
         return match
 
