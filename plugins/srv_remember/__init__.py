@@ -46,7 +46,7 @@ class Remember:
     @hookimpl(trylast=True)
     def srv_before_infer(self, model: Model, request: InferenceRequest) -> InferenceResponse | None:
         """The answer, where it is remembered; last, so that whoever refuses requests or changes them goes before."""
-        if model.name not in self._models:
+        if model.name not in self._models or _streams(model):
             return None
         key = key_of(request)
         # In the thread, because a model may write into its inputs, and the key would be another one afterwards.
@@ -69,6 +69,11 @@ class Remember:
     def srv_model_unloaded(self, model: Model) -> None:
         """Forget its answers."""
         self._answers.forget(model.name)
+
+
+def _streams(model: Model) -> bool:
+    """Whether the model may answer with a stream, whose last response is not the answer."""
+    return hasattr(getattr(model, "runtime", None), "predict_stream")
 
 
 remember = Remember()

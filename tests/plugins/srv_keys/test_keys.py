@@ -1,10 +1,11 @@
 """The plugin keys, as an author's tests would see it: through the kit alone."""
 
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 
-from srv import Runtime
+from srv import Runtime, Unauthenticated
 from srv.discovery import PluginBroken
 from srv.testing import Client
 
@@ -73,6 +74,33 @@ def test_everything_else_is_guarded(client, path):
 def test_srv_http_routes_tells_who_the_caller_is(client):
     assert client.get("/v2/whoami", headers=bearer(KEY)).json == {"name": "ci"}
     assert client.get("/v2/whoami", headers=bearer(OTHER)).json == {"name": "team"}
+
+
+SERVICE = "/inference.GRPCInferenceService"
+
+
+@pytest.mark.parametrize(
+    "method, metadata, passes",
+    [
+        (f"{SERVICE}/ModelInfer", (), False),
+        (f"{SERVICE}/ModelInfer", (("authorization", f"Bearer {KEY}"),), True),
+        (f"{SERVICE}/ModelInfer", (("x-api-key", OTHER),), True),
+        (f"{SERVICE}/ModelInfer", (("x-api-key", KEY[:-1]),), False),
+        (f"{SERVICE}/ServerLive", (), True),
+        (f"{SERVICE}/ServerReady", (), True),
+        (f"{SERVICE}/ServerMetadata", (), False),
+        ("/grpc.health.v1.Health/Check", (), True),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", (), False),
+    ],
+)
+def test_srv_grpc_interceptors_lets_no_call_pass_without_a_key(client, method, metadata, passes):
+    [interceptor] = client.assembled.hooks.grpc_interceptors()
+    details = SimpleNamespace(method=method, invocation_metadata=metadata)
+    if passes:
+        assert interceptor.intercept_service(lambda given: given, details) is details
+    else:
+        with pytest.raises(Unauthenticated):
+            interceptor.intercept_service(lambda given: given, details)
 
 
 def test_srv_settings_schema_refuses_a_key_that_is_easily_guessed_without_repeating_it(isolated_plugins):

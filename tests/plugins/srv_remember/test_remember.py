@@ -165,3 +165,15 @@ def test_without_settings_requests_pay_nothing(srv_client, isolated_plugins):
     client = srv_client(Counter)
     assert client.assembled.hooks.before_infer == ()
     assert client.assembled.hooks.after_infer == ()
+
+
+class Streamer(Counter):
+    def predict_stream(self, request):
+        yield {"count": np.array([-1]), "name": ["half"]}
+
+
+def test_a_model_that_streams_is_not_remembered(remembering):
+    client = remembering(model(Streamer, name="Counter"))
+    body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.0]}]}
+    assert client.post("/v2/models/Counter/infer_stream", body).ok
+    assert [ask(client) for _ in range(2)] == [1, 2]
