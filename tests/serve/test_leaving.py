@@ -56,10 +56,10 @@ def write_held(folder):
     place = write_model(
         folder,
         "held",
-        predict=f"print('in predict', flush=True)\nPath('{folder}/gate').read_text()\nreturn 2 * x",
+        predict=f"os.write(1, b'in predict\\n')\nPath('{folder}/gate').read_text()\nreturn 2 * x",
     )
     with (place / "models.py").open("a") as source:
-        source.write("\n    def unload(self):\n        print('unloaded', flush=True)\n")
+        source.write("\n    def unload(self):\n        os.write(1, b'unloaded\\n')\n")
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "ctrl-c"])
@@ -149,7 +149,7 @@ def test_a_second_ctrl_c_does_not_wait_for_what_is_in_flight(tmp_path):
 @pytest.mark.parametrize("end", ["SIGTERM", "ctrl-c"])
 def test_a_server_that_is_still_loading_ends_at_once(tmp_path, end):
     os.mkfifo(tmp_path / "gate")
-    write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+    write_model(tmp_path, load=f"os.write(1, b'in load\\n')\nPath('{tmp_path}/gate').read_text()")
     with launched(tmp_path, "--workers", "2") as server:
         server.wait_for("in load", times=2)
         if end == "ctrl-c":

@@ -118,7 +118,7 @@ def test_a_reload_during_a_reload_begins_it_anew(tmp_path):
     os.mkfifo(tmp_path / "gate")
     write_model(tmp_path)
     with running(tmp_path) as server:
-        write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+        write_model(tmp_path, load=f"os.write(1, b'in load\\n')\nPath('{tmp_path}/gate').read_text()")
         server.send(signal.SIGHUP)
         server.wait_for("^in load$")
         write_model(tmp_path, predict="return 3 * x")
@@ -129,7 +129,7 @@ def test_a_reload_during_a_reload_begins_it_anew(tmp_path):
 
 
 def test_sighup_during_the_first_load_is_taken_up_afterwards(tmp_path):
-    write_model(tmp_path, load="print('in load', flush=True)\ntime.sleep(1)")
+    write_model(tmp_path, load="os.write(1, b'in load\\n')\ntime.sleep(1)")
     with running(tmp_path) as server:
         server.send(signal.SIGHUP)
         server.wait_for("Reloaded: ")
@@ -139,7 +139,7 @@ def test_a_server_that_is_told_to_end_during_a_reload_ends(tmp_path):
     os.mkfifo(tmp_path / "gate")
     write_model(tmp_path)
     with running(tmp_path) as server:
-        write_model(tmp_path, load=f"print('in load', flush=True)\nPath('{tmp_path}/gate').read_text()")
+        write_model(tmp_path, load=f"os.write(1, b'in load\\n')\nPath('{tmp_path}/gate').read_text()")
         server.send(signal.SIGHUP)
         server.wait_for("^in load$")
         assert server.stop(timeout=10) == 0
