@@ -74,9 +74,10 @@ def installs(guide: Path) -> bool:
 
 
 def same(expected: str, printed: str) -> bool:
-    """JSON is compared as JSON; in text, `…` stands for anything."""
+    """JSON is compared as JSON; in text, `…` stands for anything, and on a line of its own for any lines or none."""
     try:
         return bool(json.loads(printed) == json.loads(expected))
     except ValueError:
-        pattern = ".*".join(re.escape(part) for part in expected.strip().split("…"))
+        parts = re.sub(r"\s*^…$\s*", "…", expected.strip(), flags=re.MULTILINE).split("…")
+        pattern = ".*".join(re.escape(part) for part in parts)
         return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
