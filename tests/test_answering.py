@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from srv.answering import PredictFailed, prepare
 from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
 from srv.codecs import Codecs, UnknownContentType, WrongCodec
+from srv.coding import RequestCodec
 from srv.decoding import BadContentType
 from srv.discovery import discover
 from srv.encoding import NotAsAsked, NotAsDeclared, Unencodable, UnnamedOutputs, Unsendable
@@ -25,6 +26,7 @@ from srv.runtime import Runtime
 from srv.settings import ServerSettings
 from srv.signatures import BadSignature
 from srv.tensors import Tensor
+from srv.testing import isolated_plugins
 
 
 @pytest.fixture(scope="module")
@@ -466,6 +468,28 @@ def test_a_table_is_a_response_of_its_own(serve):
 
     assert response.parameters == {"content_type": "pd"}
     assert [tensor.name for tensor in response.outputs] == ["a", "b"]
+
+
+class PairCodec(RequestCodec):
+    content_type = "pair"
+    type_hint = Pair
+
+    def can_encode(self, value):
+        return isinstance(value, Pair)
+
+    def encode_response(self, value):
+        return InferenceResponse([Tensor("pair", value.score)])
+
+
+def test_a_hint_that_a_request_codec_is_for_makes_a_response_of_what_would_name_its_outputs(loop, tmp_path):
+    settings = ModelSettings(name="m", implementation="m.M")
+    with isolated_plugins(codecs=[PairCodec]) as plugins:
+        for hint, names in [(Pair, ["pair"]), (None, ["label", "score"])]:
+            model = Model(settings)
+            runtime = returning(Pair(**PARTS), hint)(settings)
+            prepare(model, runtime, codecs=Codecs(plugins), loop=loop, settings=ServerSettings(folder=tmp_path))
+
+            assert [tensor.name for tensor in model.answer(request(), None).outputs] == names
 
 
 @pytest.mark.parametrize(

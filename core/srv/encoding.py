@@ -88,6 +88,8 @@ class Encoding:
         """The response that says a value. Raises a ModelError that names the type where no codec takes it."""
         if isinstance(value, InferenceResponse):
             return value
+        if self._whole is not None and self._whole.can_encode(value):
+            return _whole_response(self._whole, value)
         if isinstance(value, np.ndarray):
             return InferenceResponse([self._tensor(OUTPUT, value, "")])
         if isinstance(value, Mapping):
@@ -102,8 +104,6 @@ class Encoding:
             raise UnnamedOutputs("a bare tuple")
         if isinstance(value, list) and value and isinstance(value[0], np.ndarray | Tensor):
             raise UnnamedOutputs("a list of arrays")
-        if self._whole is not None and self._whole.can_encode(value):
-            return _whole_response(self._whole, value)
         codec = self._codec(OUTPUT, value)
         if codec is not None:
             return InferenceResponse([_output(codec, OUTPUT, value)])

@@ -225,6 +225,10 @@ def _returned(hint: Any, codecs: Codecs) -> _Returned:
     if hint is None or hint is InferenceResponse:
         return _Returned()
     base, spec, _ = _unwrapped(hint)
+    if codecs.input_for_hint(_plain(base)) is None:
+        whole = codecs.request_for_hint(base)
+        if whole is not None:
+            return _Returned(whole=whole)
     if isinstance(base, type) and (dataclasses.is_dataclass(base) or _is_named_tuple(base)):
         try:
             fields = get_type_hints(base, include_extras=True)
@@ -241,8 +245,7 @@ def _returned(hint: Any, codecs: Codecs) -> _Returned:
             encoders[name] = codec
             output = _declared(name, kind, extra, codecs)
             outputs += [output] if output is not None else []
-    whole = None if encoders else codecs.request_for_hint(base)
-    return _Returned(tuple(outputs), encoders, whole)
+    return _Returned(tuple(outputs), encoders)
 
 
 def _is_named_tuple(base: type) -> bool:
