@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -39,11 +38,11 @@ class Health:
         """SERVING or NOT_SERVING. Raises NotFound for a model that nobody knows."""
         return _written(self._status(_service(request)))
 
-    def watch(self, request: bytes, context: Any) -> Iterator[bytes]:
+    def watch(self, request: bytes, call: Call) -> Iterator[bytes]:
         """The status at once, and whenever it changes, until the client leaves or the server stops."""
         service = _service(request)
         last = None
-        while context.is_active():
+        while call.active():
             try:
                 status = self._status(service)
             except NotFound:

@@ -85,7 +85,7 @@ class Call:
 
 
 Method = Callable[[bytes, Call], bytes]
-StreamMethod = Callable[[Any, Any], Iterator[bytes]]
+StreamMethod = Callable[[Any, Call], Iterator[bytes]]
 
 
 def behaviour(path: str, method: Method, answered: Callable[[], None]) -> Callable[[bytes, Any], bytes]:
@@ -110,18 +110,20 @@ def behaviour(path: str, method: Method, answered: Callable[[], None]) -> Callab
     return answer
 
 
-def stream(path: str, method: StreamMethod) -> Callable[[Any, Any], Iterator[bytes]]:
+def stream(path: str, method: StreamMethod, answered: Callable[[], None]) -> Callable[[Any, Any], Iterator[bytes]]:
     """A method that answers with a stream, as grpcio calls it; its line in the log comes at the end."""
 
     def answers(request: Any, context: Any) -> Iterator[bytes]:
         call = Call(context)
         try:
-            yield from method(request, context)
-        except grpc.RpcError:  # the client has left; grpcio knows its own
+            yield from method(request, call)
+        except (grpc.RpcError, GeneratorExit):  # the client has left; grpcio knows its own
             _log(path, call, grpc.StatusCode.CANCELLED)
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the client hears of it
             fail(path, call, context, error)
+        finally:
+            answered()
         context.set_trailing_metadata(call.trailing())
         _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
 

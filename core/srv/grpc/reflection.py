@@ -9,6 +9,7 @@ import grpc
 
 from srv.errors import quoted
 from srv.grpc.descriptors import POOL, message
+from srv.grpc.passing import Call
 
 
 class Reflection:
@@ -27,7 +28,7 @@ class Reflection:
             "list_services": self._list,
         }
 
-    def info(self, requests: Iterator[bytes], _: Any) -> Iterator[bytes]:
+    def info(self, requests: Iterator[bytes], call: Call) -> Iterator[bytes]:
         """One answer for each request."""
         for request in requests:
             asked = self._request.FromString(request)

@@ -15,7 +15,9 @@ from srv.grpc.health import Health
 from srv.grpc.passing import Method, StreamMethod, behaviour, refusal, stream
 from srv.grpc.pools import AtOnce, Pool, Standing, placed
 from srv.grpc.reflection import Reflection
-from srv.grpc.servicer import NotBuilt, Servicer
+from srv.grpc.servicer import Servicer
+from srv.grpc.streaming import StreamInfer
+from srv.streams import StreamCount
 
 
 class UnknownMethod(Unimplemented):
@@ -56,6 +58,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
         inference: Pool,
         probes: Pool,
         standing: Standing,
+        streams: StreamCount,
         answered: Callable[[], None],
     ) -> None:
         self._at_once = AtOnce()
@@ -66,7 +69,10 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
         self._add_unary(INFERENCE, {"ModelInfer": servicer.model_infer}, inference)
         self._add_unary(INFERENCE, servicer.health_methods(), probes)
         self._add_unary(HEALTH, {"Check": self.health.check}, probes)
-        self._add_refused(INFERENCE, "ModelStreamInfer", NotBuilt("Streams"))
+        streaming = StreamInfer(dataplane, streams, max_body_size=max_body_size)
+        self._add_stream(
+            INFERENCE, "ModelStreamInfer", streaming.infer, grpc.stream_stream_rpc_method_handler, inference
+        )
         self._add_stream(HEALTH, "Watch", self.health.watch, grpc.unary_stream_rpc_method_handler, standing)
         for service in REFLECTIONS:
             info = Reflection(service, (INFERENCE, HEALTH, *REFLECTIONS)).info
@@ -88,18 +94,9 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
             self._routes[path] = Route(answers, self.refuses(path, FaceBusy(pool.max_queue)), pool)
 
     def _add_stream(
-        self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], standing: Standing
+        self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], pool: Pool | Standing
     ) -> None:
         path = f"/{service}/{name}"
-        answers = kind(placed(stream(path, method), standing))
-        self._routes[path] = Route(answers, self.refuses(path, TooManyStanding(standing.most)), standing)
-
-    def _add_refused(self, service: str, name: str, error: SrvError) -> None:
-        path = f"/{service}/{name}"
-        refuses = self.refuses(path, error)
-        self._routes[path] = Route(refuses, refuses, _Never())
-
-
-class _Never:
-    def full(self) -> bool:
-        return False
+        answers = kind(placed(stream(path, method, self._answered), pool))
+        full = FaceBusy(pool.max_queue) if isinstance(pool, Pool) else TooManyStanding(pool.most)
+        self._routes[path] = Route(answers, self.refuses(path, full), pool)

@@ -17,6 +17,7 @@ from srv.grpc.interceptors import guarded
 from srv.grpc.pools import Pool, Standing
 from srv.grpc.routes import Routes
 from srv.settings import ServerSettings
+from srv.streams import StreamCount
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class GrpcServer:
         settings: ServerSettings,
         *,
         interceptors: Sequence[object] = (),
+        streams: StreamCount | None = None,
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._inference = Pool("srv-grpc", settings.grpc_threads, settings.max_queue)
@@ -60,6 +62,7 @@ class GrpcServer:
             inference=self._inference,
             probes=self._probes,
             standing=Standing("srv-grpc-standing", _MOST_STANDING),
+            streams=streams or StreamCount(settings.max_streams),
             answered=answered,
         )
         self._tls = settings.tls

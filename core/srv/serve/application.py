@@ -12,6 +12,7 @@ from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory, Wanted
 from srv.serve.workers import worker_class
 from srv.settings import ServerSettings
+from srv.streams import StreamCount
 
 if TYPE_CHECKING:
     from srv.discovery import Plugins
@@ -37,7 +38,7 @@ class Assembled(Protocol):
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""
 
-    def serve_grpc(self, address: str, answered: Callable[[], None]) -> GrpcServer:
+    def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount) -> GrpcServer:
         """Serve gRPC on that address from now on; `answered` is told of each call."""
 
     def close(self) -> None:

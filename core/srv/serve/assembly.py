@@ -24,6 +24,7 @@ from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
 from srv.settings import ServerSettings
+from srv.streams import StreamCount
 
 if TYPE_CHECKING:
     from srv.grpc.server import GrpcServer
@@ -129,12 +130,19 @@ class Assembled:
         """The models that are served, in one line."""
         return ", ".join(model.title for model in self.registry.models() if model.state is ModelState.READY)
 
-    def serve_grpc(self, address: str, answered: Callable[[], None]) -> GrpcServer:
-        """Serve gRPC on that address from now on; `answered` is told of each call. Raises CannotServe."""
+    def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount | None = None) -> GrpcServer:
+        """Serve gRPC on that address from now on. Raises CannotServe.
+
+        `answered` is told of each call; `streams` counts those of the other face too.
+        """
         from srv.grpc.server import GrpcServer  # here, because whoever serves no gRPC need not import it
 
         server = GrpcServer(
-            self.dataplane, self.settings, interceptors=self.hooks.grpc_interceptors(), answered=answered
+            self.dataplane,
+            self.settings,
+            interceptors=self.hooks.grpc_interceptors(),
+            streams=streams,
+            answered=answered,
         )
         server.start(address)
         return server

@@ -19,6 +19,7 @@ from gunicorn.workers.base import Worker
 from srv.errors import SrvError
 from srv.serve.control import ControlThread
 from srv.settings import ServerSettings
+from srv.streams import StreamCount
 
 if TYPE_CHECKING:
     from srv.grpc.server import GrpcServer
@@ -73,6 +74,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._loader: threading.Thread | None = None
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
+        #: Of both faces together.
+        self.streams = StreamCount(self.app.settings.max_streams)
         self._doing = "starting"
         self._generation = 0
 
@@ -118,7 +121,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             return
         assert self.app.assembled is not None
         try:
-            self._grpc = self.app.assembled.serve_grpc(self.app.grpc_address, self._count_call)
+            self._grpc = self.app.assembled.serve_grpc(self.app.grpc_address, self._count_call, self.streams)
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
             self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None

@@ -21,8 +21,8 @@ from srv.serve.http.limits import Limits
 from srv.serve.http.reception import Reception
 from srv.serve.http.relief import Paces, Relief
 from srv.serve.http.service import App, Service
-from srv.serve.http.streams import StreamCount
 from srv.serve.http.watch import Watch
+from srv.streams import StreamCount
 
 
 def never(method: str, path: str) -> bool:  # noqa: ARG001 - asked for each request

@@ -23,7 +23,8 @@ from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers
 from srv.serve.http.limits import Limits
 from srv.serve.http.refusals import AppFailed, StreamsOverflow
-from srv.serve.http.streams import StreamCount, StreamWriter, ahead
+from srv.serve.http.streams import StreamWriter, ahead
+from srv.streams import StreamCount
 
 log = logging.getLogger(__name__)
 

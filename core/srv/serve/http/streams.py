@@ -3,32 +3,9 @@
 from __future__ import annotations
 
 import select
-import threading
 from collections.abc import Iterator, Sequence
 
 from srv.serve.http.connection import Buffer, Connection
-
-
-class StreamCount:
-    """How many streams are open, of as many as there may be. May be shared with the other face."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._open = 0
-        self._guard = threading.Lock()
-
-    def enter(self) -> bool:
-        """One more, if there may be one more."""
-        with self._guard:
-            if self._open >= self.most:
-                return False
-            self._open += 1
-            return True
-
-    def leave(self) -> None:
-        """One less."""
-        with self._guard:
-            self._open -= 1
 
 
 class ClientGone(ConnectionError):
