@@ -56,7 +56,7 @@ class Passage:
         given = req.env.get("HTTP_X_REQUEST_ID")
         identity = given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         context = req.context
-        context.started = time.monotonic()
+        context.started = req.env.get("srv.received") or time.monotonic()  # srv's own worker knows since when
         context.id = identity
         resp.set_header("X-Request-Id", identity)
 
