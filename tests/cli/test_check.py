@@ -39,6 +39,12 @@ def test_a_model_tells_what_it_takes_and_gives(tmp_path):
     assert check(tmp_path).stdout.endswith(": x FP32[-1,4] -> output FP32[-1,4]\n")
 
 
+def test_a_folder_without_models_says_what_would_be_one(tmp_path):
+    checked = check(tmp_path)
+    assert checked.returncode == 0
+    assert checked.stdout.startswith(f"No model is in {tmp_path}. A model is a folder with a model-settings.json")
+
+
 def test_every_model_is_tried_and_the_reasons_come_last_with_exit_code_1(tmp_path):
     write_model(tmp_path, "broken", load="raise ValueError('no such weights')")
     write_model(tmp_path, "double")

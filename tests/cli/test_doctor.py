@@ -1,9 +1,10 @@
 """`srv doctor` says what is wrong and what to do, and its exit code tells."""
 
 import json
+import sys
 
 import pytest
-from distributions import installed_in
+from distributions import Site, installed_in
 
 from srv.cli import run
 
@@ -171,3 +172,14 @@ def test_a_second_installation_that_is_hidden_is_advice(site, tmp_path, capsys, 
         other.add("srv-twin", "[srv.plugins]\ntwin = twin\n", version="2.0", modules={"twin": ""})
 
         assert "srv-twin is installed twice: " in findings(capsys, code=0)["srv-twin"]["what"]
+
+
+def test_what_an_editable_installation_leaves_beside_its_source_is_no_second_one(site, tmp_path, capsys, monkeypatch):
+    source = tmp_path / "source"
+    twin = {"entry_points": "[srv.plugins]\nmine = mine\n", "modules": {"mine": "SRV = 1\n"}}
+    info = site.add("srv-mine", **twin)
+    (info / "direct_url.json").write_text(json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}}))
+    Site(source / "src").add("srv-mine", **twin)
+    monkeypatch.setattr("sys.path", [*sys.path, str(source / "src")])
+
+    assert "srv-mine" not in findings(capsys, code=0)

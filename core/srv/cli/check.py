@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +16,7 @@ import click
 from srv import logs
 from srv.cli.opening import opened
 from srv.cli.options import settings_flags
-from srv.errors import LoadFailed
+from srv.errors import LoadFailed, listed
 from srv.serve.cores import share_cores
 from srv.trial.sections import check_sections
 
@@ -68,6 +68,8 @@ def check(folder: str, *, as_json: bool, **flags: Any) -> int:
     else:
         for row in rows:
             click.echo(_line(row))
+        if not rows:
+            click.echo(_nothing(folder, plugins.recognised_files()))
     failures = {row["title"]: row["reason"] for row in rows if not row["ready"]}
     if failures:
         raise NotWhole(failures)
@@ -90,6 +92,11 @@ def _rows(models: Sequence[Model], steps: Sequence[tuple[str, float]]) -> list[d
         }
         for model in models
     ]
+
+
+def _nothing(folder: str, recognised: Collection[str]) -> str:
+    files = f", or with a file that an installed runtime recognises ({listed(recognised)})" if recognised else ""
+    return f"No model is in {folder}. A model is a folder with a model-settings.json{files}."
 
 
 def _specs(specs: Sequence[Spec] | None) -> list[dict[str, Any]]:

@@ -165,6 +165,9 @@ def _ours(groups: Mapping[str, Mapping[str, str]]) -> EntryPoints:
 
 def _hidden(found: Plugins, brings: Iterable[str]) -> Iterator[Finding]:
     for hidden in found.metadata.shadowed:
+        source = _editable_source(_distribution(hidden.name))
+        if source is not None and Path(hidden.location).resolve().is_relative_to(source.resolve()):
+            continue  # what the build left beside the source, which is on the path because it is installed editable
         if hidden.name in brings:
             yield advice(
                 hidden.name,
