@@ -35,10 +35,15 @@ FLAGS = tuple(setting for setting in _COMMON if setting not in unbuilt.SERVER)
 
 def settings_flags(command: Command) -> Command:
     """Give a command FOLDER and the flags of the common settings; each flag is None where it was not given."""
+    return click.argument("folder", default=".", type=click.Path())(flags_alone(command))
+
+
+def flags_alone(command: Command) -> Command:
+    """Give a command the flags of the common settings, and leave its arguments to itself."""
     schema = ServerSchema()
     for setting in reversed(FLAGS):
         command = _option(setting, field_of(schema, setting))(command)
-    return click.argument("folder", default=".", type=click.Path())(command)
+    return command
 
 
 def given_flags(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`srv settings`: every setting in force, and where it came from."""
+"""`srv settings`: every setting in force and where it came from, or what a runtime takes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from srv.cli import CommandLine
-from srv.cli.options import given_flags, settings_flags
+from srv.cli import CommandLine, runtime_settings
+from srv.cli.options import flags_alone, given_flags
+from srv.discovery import Plugin, Plugins
 from srv.settings import ServerSettings, read_server_settings
 from srv.settings.fields import Section
 from srv.settings.schemas import ServerSchema
@@ -21,6 +22,9 @@ Examples:
   srv settings models --workers 4        the same with a flag of `srv start`
   SRV_HTTP_PORT=9000 srv settings        with a variable in force over the file
   srv settings models --json             for programs
+  srv settings --json-schema             what settings.json may hold, for editors
+  srv settings sklearn                   what the runtime takes under parameters.extra
+  srv settings sklearn --json-schema     the same as JSON Schema
 """
 
 
@@ -33,15 +37,34 @@ class Row(NamedTuple):
 
 
 @click.command(epilog=EXAMPLES)
-@settings_flags
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: each setting with value and origin.")
-def settings(folder: str, *, as_json: bool, **flags: Any) -> None:
+@flags_alone
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: each setting with what is known of it.")
+@click.option("--json-schema", "as_schema", is_flag=True, help="Print what may be set, as JSON Schema.")
+@click.argument("meant", metavar="[FOLDER|RUNTIME]", default=".")
+def settings(meant: str, *, as_json: bool, as_schema: bool, **flags: Any) -> None:
     """Show every setting in force for FOLDER, its value, and where it came from.
 
     A flag is in force over a variable SRV_…, that over settings.json in FOLDER, and that over the default.
+
+    For RUNTIME, as it is registered or as DIST:NAME, show what a model's settings may say under `parameters.extra`:
+    type, default and meaning. The runtime is imported. A word with a slash or a dot in front is always a folder.
     """
     plugins = click.get_current_context().find_root().ensure_object(CommandLine).plugins
-    found = read_server_settings(Path(folder), flags=given_flags(flags), plugin_sections=plugins.sections())
+    runtime = runtime_settings.runtime_meant(meant, plugins)
+    if runtime is not None:
+        if given_flags(flags):
+            raise click.UsageError(f"'{meant}' is a runtime, and the flags are settings of a server.")
+        _show_runtime(runtime, plugins, as_json=as_json, as_schema=as_schema)
+    elif as_schema:
+        from srv.settings.json_schema import settings_file_schema  # it imports apispec, which nobody else needs
+
+        click.echo(json.dumps(settings_file_schema(), indent=2, ensure_ascii=False))
+    else:
+        found = read_server_settings(Path(meant), flags=given_flags(flags), plugin_sections=plugins.sections())
+        _show(found, as_json=as_json)
+
+
+def _show(found: ServerSettings, *, as_json: bool) -> None:
     rows = list(rows_of(found))
     if as_json:
         click.echo(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))
@@ -50,6 +73,20 @@ def settings(folder: str, *, as_json: bool, **flags: Any) -> None:
             click.echo(line)
     for note in found.notes:
         click.echo(note, err=True)
+
+
+def _show_runtime(runtime: Plugin, plugins: Plugins, *, as_json: bool, as_schema: bool) -> None:
+    schema = runtime_settings.settings_schema(runtime, plugins)
+    taken = runtime_settings.settings_in(schema or {})
+    if as_schema:
+        click.echo(json.dumps(schema or {"type": "object", "maxProperties": 0}, indent=2, ensure_ascii=False))
+    elif as_json:
+        click.echo(json.dumps(runtime_settings.as_data(taken), indent=2, ensure_ascii=False))
+    elif taken:
+        for line in runtime_settings.aligned(taken):
+            click.echo(line)
+    else:
+        click.echo(f"The {runtime} has no settings of its own.")
 
 
 def rows_of(found: ServerSettings) -> Iterator[Row]:
