@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from srv.testing.clients import Client
     from srv.testing.codecs import assert_codec_round_trips
     from srv.testing.folders import GivenModel, model
-    from srv.testing.forms import FORMS, Binary, Form, Json
+    from srv.testing.forms import FORMS, Binary, Form, Grpc, Json
     from srv.testing.isolation import isolated_plugins
     from srv.testing.runtimes import assert_runtime_conforms
     from srv.testing.servers import Server, srv_server
@@ -28,6 +28,7 @@ _HOMES = {
     "Client": "srv.testing.clients",
     "Form": "srv.testing.forms",
     "GivenModel": "srv.testing.folders",
+    "Grpc": "srv.testing.forms",
     "Json": "srv.testing.forms",
     "Server": "srv.testing.servers",
     "assert_codec_round_trips": "srv.testing.codecs",
@@ -45,6 +46,7 @@ __all__ = [
     "Client",
     "Form",
     "GivenModel",
+    "Grpc",
     "Json",
     "Server",
     "assert_codec_round_trips",

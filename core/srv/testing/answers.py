@@ -38,11 +38,15 @@ class _Response(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, good or bad. Names of headers are in lower case."""
+    """One answer, good or bad. Names of headers are in lower case.
+
+    One that came over gRPC has HTTP's status for the same outcome, and its response in place of a body.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    decoded: InferenceResponse | None = None
 
     @property
     def ok(self) -> bool:
@@ -69,6 +73,8 @@ class Answer:
         """The inference response. Raises AssertionError with the server's own sentence where there is none."""
         if not self.ok:
             raise AssertionError(f"The server answered {self}, and not with an inference response.")
+        if self.decoded is not None:
+            return self.decoded
         length = int(self.headers.get(HEADER.lower(), len(self.body)))
         read = msgspec.json.decode(self.body[:length], type=_Response)
         behind = _Behind(self.body[length:])

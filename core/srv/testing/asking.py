@@ -31,6 +31,11 @@ class Asker:
         """One request as it stands."""
         raise NotImplementedError
 
+    @property
+    def grpc_address(self) -> str:
+        """Where the server's other face is, as `host:port`."""
+        raise NotImplementedError
+
     def get(self, path: str, *, headers: Mapping[str, str] = EMPTY) -> Answer:
         """A GET."""
         return self.request("GET", path, headers=headers)

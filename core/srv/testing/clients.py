@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +14,14 @@ from falcon import testing
 
 from srv.discovery import Kind, PluginBroken, Plugins, State, discover
 from srv.serve.assembly import Assembled, assemble
+from srv.serve.listening import hold
 from srv.settings import ServerSettings, read_server_settings
 from srv.tensors import EMPTY
 from srv.testing.answers import Answer
 from srv.testing.asking import Asker
 from srv.testing.folders import NOTHING, Given, classes_as_modules, folder_of
+
+_SECONDS_TO_END = 10.0
 
 
 class Client(Asker):
@@ -61,6 +65,16 @@ class Client(Asker):
         )
         names = {name.lower(): value for name, value in result.headers.items()}
         return Answer(result.status_code, names, result.content)
+
+    @cached_property
+    def grpc_address(self) -> str:
+        """Where this server answers gRPC, from the first time that somebody asks for it."""
+        held = hold("127.0.0.1", 0)
+        self._afterwards.callback(held.close)
+        server = self.assembled.serve_grpc(held.address, lambda: None)
+        self._afterwards.callback(server.stopped, _SECONDS_TO_END)
+        self._afterwards.callback(server.stop, 0.0)
+        return held.address
 
     def close(self) -> None:
         """Unload the models, and end what plugins began. A second call does nothing."""

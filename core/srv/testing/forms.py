@@ -56,5 +56,21 @@ class Binary:
         return server.request("POST", f"{path_of(model)}/infer", body, headers=headers)
 
 
+class Grpc:
+    """gRPC with the tensors' data as raw contents, both ways."""
+
+    name = "gRPC"
+
+    def carries(self, request: InferenceRequest) -> bool:  # noqa: ARG002 - as the others are asked
+        """Every request."""
+        return True
+
+    def infer(self, server: Asker, model: str, request: InferenceRequest) -> Answer:
+        """Call it."""
+        from srv.testing.calls import call  # here, because whoever asks otherwise need not import grpc
+
+        return call(server.grpc_address, model, request)
+
+
 #: All that there are, the one that every client speaks first.
-FORMS: tuple[Form, ...] = (Json(), Binary())
+FORMS: tuple[Form, ...] = (Json(), Binary(), Grpc())

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from srv.runtime import Runtime
-from srv.settings import ServerSettings
 from srv.tensors import EMPTY
 from srv.testing.answers import Answer
 from srv.testing.asking import Asker
@@ -24,6 +23,7 @@ from srv.testing.folders import NOTHING, Given, by_import, folder_of, import_roo
 
 #: Far beyond what anything should take, so that a slow machine is not a failed test.
 PATIENCE = 60.0
+_GRPC = re.compile(r"gRPC on ([^\s\",]+)")
 _READY = re.compile(r"serving on (http://[^\s\"]+):(?:\s|$)")
 
 
@@ -78,6 +78,11 @@ class Server(Asker):
     def url(self) -> str:
         """Where it serves, such as ``http://127.0.0.1:41234``; waits until it is ready."""
         return self.wait_for(_READY).group(1)
+
+    @property
+    def grpc_address(self) -> str:
+        """Where it serves gRPC, such as ``127.0.0.1:41235``; waits until it is ready."""
+        return self.wait_for(_GRPC).group(1)
 
     def request(
         self,
@@ -170,8 +175,7 @@ def _python_path(roots: Sequence[str]) -> dict[str, str]:
 
 def _free_ports() -> list[str]:
     """Port 0 for each face that there is: the server takes a free one and says which."""
-    grpc = [] if ServerSettings.grpc_port is None else ["--grpc-port", "0"]
-    return ["--http-port", "0", *grpc]
+    return ["--http-port", "0", "--grpc-port", "0"]
 
 
 def _shown(pattern: str | re.Pattern[str]) -> str:

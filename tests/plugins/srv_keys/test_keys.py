@@ -7,7 +7,8 @@ import pytest
 
 from srv import Runtime, Unauthenticated
 from srv.discovery import PluginBroken
-from srv.testing import Client
+from srv.testing import Client, Grpc
+from srv.testing.asking import as_request
 
 KEY = "correct horse battery staple"
 OTHER = "another key that is long enough"
@@ -118,8 +119,9 @@ def test_without_settings_nothing_is_asked_for(srv_client, isolated_plugins):
 
 
 @pytest.mark.e2e
-def test_a_key_from_the_environment_guards_a_real_server(srv_server):
+def test_a_key_from_the_environment_guards_both_faces_of_a_real_server(srv_server):
     server = srv_server(Doubler, environ={"SRV_KEYS__CI": KEY})
     assert server.get("/v2/models").status == 401
     assert server.get("/v2/models", headers=bearer(KEY)).json == {"models": ["Doubler"]}
     assert KEY not in server.logs
+    assert Grpc().infer(server, "Doubler", as_request({"x": ["a"]})).code == "UNAUTHENTICATED"
