@@ -76,8 +76,8 @@ def assert_runtime_conforms(
             bench.check_null(good)
             for place, asked in enumerate(wrong):
                 bench.check_refuses(f"wrong[{place}]", as_request(asked))
-        bench.check_still_right("after requests that are wrong")
-        bench.check_threads(threads)
+            bench.check_still_right("after requests that are wrong")
+            bench.check_threads(threads)
         bench.check_reload()
 
 
