@@ -32,6 +32,8 @@ _TO_UNLOAD = 5.0
 _AT_ONCE = 2.0
 #: A second Ctrl-C within this time is the same one, passed on by a shell or a parent.
 _SAME_KEYSTROKE = 0.5
+#: Seconds between two looks at the workers that mean that this process was stopped; it waits for one at most.
+_PAUSE = 2.0
 #: Seconds after which a load is worth a line, and between further lines.
 _SLOW, _STILL = 1.0, 10.0
 
@@ -68,7 +70,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._stopping = False
         self._has_terminal = _terminal()
         self._ignores_hangups = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self._looked = time.monotonic()
+        self._looked = self._resumed = time.monotonic()
         self._woken, self._wake = os.pipe()
         for end in (self._woken, self._wake):
             os.set_blocking(end, False)
@@ -237,8 +239,9 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def murder_workers(self) -> None:
         """Kill those who do not respond, and those who were told to go and are still there."""
         now = time.monotonic()
-        # Seen from the last look, because after Ctrl-Z and fg everyone is late, this process too.
-        looked, self._looked = self._looked, now
+        if now - self._looked > _PAUSE:
+            self._resumed = now  # after Ctrl-Z and fg everyone is late, this process too
+        self._looked = now
         for member in self.crew:
             worker = self.WORKERS.get(member.pid)
             if worker is None:
@@ -247,7 +250,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 if now > member.leave_by:
                     log.warning("A worker (process %d) did not leave in time and is killed.", member.pid)
                     self.kill_worker(member.pid, signal.SIGKILL)
-            elif looked - worker.tmp.last_update() > self.timeout:
+            elif now - max(worker.tmp.last_update(), self._resumed) > self.timeout:
                 member.cause = f"was killed because it did not respond for {self.timeout:g} s (worker_timeout)"
                 # The first shows on stderr where each thread is.
                 self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
