@@ -113,6 +113,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control.start()
         self._serve_grpc()
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
+        self.notify()  # from here on it is late when it gives no sign, also where a model never lets it begin
         self._loader.start()
 
     def _serve_grpc(self) -> None:
