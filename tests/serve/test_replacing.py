@@ -85,7 +85,7 @@ def test_sighup_brings_models_that_have_appeared(tmp_path):
         write_model(tmp_path, "triple", predict="return 3 * x")
         server.send(signal.SIGHUP)
         server.wait_for("Reloaded: new workers serve double, triple")
-        assert answer_of(server, "triple") == [3]
+        eventually(lambda: answer_of(server, "triple") == [3])
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,7 @@ class Unbuilt:
 
 SERVER: Mapping[str, Unbuilt] = MappingProxyType(
     {
-        "worker_class": Unbuilt("srv's own HTTP worker", until="gthread"),
-        "max_inflight_bytes": Unbuilt("a limit on bytes in flight"),
-        "max_queue": Unbuilt("a limit on waiting requests"),
-        "max_streams": Unbuilt("streaming"),
         "load_timeout": Unbuilt("loading models over the wire"),
-        "header_timeout": Unbuilt("a deadline for headers"),
-        "body_timeout": Unbuilt("a deadline for bodies"),
-        "max_connections": Unbuilt("a limit on connections"),
         "metrics_endpoint": Unbuilt("metrics", until=None),
         "tls": Unbuilt("TLS"),
     }

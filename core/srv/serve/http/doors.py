@@ -15,6 +15,8 @@ from srv.serve.http.watch import Watch
 SPARE_DESCRIPTORS = 128
 #: How many are let in before those inside get their turn.
 AT_ONCE = 64
+#: The same where several workers listen: what one does not let in wakes another, so that each gets its share.
+AT_ONCE_OF_SEVERAL = 1
 
 
 def most_connections(wanted: int) -> int:
@@ -30,7 +32,10 @@ def most_connections(wanted: int) -> int:
 class Doors:
     """The listeners. Shut while there are as many connections as may be; the kernel keeps the others waiting."""
 
-    def __init__(self, listeners: Sequence[socket.socket], watch: Watch, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, listeners: Sequence[socket.socket], watch: Watch, context: ssl.SSLContext | None, *, shared: bool
+    ) -> None:
+        self.at_once = AT_ONCE_OF_SEVERAL if shared else AT_ONCE
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._servers = {descriptor: address_of(listener) for descriptor, listener in self._listeners.items()}
         self._watch = watch
@@ -64,7 +69,7 @@ class Doors:
     def admit(self, descriptor: int, most: int) -> Iterator[Connection]:
         """Those who wait at a listener, at most so many. Shuts the doors where descriptors run out."""
         listener = self._listeners[descriptor]
-        for _ in range(min(most, AT_ONCE)):
+        for _ in range(most):
             try:
                 client, address = listener.accept()
             except OSError as error:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.custody import LAST_CHANCE, Custody
-from srv.serve.http.doors import AT_ONCE, Doors
+from srv.serve.http.doors import Doors
 from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers, Place
 from srv.serve.http.limits import Limits
@@ -186,9 +186,9 @@ class Leader:
         """Let in who waits at the door, if that is what the event meant."""
         if descriptor in self._doors:
             room = self._limits.max_connections - len(self._custody.connections)
-            for connection in self._doors.admit(descriptor, min(room, AT_ONCE)):
+            for connection in self._doors.admit(descriptor, min(room, self._doors.at_once)):
                 self._custody.adopt(connection)
-            if room <= AT_ONCE and len(self._custody.connections) >= self._limits.max_connections:
+            if len(self._custody.connections) >= self._limits.max_connections:
                 self._doors.shut()
 
     def _look_around(self) -> None:

@@ -76,7 +76,7 @@ class Server:
         )
         self._leader = Leader(
             limits,
-            doors=Doors(listeners, self._watch, context),
+            doors=Doors(listeners, self._watch, context, shared=multiprocess),
             watch=self._watch,
             reception=Reception(limits, in_flight),
             custody=self._custody,
@@ -92,8 +92,9 @@ class Server:
 
     def start(self) -> None:
         """Start the threads: one leads, as many as may run requests follow."""
-        self._hire(self._followers.threads + 1)
-        threading.Thread(target=self._relief.run, name="srv-http-relief", daemon=True).start()
+        with self._followers.lead:  # nobody leads before all are there
+            self._hire(self._followers.threads + 1)
+            threading.Thread(target=self._relief.run, name="srv-http-relief", daemon=True).start()
 
     def grow(self, threads: int) -> None:
         """Let so many requests run at once, if that is more than so far."""

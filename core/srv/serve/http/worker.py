@@ -6,16 +6,15 @@ import contextlib
 import os
 import select
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
-from srv.serve.http.bodies import keep_freed_blocks
-from srv.serve.http.doors import most_connections
-from srv.serve.http.journal import Journal
 from srv.serve.http.limits import Limits
-from srv.serve.http.server import Server, never
+
+if TYPE_CHECKING:
+    from srv.serve.http.server import Server
 
 #: The arbiter hears from a worker this often.
 HEARTBEAT = 1.0
@@ -35,7 +34,8 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until told to stop, then finish what was begun."""
-        keep_freed_blocks()
+        # Before its first beat a worker is never taken for dead, because the file's time is not yet of that clock.
+        self.notify()
         limits = self.limits()
         self.server = self._make_server(limits)
         self.server.start()
@@ -46,8 +46,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def limits(self) -> Limits:
         """What this worker puts up with."""
         settings = getattr(self.app, "settings", None)
-        limits = gunicorn_limits(self.cfg) if settings is None else Limits.of(settings)
-        return limits.with_connections(most_connections(limits.max_connections))
+        return gunicorn_limits(self.cfg) if settings is None else Limits.of(settings)
 
     def answered(self) -> None:
         """A request more was taken in; after max_requests this worker retires."""
@@ -57,16 +56,24 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._wake()
 
     def _make_server(self, limits: Limits) -> Server:
+        # Imported here because the master imports this module too, and has no use for numpy.
+        from srv.serve.http.bodies import keep_freed_blocks
+        from srv.serve.http.doors import most_connections
+        from srv.serve.http.journal import Journal
+        from srv.serve.http.server import Server, never
+
+        keep_freed_blocks()
         app = self.wsgi
         return Server(
             app,
             self.sockets,
-            limits,
+            limits.with_connections(most_connections(limits.max_connections)),
             journal=Journal(getattr(app, "srv_refused", None)),
             nonblocking=getattr(app, "srv_nonblocking", never),
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
             started=self._count,
+            streams=getattr(self, "streams", None),  # counted with the other face's, where there is one
         )
 
     def _count(self) -> None:
