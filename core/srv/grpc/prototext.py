@@ -134,17 +134,17 @@ class _Reader:
         while not self._passed("}"):
             self._expect("rpc")
             method = service.method.add(name=self._take())
-            method.client_streaming, method.input_type = self._read_message_of_rpc()
-            self._expect("returns")
-            method.server_streaming, method.output_type = self._read_message_of_rpc()
-            self._expect(";")
-
-    def _read_message_of_rpc(self) -> tuple[bool, str]:
-        self._expect("(")
-        streaming = self._passed("stream")
-        name = self._take()
-        self._expect(")")
-        return streaming, name
+            self._expect("(")
+            if self._passed("stream"):
+                method.client_streaming = True
+            method.input_type = self._take()
+            for token in (")", "returns", "("):
+                self._expect(token)
+            if self._passed("stream"):
+                method.server_streaming = True
+            method.output_type = self._take()
+            for token in (")", ";"):
+                self._expect(token)
 
     def _take(self) -> str:
         token = self._token

@@ -44,7 +44,7 @@ class Reflection:
         _find(POOL.FindFileByName, asked.file_by_filename, answer)
 
     def _file_of_symbol(self, asked: Any, answer: Any) -> None:
-        _find(POOL.FindFileContainingSymbol, asked.file_containing_symbol, answer)
+        _find(_file_containing, asked.file_containing_symbol, answer)
 
     def _extensions_of(self, asked: Any, answer: Any) -> None:
         name = asked.all_extension_numbers_of_type
@@ -58,6 +58,14 @@ class Reflection:
     def _list(self, asked: Any, answer: Any) -> None:
         for name in self._services:
             answer.list_services_response.service.add(name=name)
+
+
+def _file_containing(name: str) -> Any:
+    """The file of a symbol; protobuf's pool does not count methods among them. Raises KeyError."""
+    try:
+        return POOL.FindFileContainingSymbol(name)
+    except KeyError:
+        return POOL.FindMethodByName(name).containing_service.file
 
 
 def _find(find: Callable[[str], Any], name: str, answer: Any) -> None:
