@@ -9,6 +9,7 @@ import click
 from srv.cli.opening import opened
 from srv.cli.options import settings_flags
 from srv.serve.endings import end_quietly
+from srv.serve.reloading.mode import for_authors
 
 EXAMPLES = """\b
 Examples:
@@ -16,6 +17,7 @@ Examples:
   srv start models --http-port 0     take a free port and say which
   srv start models --workers 4       four processes, each with all models
   srv start --models-dir /mnt/models and those of a further folder
+  srv start models --reload          take in edits of models and packages while serving
 
 \b
 Signals: Ctrl-C and SIGTERM finish what is being answered and stop; SIGHUP starts
@@ -26,14 +28,20 @@ new ones are ready; SIGTTIN and SIGTTOU add and remove a worker.
 
 @click.command(epilog=EXAMPLES)
 @settings_flags
-def start(folder: str, **flags: Any) -> int:
+@click.option("--reload", is_flag=True, help="For authors: load what is edited again, in one worker, while serving.")
+def start(folder: str, *, reload: bool, **flags: Any) -> int:
     """Serve the models of FOLDER, and of this folder where none is named.
 
     FOLDER is a model itself, or holds a folder for each model. Settings come from its settings.json, from variables
     SRV_… over that, and from these flags over both; `srv settings` shows them.
+
+    With --reload a model whose files change is loaded again, and new workers read a package that changes and is
+    installed with `pip install -e`. What served goes on where an edit is broken, and the log says why.
     """
     end_quietly()
     from srv.serve.launcher import serve  # it imports gunicorn, which `srv start --help` need not
 
     settings, plugins = opened(folder, flags)
-    return serve(settings, plugins)
+    if reload:
+        settings = for_authors(settings)
+    return serve(settings, plugins, reload=reload)

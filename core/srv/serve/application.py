@@ -17,6 +17,7 @@ from srv.streams import StreamCount
 if TYPE_CHECKING:
     from srv.discovery import Plugins
     from srv.grpc.server import GrpcServer
+    from srv.serve.reloading.reloader import Reloader
 
 
 class Assembled(Protocol):
@@ -41,6 +42,9 @@ class Assembled(Protocol):
     def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount) -> GrpcServer:
         """Serve gRPC on that address from now on; `answered` is told of each call."""
 
+    def reloader(self, renew: Callable[[], None], tell: Callable[[Sequence[Wanted]], None]) -> Reloader:
+        """What takes in edits from now on, once it is started; `renew` asks for new workers, `tell` hears what serves."""
+
     def close(self) -> None:
         """Unload the models and stop what runs beside them."""
 
@@ -61,12 +65,14 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         reports: Reports,
         directory: RunDirectory,
         grpc_address: str | None = None,
+        reload: bool = False,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
         self.reports = reports
         self.directory = directory
         self.grpc_address = grpc_address
+        self.reload = reload
         self.assembled: Assembled | None = None
         self._assemble = assemble
         super().__init__()

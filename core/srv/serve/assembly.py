@@ -11,6 +11,7 @@ import orjson
 
 from srv.answering import prepare
 from srv.codecs import Codecs
+from srv.counts import Stages
 from srv.dataplane import DataPlane
 from srv.discovery import Plugins
 from srv.errors import LoadFailed, SrvError
@@ -28,6 +29,7 @@ from srv.streams import StreamCount
 
 if TYPE_CHECKING:
     from srv.grpc.server import GrpcServer
+    from srv.serve.reloading.reloader import Reloader
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +149,12 @@ class Assembled:
         server.start(address)
         return server
 
+    def reloader(self, renew: Callable[[], None], tell: Callable[[Sequence[Wanted]], None]) -> Reloader:
+        """What takes in edits from now on, once it is started; `renew` asks for new workers, `tell` hears what serves."""
+        from srv.serve.reloading.reloader import Reloader  # here, because a server that nobody develops has none
+
+        return Reloader(self, renew=renew, tell=tell)
+
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""
         self.dataplane.readiness.draining = True
@@ -181,7 +189,7 @@ def warm_up(model: Model) -> None:
             request = read_request(orjson.dumps(dict(said)))
             request.model_name, request.model_version = model.name, model.version
             if model.answer is not None:
-                model.answer(request, None)
+                model.answer(request, None, Stages())
         except Exception as error:
             raise WarmUpFailed(place, error) from error
 

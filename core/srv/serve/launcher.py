@@ -30,8 +30,14 @@ log = logging.getLogger("srv.serve")
 _GUNICORNS_OWN = ("GUNICORN_PID", "GUNICORN_FD", "GUNICORN_CMD_ARGS")
 
 
-def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble: Assemble | None = None) -> int:
-    """Serve until a signal ends it, and give the exit code, 0.
+def serve(
+    settings: ServerSettings,
+    plugins: Plugins | None = None,
+    *,
+    assemble: Assemble | None = None,
+    reload: bool = False,
+) -> int:
+    """Serve until a signal ends it, and give the exit code, 0. With `reload` edits are taken in meanwhile.
 
     Raises SrvError where the server could not start: a port that is taken, a model that cannot be loaded. To be called
     in a process's main thread, before anything of it imports numpy or starts a thread: workers are forked from it.
@@ -48,13 +54,15 @@ def serve(settings: ServerSettings, plugins: Plugins | None = None, *, assemble:
     share_cores(settings.workers)
     put_off_endings()  # until the master has taken over
     with _afterwards(hear_endings):
-        failure = _serve(settings, found, assemble or _assemble, began)
+        failure = _serve(settings, found, assemble or _assemble, began, reload=reload)
     if failure is not None:
         raise failure
     return 0
 
 
-def _serve(settings: ServerSettings, plugins: Plugins, assemble: Assemble, began: float) -> SrvError | None:
+def _serve(
+    settings: ServerSettings, plugins: Plugins, assemble: Assemble, began: float, *, reload: bool
+) -> SrvError | None:
     """Serve, and give what kept the server from its first ready, if anything did."""
     listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
     with _afterwards(listener.close):
@@ -70,6 +78,7 @@ def _serve(settings: ServerSettings, plugins: Plugins, assemble: Assemble, began
                 reports=Reports(),
                 directory=directory,
                 grpc_address=address,
+                reload=reload,
             )
             master = Master(
                 application,

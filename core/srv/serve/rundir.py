@@ -7,7 +7,7 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ class RunDirectory:
     A cohort of workers that starts together reads the repository once: the first of them writes what it found, to
     `coming.json`, and that becomes the state when they are ready. A worker that replaces a dead one takes the state
     as it is, so that it serves what its siblings serve, whatever has appeared in the models folder meanwhile.
+    While somebody develops, `served.json` has what serves now, so that a worker with broken code takes nobody's place.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class RunDirectory:
         self.path = Path(tempfile.mkdtemp(prefix="srv-", dir=place if len(place) < _LONGEST else "/tmp"))  # noqa: S108  mkdtemp makes it private
         self._state = self.path / "state.json"
         self._coming = self.path / "coming.json"
+        self._served = self.path / "served.json"
         self._workers = self.path / "workers"
         self._workers.mkdir()
         self._lock = self.path / "lock"
@@ -66,6 +68,14 @@ class RunDirectory:
         """Forget the new cohort's models; it failed."""
         with self.locked():
             self._coming.unlink(missing_ok=True)
+
+    def tell_served(self, models: Sequence[Wanted]) -> None:
+        """Keep which models serve."""
+        self._write(self._served, State(models=tuple(models)))
+
+    def served(self) -> tuple[Wanted, ...] | None:
+        """Which models served when somebody told last; None where nobody has."""
+        return _read(self._served).models if self._served.exists() else None
 
     def register(self, pid: int) -> socket.socket:
         """A worker's control socket, listening; done before the worker reads the state, so that no change passes it."""

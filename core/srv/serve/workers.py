@@ -24,6 +24,7 @@ from srv.streams import StreamCount
 if TYPE_CHECKING:
     from srv.grpc.server import GrpcServer
     from srv.serve.application import Application
+    from srv.serve.reloading.reloader import Reloader
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._loader: threading.Thread | None = None
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
+        self._reloader: Reloader | None = None
         #: Of both faces together.
         self.streams = StreamCount(self.app.settings.max_streams)
         self._doing = "starting"
@@ -112,6 +114,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
         self._serve_grpc()
+        if self.app.reload and self.app.assembled is not None:
+            self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
         self.notify()  # from here on it is late when it gives no sign, also where a model never lets it begin
         self._loader.start()
@@ -148,9 +152,23 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         assert assembled is not None
         found = assembled.wanted
         state = directory.coming(lambda: tuple(found())) if self.reads_repository else directory.state()
-        assembled.load_models(self._does, state.models or ())
+        models = state.models or ()
+        if self._reloader is not None and not self.reads_repository:
+            models = tuple(found())  # because the state is as old as the last reload, and models have come and gone
+        assembled.load_models(self._does, models)
         self._generation = state.generation
+        if self._reloader is not None and self.reads_repository:
+            served = directory.served()
+            if served is not None:
+                self._reloader.check(served)
         self.app.reports.ready(assembled.serving())
+        if self._reloader is not None:
+            self._reloader.start()
+
+    def _renew(self) -> None:
+        """Ask for workers that read code anew."""
+        if os.getppid() == self.ppid:
+            os.kill(self.ppid, signal.SIGHUP)
 
     def _does(self, what: str) -> None:
         self._doing = what
@@ -208,6 +226,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _go(self) -> None:
         self._leaving = True
+        if self._reloader is not None:
+            self._reloader.end()
         if self.app.assembled is not None:
             self.app.assembled.drain()
 
@@ -225,6 +245,9 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leave_grpc()
         self._stopping.set()
         loading = self._loader is not None and self._loader.is_alive()
+        if self._reloader is not None:
+            self._reloader.end()
+            loading = loading or not self._reloader.ended()
         if self.app.assembled is not None:
             unloading = threading.Thread(target=self.app.assembled.close, name="srv-unload", daemon=True)
             unloading.start()

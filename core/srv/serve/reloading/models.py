@@ -1,0 +1,165 @@
+"""Keeps the models in line with their folders: edited ones are loaded again, new ones come, removed ones go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srv.errors import LoadFailed, SettingsError
+from srv.modelsettings import ModelParameters, ModelSettings
+from srv.registry import Model, ModelState
+from srv.repository import FailedModel, Found
+from srv.serve.reloading.files import Area
+from srv.settings.models import FILE
+
+if TYPE_CHECKING:
+    from srv.serve.assembly import Assembled
+
+log = logging.getLogger("srv.reload")
+
+Wanted = tuple[str, str | None]
+
+#: A repository's models lie at most so deep below its root.
+_DEEPEST = 2
+
+
+class Models:
+    """The models of one worker, while somebody edits them. Used by one thread."""
+
+    def __init__(self, server: Assembled) -> None:
+        self._server = server
+        self._found = self._read()
+
+    def areas(self) -> Iterator[Area]:
+        """Where models may come and go, and everything of those that are there."""
+        settings = self._server.settings
+        for root in (settings.folder, settings.models_dir):
+            if root is not None:
+                yield Area(root.absolute(), depth=_DEEPEST)
+        for model in self._found.models if self._found is not None else ():
+            yield Area(model.folder)
+            if not _is_inside(model.artifact_root, model.folder):
+                yield Area(model.artifact_root)
+
+    def serving(self) -> list[Wanted]:
+        """The models that serve now."""
+        return [(model.name, model.version) for model in self._kept() if model.state is ModelState.READY]
+
+    def follow(self, changed: Collection[Path], prepare: Callable[[], None], loaded: Callable[[Path], None]) -> None:
+        """Bring the models in line with what is on disk. Where something is broken, what served goes on.
+
+        `prepare` is called when it is known which models there are, and before any is loaded; `loaded` with the folder
+        of each model whose load has ended.
+        """
+        found = self._read()
+        if found is None:
+            return
+        before, self._found = self._found, found
+        prepare()
+        old = {} if before is None else {_key(model): model for model in before.models}
+        self._remove_what_is_gone(found)
+        known = {} if before is None else {failed.source: str(failed.error) for failed in before.failures}
+        for failed in found.failures:
+            if known.get(failed.source) != str(failed.error) or _is_touched(failed, changed):
+                self._keep_or_refuse(failed)
+        for model in found.models:
+            causes = _causes(model, found, changed)
+            if causes or old.get(_key(model)) != model:
+                self._load(model, causes)
+                loaded(model.folder)
+
+    def _read(self) -> Found | None:
+        try:
+            return self._server.repository.models()
+        except SettingsError as error:
+            log.error("The models go on as they are: %s", error)  # noqa: TRY400  a sentence needs no traceback
+            return None
+
+    def _kept(self) -> list[Model]:
+        return self._server.registry.models()
+
+    def _remove_what_is_gone(self, found: Found) -> None:
+        there = {_key(model) for model in found.models} | {_key(failed) for failed in found.failures}
+        for model in self._kept():
+            broken = [failed for failed in found.failures if model.settings.source in failed.source]
+            if _key(model) in there or (broken and model.state is ModelState.READY):
+                continue
+            if model.state is ModelState.READY:
+                self._server.loader.unload(model)
+            self._server.registry.remove(model)
+            log.info("Model '%s' is not in the repository any more and is gone.", model.title)
+            if model.name not in self._server.registry.names():
+                self._server.dataplane.readiness.want_no_longer(model.name)
+
+    def _keep_or_refuse(self, failed: FailedModel) -> None:
+        for model in self._kept():
+            if model.state is ModelState.READY and (
+                _key(model) == _key(failed) or model.settings.source in failed.source
+            ):
+                model.reason = f"it serves, and its settings cannot be used as they are now: {failed.reason}"
+                log.error("Model '%s' goes on as it was: %s", model.title, failed.error)
+                return
+        log.error("Model '%s' cannot be served: %s", failed.name, failed.error)
+        settings = ModelSettings(failed.name, parameters=ModelParameters(version=failed.version), source=failed.source)
+        self._server.loader.refuse(settings, failed.reason)
+
+    def _load(self, settings: ModelSettings, causes: list[Path]) -> None:
+        title = Model(settings).title
+        if _key(settings) not in map(_key, self._kept()):
+            log.info("Model '%s' is new.", title)
+        else:
+            log.info("%s: loading model '%s' again.", _said(causes, settings.folder), title)
+        try:
+            self._server.loader.load(settings)
+        except LoadFailed as error:
+            serves = _key(settings) in self.serving()
+            goes = "goes on as it was" if serves else "does not serve"
+            log.error("Model '%s' %s: %s", title, goes, _reason(error, settings.folder))  # noqa: TRY400  the loader has shown it
+
+
+def _key(model: Model | ModelSettings | FailedModel) -> Wanted:
+    return model.name, model.version
+
+
+def _causes(model: ModelSettings, found: Found, changed: Collection[Path]) -> list[Path]:
+    """The files among those that changed that are this model's: in its folder and no inner model's, or its artifact."""
+    inner = [other.folder for other in found.models if other.folder != model.folder]
+    inner = [folder for folder in inner if _is_inside(folder, model.folder)]
+    own = [path for path in changed if _is_inside(path, model.folder) and not any(_is_inside(path, f) for f in inner)]
+    artifact = model.artifact_root
+    far = [path for path in changed if _is_inside(path, artifact)] if not _is_inside(artifact, model.folder) else []
+    return sorted({*own, *far})
+
+
+def _is_touched(failed: FailedModel, changed: Collection[Path]) -> bool:
+    """Whether somebody has just written the settings that are broken."""
+    return any(path.as_posix().endswith("/" + source) for path in changed for source in failed.source.split(" and "))
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path == folder or folder in path.parents
+
+
+def _said(causes: list[Path], folder: Path) -> str:
+    """What changed, in a few words."""
+    if not causes:
+        return "Its settings have changed"
+    # Code and settings say more than what lies around.
+    first = min(causes, key=lambda path: (path.suffix != ".py", path.name != FILE))
+    rest = f" and {len(causes) - 1} more" if len(causes) > 1 else ""
+    named = os.path.relpath(first, folder.parent)
+    return f"{named}{rest} {'has' if len(causes) == 1 else 'have'} changed"
+
+
+def _reason(error: LoadFailed, folder: Path) -> str:
+    """Why a load failed, with the place in the model's own code where there is one."""
+    sentence = str(error).partition("could not be loaded: ")[2] or str(error)
+    cause = error.__cause__
+    if cause is None or isinstance(cause, SyntaxError):  # which says its place itself
+        return sentence
+    own = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_inside(Path(frame.filename), folder)]
+    return f"{sentence} ({Path(own[-1].filename).relative_to(folder)}, line {own[-1].lineno})" if own else sentence
