@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 from srv.checking import InputCheck, check_outputs, select_outputs
 from srv.codecs import Codecs
+from srv.counts import Stages
 from srv.decoding import Decoding
 from srv.encoding import Encoding
 from srv.errors import (
@@ -115,33 +117,57 @@ class Answering:
         signature = method.signature if method is not None else _NO_SIGNATURE
         self.inputs = _merged(mine.inputs, runtime.inputs, signature.inputs)
         self.outputs = _merged(mine.outputs, runtime.outputs, signature.outputs)
+        self._takes_batches = mine.max_batch_size > 0 or bool(
+            self.inputs and self.inputs[0].shape and self.inputs[0].shape[0] == -1
+        )
         self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
 
-    def __call__(self, request: InferenceRequest, deadline: float | None) -> InferenceResponse:
-        """The response to one request. Raises InvalidInput, ModelError, QueueFull or DeadlinePassed."""
+    def __call__(
+        self, request: InferenceRequest, deadline: float | None, stages: Stages | None = None
+    ) -> InferenceResponse:
+        """The response to one request; `stages` learns where its time went. Raises InvalidInput, ModelError, QueueFull or DeadlinePassed."""
         if self._predict is None:
             raise NoSuchMethod(self._name, "answers with streams only")
+        stages = stages or Stages()
+        began = time.monotonic_ns()
         arguments = self._read(request, self._predict)
+        read = time.monotonic_ns()
+        stages.input += read - began
+        queued = stages.queue
         try:
-            value = self.execution.run(self._predict.call, arguments, request, deadline)
+            value = self.execution.run(self._predict.call, arguments, request, deadline, stages)
         except SPOKEN:
             raise
         except (Exception, SystemExit) as error:
             log.exception("Model '%s' raised while predicting.", self._name)
             raise PredictFailed(self._name, error) from error
-        return self._response(request, self._predict, value)
+        ran = time.monotonic_ns()
+        stages.infer += ran - read - (stages.queue - queued)
+        stages.executions = 1
+        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
+        response = self._response(request, self._predict, value)
+        stages.output += time.monotonic_ns() - ran
+        return response
 
-    def stream(self, request: InferenceRequest, deadline: float | None) -> Generator[InferenceResponse, None, None]:
+    def stream(
+        self, request: InferenceRequest, deadline: float | None, stages: Stages | None = None
+    ) -> Generator[InferenceResponse, None, None]:
         """The responses to one request, one after the other; the first one comes before the deadline.
 
         Raises as a call does, before the first response or between two. Closing it ends the runtime's own iterator.
         """
         if self._stream is None:
             raise NoSuchMethod(self._name, "does not answer with streams")
+        stages = stages or Stages()
+        began = time.monotonic_ns()
         arguments = self._read(request, self._stream)
-        values = self.execution.iterate(self._stream.call, arguments, request, deadline)
+        stages.input += time.monotonic_ns() - began
+        stages.executions = 1
+        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
+        values = self.execution.iterate(self._stream.call, arguments, request, deadline, stages)
         with closing(values):
             while True:
+                read, queued = time.monotonic_ns(), stages.queue
                 try:
                     value = next(values)
                 except StopIteration:
@@ -151,7 +177,11 @@ class Answering:
                 except (Exception, SystemExit) as error:
                     log.exception("Model '%s' raised while streaming.", self._name)
                     raise PredictFailed(self._name, error) from error
-                yield self._response(request, self._stream, value)
+                ran = time.monotonic_ns()
+                stages.infer += ran - read - (stages.queue - queued)
+                response = self._response(request, self._stream, value)
+                stages.output += time.monotonic_ns() - ran
+                yield response
 
     def _method(self, runtime: Runtime, name: str, codecs: Codecs) -> _Method | None:
         call = getattr(runtime, name, None)
@@ -204,6 +234,10 @@ def _merged(*sources: Sequence[Spec] | None) -> tuple[Spec, ...]:
         for spec in source or ():
             merged.setdefault(spec.name, spec)
     return tuple(merged.values())
+
+
+def _has_rows(request: InferenceRequest) -> bool:
+    return bool(request.inputs and request.inputs[0].shape)
 
 
 def _input_check(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from srv.counts import OK, Kind, Stages, Sums
 from srv.errors import DeadlinePassed, NotFound, SrvError, Unavailable
 from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
 from srv.registry import Answer, Model, ModelState, Registry, Stream
+from srv.statistics import Ledger, outcome_of
 from srv.version import __version__
 from srv.versions import version_key
 
@@ -102,6 +104,7 @@ class DataPlane:
         before: Sequence[tuple[str, BeforeInfer]] = (),
         after: Sequence[tuple[str, AfterInfer]] = (),
         extensions: Sequence[str] = (),
+        ledger: Ledger | None = None,
     ) -> None:
         self.registry = registry
         self.readiness = Readiness(registry)
@@ -109,6 +112,7 @@ class DataPlane:
         self._request_timeout = request_timeout
         self._before = tuple(before)
         self._after = tuple(after)
+        self._ledger = Ledger() if ledger is None else ledger
 
     def server(self) -> ServerMetadata:
         """What the server says of itself."""
@@ -143,24 +147,34 @@ class DataPlane:
         *,
         received: float | None = None,
         deadline: float | None = None,
+        face: str = "rest",
+        stages: Stages | None = None,
     ) -> InferenceResponse:
         """Answer one request; `received` is when it was complete, `deadline` is the client's own, both monotonic.
 
+        `stages` learns where the time went; they and the outcome are counted for the face.
         Raises NotFound, Unavailable, and whatever the model, a codec or a hook has to say.
         """
-        started = time.monotonic() if received is None else received
-        model = self._ready(name, version, request)
+        started, stages = _arrived(received, stages)
+        model = self.model(name, version)
         try:
+            self._check_ready(model, request)
             if self._before or self._after:
-                response = self._infer_with_hooks(model, request, started, deadline)
+                response = self._infer_with_hooks(model, request, started, deadline, stages)
             else:
-                response = _answer_of(model)(request, self._deadline(model, started, deadline))
+                response = _answer_of(model)(request, self._deadline(model, started, deadline), stages)
         except ModelGone:
             if self.model(name, version) is model:
-                raise ModelNotReady(model) from None
+                gone = ModelNotReady(model)
+                self._count(model, face, started, stages, gone)
+                raise gone from None
             return self.infer(
-                name, version, request, received=started, deadline=deadline
+                name, version, request, received=started, deadline=deadline, face=face, stages=stages
             )  # it was replaced in this moment
+        except Exception as error:
+            self._count(model, face, started, stages, error)
+            raise
+        self._count(model, face, started, stages)
         return _signed(response, model, request)
 
     def stream(
@@ -171,13 +185,43 @@ class DataPlane:
         *,
         received: float | None = None,
         deadline: float | None = None,
+        face: str = "rest",
+        stages: Stages | None = None,
     ) -> Generator[InferenceResponse, None, None]:
         """Answer one request with several responses; close the iterator when nobody wants more.
 
-        Raises as `infer` does, before the first response or between two.
+        Raises as `infer` does, before the first response or between two; it is counted once, at its end.
         """
-        started = time.monotonic() if received is None else received
-        model = self._ready(name, version, request)
+        started, stages = _arrived(received, stages)
+        model = self.model(name, version)
+        failure: Exception | None = None
+        try:
+            yield from self._stream(model, request, started, deadline, stages)
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            self._count(model, face, started, stages, failure)
+
+    def refused(self, model: Model, error: Exception, *, received: float, face: str, stages: Stages) -> None:
+        """Count a request to a model that the face could not read."""
+        self._count(model, face, received, stages, error)
+
+    def sums(self) -> Mapping[Kind, Sums]:
+        """What was counted so far, by all workers since the server's start."""
+        return self._ledger.sums()
+
+    def _count(
+        self, model: Model, face: str, started: float, stages: Stages, failure: Exception | None = None
+    ) -> None:
+        kind = Kind(model.name, model.version, face, OK if failure is None else outcome_of(failure))
+        total = int((time.monotonic() - started) * 1e9)
+        self._ledger.record(kind, stages, total, elements=stages.elements, executions=stages.executions)
+
+    def _stream(
+        self, model: Model, request: InferenceRequest, started: float, deadline: float | None, stages: Stages
+    ) -> Generator[InferenceResponse, None, None]:
+        self._check_ready(model, request)
         failure: Exception | None = None
         began = time.monotonic()
         last: InferenceResponse | None = None
@@ -187,7 +231,7 @@ class DataPlane:
                 yield _signed(early, model, request)
                 return
             request = early
-            responses = _stream_of(model)(request, self._deadline(model, started, deadline))
+            responses = _stream_of(model)(request, self._deadline(model, started, deadline), stages)
             with closing(responses):
                 for last in responses:
                     yield _signed(last, model, request)
@@ -197,13 +241,11 @@ class DataPlane:
         finally:
             self._tell_after(model, request, last, failure, _timings(started, began))
 
-    def _ready(self, name: str, version: str | None, request: InferenceRequest) -> Model:
-        model = self.model(name, version)
+    def _check_ready(self, model: Model, request: InferenceRequest) -> None:
         if model.answer is None or model.state is not ModelState.READY:
             raise ModelNotReady(model)
         request.model_name = model.name
         request.model_version = model.version
-        return model
 
     def _deadline(self, model: Model, started: float, own: float | None) -> float:
         """The earlier of the server's deadline and the client's own. Raises DeadlinePassed where it is over."""
@@ -214,7 +256,7 @@ class DataPlane:
         return deadline
 
     def _infer_with_hooks(
-        self, model: Model, request: InferenceRequest, started: float, deadline: float | None
+        self, model: Model, request: InferenceRequest, started: float, deadline: float | None, stages: Stages
     ) -> InferenceResponse:
         response: InferenceResponse | None = None
         failure: Exception | None = None
@@ -225,7 +267,7 @@ class DataPlane:
                 response = early
             else:
                 request = early
-                response = _answer_of(model)(request, self._deadline(model, started, deadline))
+                response = _answer_of(model)(request, self._deadline(model, started, deadline), stages)
             return response
         except Exception as error:
             failure = error
@@ -262,6 +304,18 @@ class DataPlane:
             except Exception as error:
                 log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
                 raise HookFailed(plugin, "srv_after_infer", error) from error
+
+
+def _arrived(received: float | None, stages: Stages | None) -> tuple[float, Stages]:
+    """When a request was complete, and its stages, with what has passed until now in them."""
+    now = time.monotonic()
+    stages = stages or Stages()
+    if received is None:
+        return now, stages
+    taken = stages.taken or received
+    stages.queue = int((taken - received) * 1e9)
+    stages.input = int((now - taken) * 1e9)
+    return received, stages
 
 
 def _answer_of(model: Model) -> Answer:

@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import CoroutineType
 from typing import Any
 
+from srv.counts import Stages
 from srv.errors import DeadlinePassed, QueueFull, Unavailable
 
 #: A runtime's predict or predict_stream.
@@ -105,9 +106,15 @@ class Execution:
         self._waiting: deque[None] = deque()
 
     def run(
-        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+        self,
+        predict: Predict,
+        arguments: Mapping[str, Any] | None,
+        request: object,
+        deadline: float | None,
+        stages: Stages,
     ) -> Any:
-        """What predict returns. Raises ModelBusy, DeadlinePassed when the time is over, or ModelGone after an unload.
+        """What predict returns; waiting for a place counts as queue. Raises ModelBusy, DeadlinePassed when the time is
+        over, or ModelGone after an unload.
 
         A queued request that passes its deadline never runs; an async predict is cancelled; a sync one cannot be
         stopped, and its answer is dropped when it comes.
@@ -116,7 +123,7 @@ class Execution:
         try:
             if places is None:
                 return self._call(predict, arguments, request, deadline)
-            self._take(places, deadline)
+            self._take(places, deadline, stages)
             try:
                 return self._call(predict, arguments, request, deadline)
             finally:
@@ -125,13 +132,18 @@ class Execution:
             self._running.pop()
 
     def iterate(
-        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+        self,
+        predict: Predict,
+        arguments: Mapping[str, Any] | None,
+        request: object,
+        deadline: float | None,
+        stages: Stages,
     ) -> Generator[Any, None, None]:
         """What predict_stream yields, sync or async; holds a place until it ends or is closed. Raises as `run` does."""
         places = self._enter()
         try:
             if places is not None:
-                self._take(places, deadline)
+                self._take(places, deadline, stages)
             try:
                 values = predict(request) if arguments is None else predict(**arguments)
                 if inspect.iscoroutine(values):
@@ -156,17 +168,19 @@ class Execution:
             raise ModelGone(self._model)
         return self._places
 
-    def _take(self, places: threading.Semaphore, deadline: float | None) -> None:
+    def _take(self, places: threading.Semaphore, deadline: float | None, stages: Stages) -> None:
         if places.acquire(blocking=False):
             return
         if len(self._waiting) >= self._max_queue:
             raise ModelBusy(self._model, self._max_queue)
         self._waiting.append(None)
+        began = time.monotonic_ns()
         try:
             if not places.acquire(timeout=None if deadline is None else max(0.0, deadline - time.monotonic())):
                 raise DeadlinePassed(self._timeout)
         finally:
             self._waiting.pop()
+            stages.queue += time.monotonic_ns() - began
 
     def _call(
         self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from srv.counts import Stages
 from srv.errors import UnknownModel, UnknownVersion
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.modelsettings import ModelSettings
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from srv.modelcode import ModelCode
     from srv.runtime import Runtime
 
-#: Answers one request until a deadline on the monotonic clock, or for as long as it takes.
-Answer = Callable[[InferenceRequest, float | None], InferenceResponse]
+#: Answers one request until a deadline on the monotonic clock, or for as long as it takes; the stages learn of the time.
+Answer = Callable[[InferenceRequest, float | None, Stages], InferenceResponse]
 #: Answers one request with several responses; the deadline is for the first of them.
-Stream = Callable[[InferenceRequest, float | None], Generator[InferenceResponse, None, None]]
+Stream = Callable[[InferenceRequest, float | None, Stages], Generator[InferenceResponse, None, None]]
 
 
 class ModelState(StrEnum):

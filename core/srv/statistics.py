@@ -12,12 +12,13 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-#: Upper bounds of the histograms' buckets in seconds; what is longer counts in a last one.
-BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from srv import errors
+from srv.counts import BOUNDS, OK, Kind, Stages, Sums
+
+__all__ = ("BOUNDS", "OK", "OUTCOMES", "Kind", "Ledger", "Stages", "Sums", "by_model", "outcome_of")
+
 _BOUNDS_NS = tuple(int(bound * 1_000_000_000) for bound in BOUNDS)
 
 _COUNT, _ELEMENTS, _EXECUTIONS, _LAST, _QUEUE, _INPUT, _INFER, _OUTPUT, _TOTAL, _DURATIONS = range(10)
@@ -26,55 +27,25 @@ _WIDTH = _QUEUES + len(BOUNDS) + 1
 #: More kinds of answers than a worker's threads will ever give; pages that nobody writes take no memory.
 _ROWS = 16384
 
-OK = "ok"
+#: Class of error → the contract's stable name, which is its outcome. The most derived class that stands here decides.
+OUTCOMES: Mapping[type[BaseException], str] = {
+    errors.InvalidInput: "INVALID_INPUT",
+    errors.Unauthenticated: "UNAUTHENTICATED",
+    errors.Forbidden: "FORBIDDEN",
+    errors.NotFound: "NOT_FOUND",
+    errors.TooLarge: "TOO_LARGE",
+    errors.UnsupportedMedia: "UNSUPPORTED_MEDIA",
+    errors.QueueFull: "QUEUE_FULL",
+    errors.ModelError: "MODEL_ERROR",
+    errors.Unimplemented: "UNIMPLEMENTED",
+    errors.Unavailable: "UNAVAILABLE",
+    errors.DeadlinePassed: "DEADLINE",
+}
 
 
-class Kind(NamedTuple):
-    """What is counted apart: a model's version, the face that asked, and how it ended (`ok`, or the error's code)."""
-
-    model: str
-    version: str | None
-    face: str
-    outcome: str
-
-
-@dataclass
-class Stages:
-    """Where one request's time went, in nanoseconds; stages that it never reached are 0."""
-
-    queue: int = 0
-    input: int = 0
-    infer: int = 0
-    output: int = 0
-
-
-@dataclass
-class Sums:
-    """Everything that was counted for one kind of answer. Times are sums in nanoseconds."""
-
-    count: int = 0
-    elements: int = 0
-    executions: int = 0
-    last: int = 0
-    stages: Stages = field(default_factory=Stages)
-    total: int = 0
-    durations: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    queues: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-
-    def add(self, row: memoryview) -> None:
-        """Add a row of a ledger."""
-        self.count += row[_COUNT]
-        self.elements += row[_ELEMENTS]
-        self.executions += row[_EXECUTIONS]
-        self.last = max(self.last, row[_LAST])
-        self.stages.queue += row[_QUEUE]
-        self.stages.input += row[_INPUT]
-        self.stages.infer += row[_INFER]
-        self.stages.output += row[_OUTPUT]
-        self.total += row[_TOTAL]
-        for place in range(len(BOUNDS) + 1):
-            self.durations[place] += row[_DURATIONS + place]
-            self.queues[place] += row[_QUEUES + place]
+def outcome_of(error: BaseException) -> str:
+    """How an error is counted; INTERNAL for what nobody foresaw."""
+    return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), "INTERNAL")
 
 
 class Ledger:
@@ -156,29 +127,26 @@ def by_model(sums: Mapping[Kind, Sums]) -> dict[tuple[str, str | None], dict[str
     """The same by name and version, and there by outcome, the faces together."""
     models: dict[tuple[str, str | None], dict[str, Sums]] = {}
     for kind, counted in sums.items():
-        outcomes = models.setdefault((kind.model, kind.version), {})
-        if kind.outcome in outcomes:
-            _merge(outcomes[kind.outcome], counted)
-        else:
-            outcomes[kind.outcome] = counted
+        models.setdefault((kind.model, kind.version), {}).setdefault(kind.outcome, Sums()).add(counted)
     return models
-
-
-def _merge(into: Sums, more: Sums) -> None:
-    into.count += more.count
-    into.elements += more.elements
-    into.executions += more.executions
-    into.last = max(into.last, more.last)
-    for name in ("queue", "input", "infer", "output"):
-        setattr(into.stages, name, getattr(into.stages, name) + getattr(more.stages, name))
-    into.total += more.total
-    into.durations = [one + other for one, other in zip(into.durations, more.durations, strict=True)]
-    into.queues = [one + other for one, other in zip(into.queues, more.queues, strict=True)]
 
 
 def _add_rows(sums: dict[Kind, Sums], kinds: Iterable[Kind], cells: memoryview) -> None:
     for place, kind in enumerate(kinds):
-        sums.setdefault(kind, Sums()).add(cells[place * _WIDTH : (place + 1) * _WIDTH])
+        sums.setdefault(kind, Sums()).add(_read(cells[place * _WIDTH : (place + 1) * _WIDTH].tolist()))
+
+
+def _read(row: list[int]) -> Sums:
+    return Sums(
+        count=row[_COUNT],
+        elements=row[_ELEMENTS],
+        executions=row[_EXECUTIONS],
+        last=row[_LAST],
+        stages=Stages(row[_QUEUE], row[_INPUT], row[_INFER], row[_OUTPUT]),
+        total=row[_TOTAL],
+        durations=row[_DURATIONS:_QUEUES],
+        queues=row[_QUEUES:_WIDTH],
+    )
 
 
 def _kinds_in(names: Path) -> Iterator[Kind]:

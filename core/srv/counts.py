@@ -1,0 +1,70 @@
+"""The words of counting: which kinds of answers are counted apart, where a request's time goes, and what the sums hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: Upper bounds of the histograms' buckets in seconds; what is longer counts in a last one.
+BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: The outcome of what was answered; else it is the error's code.
+OK = "ok"
+
+
+class Kind(NamedTuple):
+    """What is counted apart: a model's version, the face that asked, and how it ended (`ok`, or the error's code)."""
+
+    model: str
+    version: str | None
+    face: str
+    outcome: str
+
+
+@dataclass(slots=True)
+class Stages:
+    """Where one request's time went, in nanoseconds; stages that it never reached are 0.
+
+    `queue` is waiting for a thread and for the model's `concurrency`; `input` is reading and decoding, `infer` predict
+    itself, `output` the encoding of what it returned. `taken` is when a thread began with it, on the monotonic clock;
+    0 where that was at once.
+
+    `elements` are what the statistics extension counts as inferences: the first length of the first input, where the
+    model takes batches (it has a `max_batch_size`, or declares its first input with -1 first), else 1.
+    """
+
+    queue: int = 0
+    input: int = 0
+    infer: int = 0
+    output: int = 0
+    taken: float = 0.0
+    elements: int = 0
+    executions: int = 0
+
+
+@dataclass
+class Sums:
+    """Everything that was counted for one kind of answer. Times are sums in nanoseconds, `last` is in milliseconds."""
+
+    count: int = 0
+    elements: int = 0
+    executions: int = 0
+    last: int = 0
+    stages: Stages = field(default_factory=Stages)
+    total: int = 0
+    durations: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    queues: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+
+    def add(self, more: Sums) -> None:
+        """Add what was counted elsewhere."""
+        self.count += more.count
+        self.elements += more.elements
+        self.executions += more.executions
+        self.last = max(self.last, more.last)
+        self.stages.queue += more.stages.queue
+        self.stages.input += more.stages.input
+        self.stages.infer += more.stages.infer
+        self.stages.output += more.stages.output
+        self.total += more.total
+        self.durations = [one + other for one, other in zip(self.durations, more.durations, strict=True)]
+        self.queues = [one + other for one, other in zip(self.queues, more.queues, strict=True)]
