@@ -42,8 +42,9 @@ class Models:
                 yield Area(root.absolute(), depth=_DEEPEST)
         for model in self._found.models if self._found is not None else ():
             yield Area(model.folder)
-            if not _is_inside(model.artifact_root, model.folder):
-                yield Area(model.artifact_root)
+            artifact = _far_artifact(model)
+            if artifact is not None:
+                yield Area(artifact)
 
     def serving(self) -> list[Wanted]:
         """The models that serve now."""
@@ -130,9 +131,15 @@ def _causes(model: ModelSettings, found: Found, changed: Collection[Path]) -> li
     inner = [other.folder for other in found.models if other.folder != model.folder]
     inner = [folder for folder in inner if _is_inside(folder, model.folder)]
     own = [path for path in changed if _is_inside(path, model.folder) and not any(_is_inside(path, f) for f in inner)]
-    artifact = model.artifact_root
-    far = [path for path in changed if _is_inside(path, artifact)] if not _is_inside(artifact, model.folder) else []
+    artifact = _far_artifact(model)
+    far = [path for path in changed if artifact is not None and _is_inside(path, artifact)]
     return sorted({*own, *far})
+
+
+def _far_artifact(model: ModelSettings) -> Path | None:
+    """The model's file or folder where it lies outside of the model's own, by `..` or by a link."""
+    artifact = model.artifact_root.resolve()
+    return None if _is_inside(artifact, model.folder.resolve()) else artifact
 
 
 def _is_touched(failed: FailedModel, changed: Collection[Path]) -> bool:
