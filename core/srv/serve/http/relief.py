@@ -15,10 +15,15 @@ from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers
 
 #: A request that takes longer is not for the leader: it would keep more than one core's worth of others waiting.
-QUICK = 0.0002
+QUICK = 0.00025
 #: After this long the lead is taken from a thread that runs a request.
 PATIENCE = 0.004
-#: How long a path that was slow is not tried again, at first and at most; each slow trial doubles it.
+#: How much the last run says about a path, and how much one says that cost its thread the lead.
+WEIGHT, HEAVY_WEIGHT = 1 / 16, 1 / 4
+#: A path of which so many runs are slow is not tried again for a while. Few are: a machine with other work lets a
+#: thread wait now and then.
+TOO_OFTEN = 0.3
+#: That while, at first and at most; each trial that fails doubles it.
 FIRST_BAN = 1.0
 LONGEST_BAN = 64.0
 #: Paths that are remembered; names of models are clients' words, so there must be an end.
@@ -27,31 +32,54 @@ REMEMBERED = 1024
 DULL = 50
 
 
+class Pace:
+    """How a path has done: the share of slow runs, recent ones counting more, and when it may be tried again."""
+
+    __slots__ = ("ban", "banned_until", "slowness")
+
+    def __init__(self) -> None:
+        self.slowness = 0.0
+        self.ban = FIRST_BAN / 2
+        self.banned_until = 0.0
+
+    def ran(self, slow: float, weight: float) -> None:
+        """One more run, slow or not."""
+        self.slowness += weight * (slow - self.slowness)
+        if self.slowness > TOO_OFTEN:
+            self.ban = min(2 * self.ban, LONGEST_BAN)
+            self.banned_until = time.monotonic() + self.ban
+            self.slowness = TOO_OFTEN
+
+
 class Paces:
     """Which paths are quick. One that is not known is taken for quick until it is not."""
 
     def __init__(self) -> None:
-        self._bans: dict[str, tuple[float, float]] = {}  # until when, and how long that is
+        self._paces: dict[str, Pace] = {}  # of paths that were slow lately
 
     def quick(self, path: str) -> bool:
         """Whether the leader may try this path itself."""
-        ban = self._bans.get(path)
-        return ban is None or ban[0] < time.monotonic()
+        pace = self._paces.get(path)
+        return pace is None or pace.banned_until < time.monotonic()
 
     def ran(self, path: str, seconds: float) -> None:
         """A request of this path was run by the leader and took so long."""
         if seconds > QUICK:
-            self.slow(path)
-        elif path in self._bans:
-            del self._bans[path]
+            self._pace(path).ran(1.0, WEIGHT)
+        elif path in self._paces:
+            pace = self._paces[path]
+            pace.ran(0.0, WEIGHT)
+            if pace.slowness < WEIGHT / 4:
+                del self._paces[path]
 
-    def slow(self, path: str) -> None:
-        """This path is not for the leader for a while."""
-        _, length = self._bans.get(path, (0.0, FIRST_BAN / 2))
-        if len(self._bans) >= REMEMBERED:
-            self._bans.clear()
-        length = min(2 * length, LONGEST_BAN)
-        self._bans[path] = (time.monotonic() + length, length)
+    def stuck(self, path: str) -> None:
+        """A request of this path cost its thread the lead."""
+        self._pace(path).ran(1.0, HEAVY_WEIGHT)
+
+    def _pace(self, path: str) -> Pace:
+        if len(self._paces) >= REMEMBERED:
+            self._paces.clear()
+        return self._paces.setdefault(path, Pace())
 
 
 class Relief:

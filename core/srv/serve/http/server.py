@@ -134,7 +134,7 @@ class Server:
 
     def _relieved(self, exchange: Exchange) -> None:
         """A request that was taken for quick is not: from now on it is like any other that may block."""
-        self._paces.slow(exchange.head.path)
+        self._paces.stuck(exchange.head.path)
         with self._followers.guard:
             if exchange.connection.exchange is exchange:
                 when = exchange.received + self._limits.request_timeout
