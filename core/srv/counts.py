@@ -1,4 +1,4 @@
-"""The words of counting: which kinds of answers are counted apart, where a request's time goes, and what the sums hold."""
+"""The words of counting: kinds of answers, the stages where a request's time goes, and their sums."""
 
 from __future__ import annotations
 

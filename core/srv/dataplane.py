@@ -214,7 +214,7 @@ class DataPlane:
     def _count(
         self, model: Model, face: str, started: float, stages: Stages, failure: Exception | None = None
     ) -> None:
-        kind = Kind(model.name, model.version, face, OK if failure is None else outcome_of(failure))
+        kind = (model.name, model.version, face, OK if failure is None else outcome_of(failure))
         total = int((time.monotonic() - started) * 1e9)
         self._ledger.record(kind, stages, total, elements=stages.elements, executions=stages.executions)
 

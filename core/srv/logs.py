@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+from srv.counts import Stages
 
 #: One line for each request that was answered; the application and the worker both write to it.
 ACCESS = logging.getLogger("srv.access")
 
 #: What a log record may carry for the lines of JSON, beside the message that people read.
-_FIELDS = ("request_id", "method", "path", "status", "duration_ms", "model", "outcome")
+_FIELDS = ("request_id", "method", "path", "status", "duration_ms", "queue_ms", "compute_ms", "model", "outcome")
 #: Control characters, of which a path or an id sent by a client could make a line that nobody wrote.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
@@ -85,21 +86,27 @@ def access_log(
     *,
     model: str | None = None,
     outcome: str | None = None,
+    stages: Stages | None = None,
 ) -> None:
-    """Write the access log's line for one answer."""
+    """Write the access log's line for one answer; `stages` for those that a model was asked for."""
     if not ACCESS.isEnabledFor(logging.INFO):
         return
-    fields: Mapping[str, Any] = {
+    fields: dict[str, Any] = {
         "method": method,
         "path": path,
         "status": status,
         "duration_ms": round(seconds * 1000, 3),
         "request_id": request_id,
     } | {name: word for name, word in (("model", model), ("outcome", outcome)) if word is not None}
+    spent = ""
+    if stages is not None:
+        queue, compute = stages.queue / 1e6, (stages.input + stages.infer + stages.output) / 1e6
+        fields |= {"queue_ms": round(queue, 3), "compute_ms": round(compute, 3)}
+        spent = f" queue={queue:.1f} compute={compute:.1f}"
     known = "".join(f" {name}={_shown(fields[name])}" for name in ("model", "outcome") if name in fields)
     ACCESS.info(
         "%s %s %d %.1f ms id=%s%s",
-        _shown(method), _shown(path), status, seconds * 1000, _shown(request_id), known,
+        _shown(method), _shown(path), status, seconds * 1000, _shown(request_id), known + spent,
         extra=fields,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from srv.counts import Stages
 from srv.errors import SrvError
 from srv.grpc.errors import INTERNAL, told
 from srv.grpc.pools import received
@@ -62,6 +63,9 @@ class Call:
         self.headers = CallHeaders(metadata)
         self.headers_out: Mapping[str, str] = EMPTY
         self.model: str | None = None
+        #: Where the time of the last request for inference went, for the log.
+        self.stages: Stages | None = None
+        self.taken = time.monotonic()
         given = next((value for name, value in metadata if name == "x-request-id"), None)
         self.id = given if given and _ID.fullmatch(given) else os.urandom(16).hex()
         self._context = context
@@ -150,4 +154,7 @@ def refusal(path: str, error: SrvError) -> Callable[[Any, Any], Any]:
 
 
 def _log(path: str, call: Call, status: grpc.StatusCode, code: str | None = None) -> None:
-    access_log("GRPC", path, status.value[0], time.monotonic() - call.received, call.id, model=call.model, outcome=code)
+    seconds = time.monotonic() - call.received
+    access_log(
+        "GRPC", path, status.value[0], seconds, call.id, model=call.model, outcome=code, stages=call.stages
+    )

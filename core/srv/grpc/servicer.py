@@ -7,8 +7,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from srv.counts import Stages
 from srv.dataplane import DataPlane
-from srv.errors import InvalidInput, Unimplemented
+from srv.errors import InvalidInput, SrvError, Unimplemented
 from srv.grpc.convert import is_typed, read_request, write_metadata, write_response
 from srv.grpc.descriptors import message
 from srv.grpc.errors import AnswerTooLarge
@@ -92,13 +93,16 @@ class Servicer:
         """The response to an inference request."""
         message, raw = read_message(request)
         name, version = message.model_name, message.model_version or None
-        call.model = self._dataplane.model(name, version).name
+        model = self._dataplane.model(name, version)
+        call.model = model.name
+        call.stages = stages = Stages(taken=call.taken)
+        try:
+            asked = read_request(message, raw, call.headers)
+        except SrvError as error:
+            self._dataplane.refused(model, error, received=call.received, face="grpc", stages=stages)
+            raise
         response = self._dataplane.infer(
-            name,
-            version,
-            read_request(message, raw, call.headers),
-            received=call.received,
-            deadline=call.deadline(),
+            name, version, asked, received=call.received, deadline=call.deadline(), face="grpc", stages=stages
         )
         call.headers_out = response.headers
         written = write_response(response, typed=not raw and is_typed(message))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from srv.counts import Stages
 from srv.dataplane import DataPlane
 from srv.errors import QueueFull
 from srv.grpc.convert import is_typed, read_request, write_response
@@ -78,7 +79,10 @@ class StreamInfer:
         self, runtime: object, asked: Any, request: InferenceRequest, call: Call
     ) -> Iterator[InferenceResponse]:
         """The responses of a model that streams, and the one of a model that does not."""
-        ask: dict[str, Any] = {"received": time.monotonic(), "deadline": call.deadline()}
+        call.stages = Stages()
+        ask: dict[str, Any] = {
+            "received": time.monotonic(), "deadline": call.deadline(), "face": "grpc", "stages": call.stages
+        }  # fmt: skip
         name, version = asked.model_name, asked.model_version or None
         if runtime is not None and getattr(runtime, "predict_stream", None) is None:
             yield self._dataplane.infer(name, version, request, **ask)

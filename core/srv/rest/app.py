@@ -89,7 +89,7 @@ def create_app(
     """
     app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path)
     errors.install(app)
-    reader = RequestReader(settings)
+    reader = RequestReader(settings, dataplane)
     app.add_route("/", Root(dataplane))
     app.add_route("/v2", Server(dataplane))
     app.add_route("/v2/health/live", Live())

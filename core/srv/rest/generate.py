@@ -7,7 +7,7 @@ import msgspec
 import orjson
 
 from srv.dataplane import DataPlane
-from srv.errors import ModelError
+from srv.errors import ModelError, SrvError
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.rest.answers import NotText
 from srv.rest.envelope import Parameter, read_json
@@ -46,15 +46,21 @@ class Generate:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer with the text, or with a frame for each piece of it."""
-        req.context.model = self._dataplane.model(model, version).name
-        envelope = read_json(bytes(self._reader.body(req)), _decode)
+        found = self._dataplane.model(model, version)
+        self._reader.begin(req, found)
+        try:
+            envelope = read_json(bytes(self._reader.body(req)), _decode)
+        except SrvError as error:
+            self._reader.refuse(req, found, error)
+            raise
         text = Tensor(INPUT, [envelope.text_input], "BYTES")
         request = InferenceRequest([text], envelope.id, None, envelope.parameters or EMPTY, self._reader.headers(req))
+        context = req.context
         if self._stream:
-            responses = self._dataplane.stream(model, version, request, received=req.context.started)
+            responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)
             send_frames(resp, responses, _answer)
         else:
-            response = self._dataplane.infer(model, version, request, received=req.context.started)
+            response = self._dataplane.infer(model, version, request, received=context.started, stages=context.stages)
             resp.content_type = falcon.MEDIA_JSON
             resp.data = _answer(response)
 

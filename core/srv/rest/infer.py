@@ -7,8 +7,9 @@ from typing import Any
 
 import falcon
 
+from srv.counts import Stages
 from srv.dataplane import DataPlane
-from srv.errors import InvalidInput, TooLarge, UnsupportedMedia, quoted
+from srv.errors import InvalidInput, SrvError, TooLarge, UnsupportedMedia, quoted
 from srv.messages import InferenceRequest, RequestedOutput
 from srv.rawdata import read_raw
 from srv.registry import Model
@@ -42,13 +43,35 @@ class DataTwice(InvalidInput):
 class RequestReader:
     """Reads what the routes of inference are sent, within the settings' limits."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
         self._most = settings.max_body_size
         self._hidden = HIDDEN - {name.lower() for name in settings.pass_headers}
 
     def read(self, req: falcon.Request, model: Model) -> InferenceRequest:
-        """The inference request. Raises UnsupportedMedia, TooLarge, or InvalidInput naming the field that is wrong."""
-        req.context.model = model.name
+        """The inference request, whose stages begin here; one that is refused is counted.
+
+        Raises UnsupportedMedia, TooLarge, or InvalidInput naming the field that is wrong.
+        """
+        self.begin(req, model)
+        try:
+            return self._read(req, model)
+        except SrvError as error:
+            self.refuse(req, model, error)
+            raise
+
+    def begin(self, req: falcon.Request, model: Model) -> None:
+        """From here on the request is for this model."""
+        context = req.context
+        context.model = model.name
+        context.stages = Stages(taken=context.taken)
+
+    def refuse(self, req: falcon.Request, model: Model, error: SrvError) -> None:
+        """Count a request that could not be read."""
+        context = req.context
+        self._dataplane.refused(model, error, received=context.started, face="rest", stages=context.stages)
+
+    def _read(self, req: falcon.Request, model: Model) -> InferenceRequest:
         body = self.body(req)
         announced = req.env.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
         if announced is None:
@@ -87,7 +110,8 @@ class Infer:
         """Answer an inference request."""
         request = self._reader.read(req, self._dataplane.model(model, version))
         binary = BinaryChoice(request)
-        response = self._dataplane.infer(model, version, request, received=req.context.started)
+        context = req.context
+        response = self._dataplane.infer(model, version, request, received=context.started, stages=context.stages)
         for name, value in response.headers.items():
             resp.set_header(name, value)
         answer, behind = write_response(response, binary)

@@ -56,7 +56,8 @@ class Passage:
         given = req.env.get("HTTP_X_REQUEST_ID")
         identity = given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         context = req.context
-        context.started = req.env.get("srv.received") or time.monotonic()  # srv's own worker knows since when
+        context.taken = now = time.monotonic()
+        context.started = req.env.get("srv.received") or now  # srv's own worker knows since when
         context.id = identity
         resp.set_header("X-Request-Id", identity)
 
@@ -73,4 +74,5 @@ class Passage:
             context.id,
             model=context.get("model"),
             outcome=resp.context.get("code"),
+            stages=context.get("stages"),
         )

@@ -30,7 +30,8 @@ class InferStream:
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer with a frame for each response."""
         request = self._reader.read(req, self._dataplane.model(model, version))
-        responses = self._dataplane.stream(model, version, request, received=req.context.started)
+        context = req.context
+        responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)
         send_frames(resp, responses, _frame)
 
 
