@@ -1,6 +1,9 @@
+import json
 import os
 import signal
 import time
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -102,3 +105,14 @@ def test_a_worker_whose_master_is_gone_ends(tmp_path):
 
         status = Path(f"/proc/{child}/status")
         eventually(lambda: not status.exists() or "State:\tZ" in status.read_text())
+
+
+def test_several_workers_get_their_share_of_the_connections(tmp_path):
+    with worker(tmp_path / "log", gunicorn={"workers": 2}) as server, ExitStack() as stack:
+        eventually(lambda: len({server.standing()["pid"] for _ in range(20)}) == 2)
+
+        talks = [stack.enter_context(Talk(server)) for _ in range(40) if server.standing()]
+
+        shares = Counter(json.loads(talk.ask("/now").body)["pid"] for talk in talks)
+        assert min(shares.values()) >= 5
+        assert len(shares) == 2

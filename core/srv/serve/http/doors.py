@@ -15,7 +15,7 @@ from srv.serve.http.watch import Watch
 SPARE_DESCRIPTORS = 128
 #: How many are let in before those inside get their turn.
 AT_ONCE = 64
-#: The same where several workers listen: what one does not let in wakes another, so that each gets its share.
+#: The same where several workers listen, so that each gets its share.
 AT_ONCE_OF_SEVERAL = 1
 
 
@@ -36,6 +36,7 @@ class Doors:
         self, listeners: Sequence[socket.socket], watch: Watch, context: ssl.SSLContext | None, *, shared: bool
     ) -> None:
         self.at_once = AT_ONCE_OF_SEVERAL if shared else AT_ONCE
+        self._shared = shared
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._servers = {descriptor: address_of(listener) for descriptor, listener in self._listeners.items()}
         self._watch = watch
@@ -56,6 +57,12 @@ class Doors:
         if self._open:
             self._watch.ignore(self._listeners.values())
             self._open = False
+
+    def give_way(self) -> None:
+        """Let another worker have the next client: the kernel wakes the one that has watched for longest."""
+        if self._shared and self._open:
+            self.shut()
+            self.open()
 
     def close(self) -> Iterator[Connection]:
         """Let in who has come already, then nobody any more."""

@@ -188,6 +188,7 @@ class Leader:
             room = self._limits.max_connections - len(self._custody.connections)
             for connection in self._doors.admit(descriptor, min(room, self._doors.at_once)):
                 self._custody.adopt(connection)
+            self._doors.give_way()
             if len(self._custody.connections) >= self._limits.max_connections:
                 self._doors.shut()
 
