@@ -27,7 +27,7 @@ FLOORS = (
     "settings discovery hooks trial repository codecs",
     "modelcode registry loader",
     "checking decoding signatures encoding execution answering batching",
-    "statistics streams dataplane modelplane",
+    "statistics configuration streams dataplane modelplane",
     "rest grpc",
     "serve cli testing __main__",
 )

@@ -7,14 +7,16 @@ import time
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
+from srv.configuration import model_config
 from srv.counts import OK, Kind, Stages, Sums
 from srv.errors import DeadlinePassed, NotFound, SrvError, Unavailable
 from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
 from srv.registry import Answer, Model, ModelState, Registry, Stream
-from srv.statistics import Ledger, outcome_of
+from srv.statistics import Ledger, by_model, model_statistics, outcome_of
 from srv.version import __version__
 from srv.versions import version_key
 
@@ -138,6 +140,31 @@ class DataPlane:
             raise ModelNotReady(model)
         versions = [version for version in self.registry.versions(name) if version is not None]
         return replace(model.metadata, versions=tuple(sorted(versions, key=version_key)))
+
+    def config(self, name: str, version: str | None = None) -> Mapping[str, Any]:
+        """A model's configuration as Triton has it. Raises NotFound, or Unavailable for a model that is not ready."""
+        metadata = self.metadata(name, version)
+        model = self.model(name, version)
+        return model_config(model.settings, metadata, streams=getattr(model.runtime, "predict_stream", None) is not None)
+
+    def statistics(self, name: str | None = None, version: str | None = None) -> list[dict[str, Any]]:
+        """The statistics of a model's versions, of one of them, or of all models, summed over all workers.
+
+        Raises NotFound, or Unavailable while nobody can know.
+        """
+        if name is None:
+            models = self.registry.models()
+        elif version is None:
+            found = self.model(name)
+            models = [*self.registry.versions(found.name).values()]
+        else:
+            models = [self.model(name, version)]
+        counted = by_model(self._ledger.sums())
+        ordered = sorted(models, key=lambda model: (model.name, version_key(model.version or "")))
+        return [
+            model_statistics(model.name, model.version, counted.get((model.name, model.version), {}))
+            for model in ordered
+        ]
 
     def infer(
         self,

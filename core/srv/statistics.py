@@ -14,11 +14,12 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from srv import errors
 from srv.counts import BOUNDS, OK, Kind, Stages, Sums
 
-__all__ = ("BOUNDS", "OK", "OUTCOMES", "Kind", "Ledger", "Stages", "Sums", "by_model", "outcome_of")
+__all__ = ("BOUNDS", "OK", "OUTCOMES", "Kind", "Ledger", "Stages", "Sums", "by_model", "model_statistics", "outcome_of")
 
 _BOUNDS_NS = tuple(int(bound * 1_000_000_000) for bound in BOUNDS)
 
@@ -138,6 +139,45 @@ def by_model(sums: Mapping[Kind, Sums]) -> dict[tuple[str, str | None], dict[str
     for kind, counted in sums.items():
         models.setdefault((kind.model, kind.version), {}).setdefault(kind.outcome, Sums()).add(counted)
     return models
+
+
+def model_statistics(name: str, version: str | None, outcomes: Mapping[str, Sums]) -> dict[str, Any]:
+    """One model's row of the statistics extension; all but `fail` counts what was answered well.
+
+    `batch_stats` tells of executions of one element; it is empty where others were among them.
+    """
+    good = outcomes.get(OK, Sums())
+    bad = Sums()
+    for outcome, sums in outcomes.items():
+        if outcome != OK:
+            bad.add(sums)
+    stages = good.stages
+    computed = {
+        "compute_input": _duration(good.count, stages.input),
+        "compute_infer": _duration(good.count, stages.infer),
+        "compute_output": _duration(good.count, stages.output),
+    }
+    alone = good.executions > 0 and good.executions == good.elements
+    return {
+        "name": name,
+        "version": version or "",
+        "last_inference": max(good.last, bad.last),
+        "inference_count": good.elements,
+        "execution_count": good.executions,
+        "inference_stats": {
+            "success": _duration(good.count, good.total),
+            "fail": _duration(bad.count, bad.total),
+            "queue": _duration(good.count, stages.queue),
+            **computed,
+            "cache_hit": _duration(0, 0),
+            "cache_miss": _duration(0, 0),
+        },
+        "batch_stats": [{"batch_size": 1, **computed}] if alone else [],
+    }
+
+
+def _duration(count: int, nanoseconds: int) -> dict[str, int]:
+    return {"count": count, "ns": nanoseconds}
 
 
 def _add_rows(sums: dict[Kind, Sums], kinds: Iterable[Kind], cells: memoryview) -> None:

@@ -19,8 +19,6 @@ from srv.registry import ModelState
 
 #: Methods of the contract that are not built yet, and what they belong to.
 NOT_BUILT: Mapping[str, str] = {
-    "ModelConfig": "Model configurations",
-    "ModelStatistics": "Statistics",
     "RepositoryIndex": "The model repository",
     "RepositoryModelLoad": "The model repository",
     "RepositoryModelUnload": "The model repository",
@@ -56,6 +54,8 @@ class Servicer:
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": self.model_metadata,
+            "ModelConfig": self.model_config,
+            "ModelStatistics": self.model_statistics,
             **{name: _not_built(what) for name, what in NOT_BUILT.items()},
         }
 
@@ -89,6 +89,20 @@ class Servicer:
         written: bytes = answer.SerializeToString()
         return written
 
+    def model_config(self, request: bytes, call: Call) -> bytes:
+        """A model's configuration, in Triton's words."""
+        asked = _asked("ModelConfig", request)
+        config = self._dataplane.config(asked.name, asked.version or None)
+        call.model = config["name"]
+        return _answer("ModelConfig", config=config)
+
+    def model_statistics(self, request: bytes, call: Call) -> bytes:
+        """What models have answered, and where the time went; without a name of all models."""
+        asked = _asked("ModelStatistics", request)
+        rows = self._dataplane.statistics(asked.name or None, asked.version or None)
+        call.model = rows[0]["name"] if asked.name else None
+        return _answer("ModelStatistics", model_stats=rows)
+
     def model_infer(self, request: bytes, call: Call) -> bytes:
         """The response to an inference request."""
         message, raw = read_message(request)
@@ -111,7 +125,7 @@ class Servicer:
         return written
 
 
-_UNARY = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
+_UNARY = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics")
 _REQUESTS = {name: message(f"inference.{name}Request") for name in _UNARY}
 _RESPONSES = {name: message(f"inference.{name}Response") for name in _UNARY}
 

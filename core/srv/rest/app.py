@@ -8,37 +8,18 @@ from typing import Any
 import falcon
 
 from srv.dataplane import DataPlane
-from srv.errors import Unimplemented
 from srv.modelplane import ModelPlane
 from srv.rest import errors
 from srv.rest.compression import Compression
 from srv.rest.generate import Generate
 from srv.rest.health import Live, Ready, Root, Server
 from srv.rest.infer import Infer, RequestReader
-from srv.rest.models import ModelPage, ModelReady, Models
+from srv.rest.models import ModelConfig, ModelPage, ModelReady, Models, Statistics
 from srv.rest.origins import Cors, Origins
 from srv.rest.passing import Passage
 from srv.rest.repository import Control, Index
 from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
-
-#: Routes of the contract that are not built yet; they answer 501, not 404.
-_NOT_BUILT = (
-    "/v2/models/stats",
-    "/v2/models/{model}/config",
-    "/v2/models/{model}/stats",
-)
-
-
-class NotBuilt:
-    """Stands where an extension will stand."""
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
-        """501 with a sentence."""
-        raise Unimplemented(f"{req.path} belongs to an extension that this version of srv does not have.")
-
-    on_head = on_post = on_get
-
 
 class App(falcon.App[falcon.Request, falcon.Response]):
     """The REST face as a WSGI app."""
@@ -56,7 +37,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         if not self._all_nonblocking or method not in ("GET", "HEAD"):
             return False
         path = self._below_root(path)
-        return path in self._RUN_WITHOUT_WAITING or path.startswith("/v2/models/")
+        if path in self._RUN_WITHOUT_WAITING:
+            return True
+        # These read what all workers have written, or tell of every model, and a busy disk must not hold the leader.
+        return path.startswith("/v2/models/") and not path.endswith(("/stats", "/dataplane.json"))
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer one request; below `root_path` as at the root, because a proxy may or may not take the prefix off."""
@@ -95,9 +79,12 @@ def create_app(
     app.add_route("/v2/health/live", Live())
     app.add_route("/v2/health/ready", Ready(dataplane))
     app.add_route("/v2/models", Models(dataplane))
+    app.add_route("/v2/models/stats", Statistics(dataplane))
     of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),
         ("/ready", ModelReady(dataplane)),
+        ("/config", ModelConfig(dataplane)),
+        ("/stats", Statistics(dataplane)),
         ("/infer", Infer(dataplane, reader)),
         ("/infer_stream", InferStream(dataplane, reader)),
         ("/generate", Generate(dataplane, reader, stream=False)),
@@ -109,8 +96,6 @@ def create_app(
     app.add_route("/v2/repository/index", Index(modelplane, reader))
     app.add_route("/v2/repository/models/{model}/load", Control(modelplane, reader, loads=True))
     app.add_route("/v2/repository/models/{model}/unload", Control(modelplane, reader, loads=False))
-    for path in _NOT_BUILT:
-        app.add_route(path, NotBuilt())
     for path, resource in routes:
         app.add_route(path, resource)
     return app

@@ -67,6 +67,34 @@ class ModelReady:
     on_head = on_get
 
 
+class ModelConfig:
+    """A model's configuration, in Triton's words."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
+        """Name, platform, backend, batch size, inputs and outputs; srv's own settings under `parameters`."""
+        resp.data = orjson.dumps(self._dataplane.config(model, version))
+
+    on_head = on_get
+
+
+class Statistics:
+    """What models have answered, and where the time went."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def on_get(
+        self, req: falcon.Request, resp: falcon.Response, model: str | None = None, version: str | None = None
+    ) -> None:
+        """A row for each version of a model, or of all models, summed over all workers since the server's start."""
+        resp.data = orjson.dumps({"model_stats": self._dataplane.statistics(model, version)})
+
+    on_head = on_get
+
+
 def _tensor(spec: Spec) -> dict[str, Any]:
     """A declared tensor; where its shape is open, [-1] stands for it, because the protocol wants one."""
     tensor: dict[str, Any] = {

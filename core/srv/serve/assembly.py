@@ -78,7 +78,7 @@ class Assembled:
             request_timeout=settings.request_timeout,
             before=self.hooks.before_infer,
             after=self.hooks.after_infer,
-            extensions=("binary_tensor_data", "generate", "model_repository"),
+            extensions=("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics"),
         )
         self.modelplane = ModelPlane(
             self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
