@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -9,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -55,8 +57,24 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Ready is whoever listens."""
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    return True
+
+
+def says_ready(port: int) -> bool:
+    """Ready is who says so."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    finally:
+        connection.close()
+
+
 @contextmanager
-def started(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
+def started(name: str, command: Sequence[str], port: int, ready: Callable[[int], bool] = listens) -> Iterator[Server]:
     """Run a command that serves on the port, on the server's core, until the block ends."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -67,7 +85,7 @@ def started(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
             start_new_session=True,
         )
         try:
-            if not listens(port, process):
+            if not gets_ready(port, process, ready):
                 log.seek(0)
                 sys.exit(f"A server does not serve. It said:\n{log.read()}")
             yield Server(name, port, process.pid)
@@ -81,14 +99,12 @@ def started(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
 PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
 
 
-def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether somebody listens there, sooner or later."""
+def gets_ready(port: int, process: subprocess.Popen[bytes], ready: Callable[[int], bool]) -> bool:
+    """Whether the server says sooner or later that it is ready."""
     until = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
+        with suppress(OSError, http.client.HTTPException):
+            if ready(port):
+                return True
+        time.sleep(0.05)
     return False

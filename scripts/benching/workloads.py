@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benching.load import Generator, Request, Round, by_python
-from benching.servers import Server, free_port, started
+from benching.servers import Server, free_port, says_ready, started
 
 Rounds = dict[str, list[Round]]
 NUMBERS = Request(
@@ -98,21 +98,8 @@ def srv(kind: str, work: str, threads: int) -> Iterator[Server]:
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "model-settings.json").write_text(json.dumps({"name": "bench", "implementation": "models.Model"}))
         (folder / "models.py").write_text(MODEL.format(work=work))
-        with started(kind, [sys.executable, "-m", "srv", "start", name], port) as server:
-            wait_until_ready(server)
+        with started(kind, [sys.executable, "-m", "srv", "start", name], port, says_ready) as server:
             yield server
-
-
-def wait_until_ready(server: Server) -> None:
-    """Until its model is loaded; the first requests are answered 503."""
-    for _ in range(600):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        connection.request("GET", "/v2/health/ready")
-        ready = connection.getresponse().status == 200
-        connection.close()
-        if ready:
-            return
-    sys.exit(f"{server.name} does not get ready.")
 
 
 @contextmanager
