@@ -22,7 +22,7 @@ from srv.serve.crew import Backoff, Crew, Member
 from srv.serve.endings import hear_endings
 from srv.serve.listening import Listener
 from srv.serve.reports import Report
-from srv.serve.workers import HEARD_BY_WORKERS, RETIRE
+from srv.serve.workers import HEARD_BY_WORKERS, RETIRE, SHOW
 
 log = logging.getLogger("srv.serve")
 
@@ -252,8 +252,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                     self.kill_worker(member.pid, signal.SIGKILL)
             elif now - max(worker.tmp.last_update(), self._resumed) > self.timeout:
                 member.cause = f"was killed because it did not respond for {self.timeout:g} s (worker_timeout)"
-                # The first shows on stderr where each thread is.
-                self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
+                self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else SHOW)
                 worker.aborted = True
 
     # -- signals -------------------------------------------------------------------------------------------------------
@@ -294,6 +293,10 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def handle_int(self) -> None:
         """Ctrl-C: as SIGTERM."""
         raise StopIteration
+
+    def handle_usr1(self) -> None:
+        """Have every worker show where its threads are."""
+        self.kill_workers(SHOW)
 
     def handle_usr2(self) -> None:
         """Changing the server's own code under running connections is not offered."""

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from gunicorn.workers.base import Worker
 
 from srv.errors import SrvError
 from srv.serve.control import ControlThread
+from srv.serve.rundir import State, Wanted
 from srv.settings import ServerSettings
 from srv.streams import StreamCount
 
 if TYPE_CHECKING:
     from srv.grpc.server import GrpcServer
     from srv.serve.application import Application
+    from srv.serve.following import Follower
     from srv.serve.reloading.reloader import Reloader
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,9 @@ HEARD_BY_WORKERS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUS
 
 #: Finish what is there and go, at once: another worker has taken this one's place.
 RETIRE = signal.SIGUSR2
+
+#: Show on stderr where each thread is, even where one holds the interpreter lock.
+SHOW = signal.SIGUSR1
 
 #: Seconds that unloading gets while a load is still running, which nothing can stop.
 _UNLOAD_BESIDE_A_LOAD = 1.0
@@ -79,7 +85,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         #: Of both faces together.
         self.streams = StreamCount(self.app.settings.max_streams)
         self._doing = "starting"
-        self._generation = 0
+        self._follower: Follower | None = None
 
     # -- from the fork to serving --------------------------------------------------------------------------------------
 
@@ -98,7 +104,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         signal.signal(RETIRE, self.handle_retire)
-        faulthandler.enable()
+        faulthandler.enable(all_threads=False)
+        faulthandler.register(SHOW, all_threads=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_BY_WORKERS)
 
     def load_wsgi(self) -> None:
@@ -111,10 +118,12 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def begin(self) -> None:
         """Register, and load the models in a thread; called when the app stands, before the first request."""
+        assert self.app.assembled is not None
+        self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
         self._serve_grpc()
-        if self.app.reload and self.app.assembled is not None:
+        if self.app.reload:
             self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
         self.notify()  # from here on it is late when it gives no sign, also where a model never lets it begin
@@ -148,15 +157,16 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             wait = min(2 * wait, 60.0)
 
     def _load_once(self) -> None:
-        assembled, directory = self.app.assembled, self.app.directory
+        assembled, directory, follower = self.app.assembled, self.app.directory, self._follower
         assert assembled is not None
-        found = assembled.wanted
-        state = directory.coming(lambda: tuple(found())) if self.reads_repository else directory.state()
-        models = state.models or ()
-        if self._reloader is not None and not self.reads_repository:
-            models = tuple(found())  # because the state is as old as the last reload, and models have come and gone
-        assembled.load_models(self._does, models)
-        self._generation = state.generation
+        assert follower is not None
+        abreast = False
+        while not abreast:
+            state = self._state()
+            models = state.models or ()
+            assembled.load_models(self._does, models)
+            assembled.modelplane.keep_only(models, state.unloaded)
+            abreast = follower.begin(state.generation, self._newest().generation)
         if self._reloader is not None and self.reads_repository:
             served = directory.served()
             if served is not None:
@@ -164,6 +174,26 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.app.reports.ready(assembled.serving())
         if self._reloader is not None:
             self._reloader.start()
+
+    def _state(self) -> State:
+        """What this worker is to serve: what its cohort has found, or what the others serve."""
+        assembled = self.app.assembled
+        assert assembled is not None
+        found = assembled.wanted
+
+        def wanted(before: State) -> tuple[Wanted, ...]:
+            return tuple(found(loaded={name for name, _ in before.models or ()}, unloaded=before.unloaded))
+
+        if self.reads_repository:
+            return self.app.directory.coming(wanted)
+        state = self.app.directory.state()
+        if self._reloader is not None:
+            # because the state is as old as the last reload, and models have come and gone
+            return replace(state, models=wanted(state))
+        return state
+
+    def _newest(self) -> State:
+        return self.app.directory.latest() if self.reads_repository else self.app.directory.state()
 
     def _renew(self) -> None:
         """Ask for workers that read code anew."""
@@ -182,9 +212,14 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _tell(self, question: Any) -> dict[str, Any]:
         """Answer on the control socket."""
-        if question != {"ask": "state"}:
-            return {"error": "The only question is 'state'."}
-        return {"pid": self.pid, "generation": self._generation}
+        assert self._follower is not None
+        match question:
+            case {"ask": "state"}:
+                return {"pid": self.pid, "generation": self._follower.generation}
+            case {"ask": "follow", "order": {"do": "load" | "unload", "name": str()} as order, "generation": int(given)}:
+                reason = self._follower.hear(order, given)
+                return {"done": True} if reason is None else {"failed": reason}
+        return {"error": "The questions are 'state' and 'follow'."}
 
     # -- from serving to the end ---------------------------------------------------------------------------------------
 
@@ -248,6 +283,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self._reloader is not None:
             self._reloader.end()
             loading = loading or not self._reloader.ended()
+        if self._follower is not None:
+            loading = self._follower.end() or loading
         if self.app.assembled is not None:
             unloading = threading.Thread(target=self.app.assembled.close, name="srv-unload", daemon=True)
             unloading.start()
