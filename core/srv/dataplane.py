@@ -145,7 +145,9 @@ class DataPlane:
         """A model's configuration as Triton has it. Raises NotFound, or Unavailable for a model that is not ready."""
         metadata = self.metadata(name, version)
         model = self.model(name, version)
-        return model_config(model.settings, metadata, streams=getattr(model.runtime, "predict_stream", None) is not None)
+        return model_config(
+            model.settings, metadata, streams=getattr(model.runtime, "predict_stream", None) is not None
+        )
 
     def statistics(self, name: str | None = None, version: str | None = None) -> list[dict[str, Any]]:
         """The statistics of a model's versions, of one of them, or of all models, summed over all workers.
@@ -238,9 +240,7 @@ class DataPlane:
         """What was counted so far, by all workers since the server's start."""
         return self._ledger.sums()
 
-    def _count(
-        self, model: Model, face: str, started: float, stages: Stages, failure: Exception | None = None
-    ) -> None:
+    def _count(self, model: Model, face: str, started: float, stages: Stages, failure: Exception | None = None) -> None:
         kind = (model.name, model.version, face, OK if failure is None else outcome_of(failure))
         total = int((time.monotonic() - started) * 1e9)
         self._ledger.record(kind, stages, total, elements=stages.elements, executions=stages.executions)

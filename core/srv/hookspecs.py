@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from marshmallow import Schema
 
     from srv.coding import InputCodec, RequestCodec
+    from srv.counts import Kind, Sums
     from srv.messages import InferenceRequest, InferenceResponse
     from srv.modelsettings import ModelSettings
     from srv.runtime import Runtime
@@ -55,6 +56,46 @@ class Server(Protocol):
     @property
     def workers(self) -> int:
         """How many worker processes there are, each with hooks of its own."""
+
+    @property
+    def metrics_endpoint(self) -> str | None:
+        """The path of the metrics, or None where they are turned off."""
+
+
+class Running(Protocol):
+    """The server as it runs: what a plugin's route finds as `req.context.server`. May be asked from any thread."""
+
+    def statistics(self) -> Mapping[Kind, Sums]:
+        """What all workers have counted since the server's start, dead ones too. Models are named only if known."""
+
+    def states(self) -> Mapping[str, int]:
+        """How many versions of models are in each state, in the worker that answers; every state is there."""
+
+    def plugins(self) -> Sequence[PluginRow]:
+        """Every plugin that was found, in the worker that answers."""
+
+    def processes(self) -> Sequence[int]:
+        """The workers' process ids; one that has just died may be among them."""
+
+
+class PluginRow(Protocol):
+    """A plugin as `srv plugins` lists it."""
+
+    @property
+    def kind(self) -> str:
+        """What it is: runtime, codec, command, hooks, route."""
+
+    @property
+    def name(self) -> str:
+        """Its entry point's name."""
+
+    @property
+    def distribution(self) -> str:
+        """What brings it."""
+
+    @property
+    def state(self) -> str:
+        """found, loaded, disabled, refused, quarantined."""
 
 
 class Model(Protocol):
@@ -126,8 +167,8 @@ def srv_http_middleware(settings: Mapping[str, Any]) -> Sequence[object]:
 
 
 @hookspec
-def srv_http_routes(settings: Mapping[str, Any]) -> Sequence[tuple[str, object]]:
-    """Bring HTTP routes: pairs of a path and a Falcon resource.
+def srv_http_routes(settings: Mapping[str, Any], server: Server) -> Sequence[tuple[str, object]]:
+    """Bring HTTP routes: pairs of a path and a Falcon resource, which finds a `Running` as `req.context.server`.
 
     Called once in each worker, after `srv_http_middleware`. An empty sequence is fine. A path of srv's own stays
     srv's own; one that two distributions bring is served by neither until `plugins.prefer` says

@@ -58,14 +58,16 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None, name: str = "worker") -> None:
         self._folder = folder
-        self._names = folder / f"{name}.kinds" if folder is not None else None
+        self._names: Path | None = None
         size = _ROWS * _WIDTH * 8
         if folder is None:
             self._map = mmap.mmap(-1, size)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{name}.rows"
-            with path.open("w+b") as file:
+            while (folder / f"{name}.rows").exists():  # a dead worker had the same process id
+                name += "+"
+            self._names = folder / f"{name}.kinds"
+            with self._names.with_suffix(".rows").open("x+b") as file:
                 file.truncate(size)
                 self._map = mmap.mmap(file.fileno(), size)
         self._cells = memoryview(self._map).cast("q")

@@ -250,7 +250,6 @@ def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, key)
         "pass_headers": ["Cookie"],
         "cors_settings": {"allow_origins": ["*"]},
         "gzip_enabled": True,
-        "metrics_endpoint": "/metrics",
         "tls": {"certfile": "a", "keyfile": "b"},
     }
     error = refused(read, {key: other.get(key, 3)})
@@ -265,11 +264,11 @@ def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read, key, tm
     assert getattr(read({key: plain}), key) == held
 
 
-def test_a_variable_or_a_flag_for_what_is_not_built_is_refused_too(read):
-    assert str(refused(read, environ={"SRV_METRICS_ENDPOINT": "/m"})).startswith(
-        "SRV_METRICS_ENDPOINT is about metrics, which"
-    )
-    assert str(refused(read, flags={"metrics_endpoint": "/m"})).startswith("--metrics-endpoint is about metrics, which")
+def test_a_variable_or_a_flag_for_what_is_not_built_is_refused_too(read, monkeypatch):
+    monkeypatch.setattr(unbuilt, "SERVER", {"backlog": unbuilt.Unbuilt("waiting")})
+
+    assert str(refused(read, environ={"SRV_BACKLOG": "3"})).startswith("SRV_BACKLOG is about waiting, which")
+    assert str(refused(read, flags={"backlog": 3})).startswith("--backlog is about waiting, which")
 
 
 def test_a_flag_out_of_range_is_named_as_it_was_typed(read):

@@ -23,5 +23,4 @@ def test_the_reference_says_type_default_variable_and_meaning():
 
 
 def test_the_reference_says_what_is_not_built_yet():
-    assert "*Not built yet: metrics.*" in reference()
     assert "*Not built yet: batching.*" in reference()

@@ -155,6 +155,4 @@ def refusal(path: str, error: SrvError) -> Callable[[Any, Any], Any]:
 
 def _log(path: str, call: Call, status: grpc.StatusCode, code: str | None = None) -> None:
     seconds = time.monotonic() - call.received
-    access_log(
-        "GRPC", path, status.value[0], seconds, call.id, model=call.model, outcome=code, stages=call.stages
-    )
+    access_log("GRPC", path, status.value[0], seconds, call.id, model=call.model, outcome=code, stages=call.stages)

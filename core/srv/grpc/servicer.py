@@ -125,7 +125,15 @@ class Servicer:
         return written
 
 
-_UNARY = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics")
+_UNARY = (
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelConfig",
+    "ModelStatistics",
+)
 _REQUESTS = {name: message(f"inference.{name}Request") for name in _UNARY}
 _RESPONSES = {name: message(f"inference.{name}Response") for name in _UNARY}
 

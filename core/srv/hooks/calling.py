@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from srv.hooks.registering import Registration, Sections
 from srv.hooks.tracing import Trace
 from srv.hookspecs import Model, Server, Timings
 from srv.messages import InferenceRequest, InferenceResponse
+from srv.settings import ServerSettings
 
 log = logging.getLogger("srv.plugins")
 
@@ -38,16 +40,18 @@ class Hooks:
         plugins: Plugins,
         *,
         sections: Sections = MappingProxyType({}),
+        server: Server | None = None,
         strict: bool = False,
         trace: bool = False,
         before: Callable[[Plugin], None] | None = None,
     ) -> Hooks:
         """Import and register the hook modules, and add what they compute to the plugins.
 
+        `server` is what they may rest on of the settings; the defaults where there is no server to be.
         One that fails is quarantined and told in the log; with `strict`, PluginsNotWhole is raised instead. `before`
         is called before each module is touched, for those who watch.
         """
-        registration = Registration(plugins, sections, Trace(trace))
+        registration = Registration(plugins, sections, Trace(trace), server or ServerSettings(folder=Path()))
         registration.enter_all(before)
         if strict:
             plugins.check_strict()

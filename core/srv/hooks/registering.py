@@ -16,6 +16,7 @@ from srv.hooks.errors import BadHooks, BroughtTwice, RegisteredTwice, WrongAnswe
 from srv.hooks.reading import ARGUMENTS, Implementation, implementations, manager
 from srv.hooks.schema import SCHEMA_HOOK, read_section
 from srv.hooks.tracing import Trace
+from srv.hookspecs import Server
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -40,10 +41,11 @@ class Module:
 class Registration:
     """Hook modules in a plugin manager of their own; one that fails is quarantined, with all that it brought."""
 
-    def __init__(self, plugins: Plugins, sections: Sections, trace: Trace) -> None:
+    def __init__(self, plugins: Plugins, sections: Sections, trace: Trace, server: Server) -> None:
         self._plugins = plugins
         self._sections = sections
         self._trace = trace
+        self._server = server
         self._manager = manager()
         self._modules: dict[int, Module] = {}
 
@@ -107,7 +109,7 @@ class Registration:
         self._modules[id(module.module)] = module
 
     def _call(self, module: Module, hook: str) -> Any:
-        return self._trace.of([module.hooks[hook]])[0](settings=module.settings)
+        return self._trace.of([module.hooks[hook]])[0](settings=module.settings, server=self._server)
 
     def _ask_settings(self, module: Module) -> None:
         section = self._section_of(module.plugin)

@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 
 from srv.dataplane import DataPlane
+from srv.hookspecs import Running
 from srv.modelplane import ModelPlane
 from srv.rest import errors
 from srv.rest.compression import Compression
@@ -21,13 +22,14 @@ from srv.rest.repository import Control, Index
 from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
 
+
 class App(falcon.App[falcon.Request, falcon.Response]):
     """The REST face as a WSGI app."""
 
     _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
-    def __init__(self, middleware: Sequence[Any], *, root_path: str) -> None:
-        super().__init__(middleware=[Passage(), *middleware])
+    def __init__(self, middleware: Sequence[Any], *, root_path: str, server: Running | None) -> None:
+        super().__init__(middleware=[Passage(server), *middleware])
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
         self._root = root_path
         self.req_options.strip_url_path_trailing_slash = True
@@ -66,12 +68,13 @@ def create_app(
     *,
     middleware: Sequence[Any] = (),
     routes: Sequence[tuple[str, object]] = (),
+    server: Running | None = None,
 ) -> App:
     """The app over a data plane and a model plane. Opens no port and starts no thread; make as many as you like.
 
-    `middleware` and `routes` are what plugins bring.
+    `middleware` and `routes` are what plugins bring; `server` is what their routes find as `req.context.server`.
     """
-    app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path)
+    app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path, server=server)
     errors.install(app)
     reader = RequestReader(settings, dataplane)
     app.add_route("/", Root(dataplane))

@@ -10,6 +10,7 @@ from typing import Any
 
 import falcon
 
+from srv.hookspecs import Running
 from srv.logs import access_log
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -51,14 +52,18 @@ class Passage:
 
     srv_nonblocking = True
 
+    def __init__(self, server: Running | None = None) -> None:
+        self._server = server
+
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take the client's id, or make one."""
+        """Take the client's id, or make one; give plugins' routes what they may ask of the server."""
         given = req.env.get("HTTP_X_REQUEST_ID")
         identity = given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         context = req.context
         context.taken = now = time.monotonic()
         context.started = req.env.get("srv.received") or now  # srv's own worker knows since when
         context.id = identity
+        context.server = self._server
         resp.set_header("X-Request-Id", identity)
 
     def process_response(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,10 @@ from srv.registry import Model, ModelState, Registry
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
+from srv.serve.rundir import RunDirectory
+from srv.serve.running import Running
 from srv.settings import ServerSettings
+from srv.statistics import Ledger
 from srv.streams import StreamCount
 
 if TYPE_CHECKING:
@@ -54,11 +58,15 @@ class Gone(LoadFailed):
 class Assembled:
     """One worker's server. `app` answers from the start; models are there after `load_models`."""
 
-    def __init__(self, settings: ServerSettings, plugins: Plugins) -> None:
+    def __init__(self, settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> None:
         self.settings = settings
         self.plugins = plugins
         self.hooks = Hooks.start(
-            plugins, sections=settings.sections, strict=settings.plugins.strict, trace=settings.trace_plugins
+            plugins,
+            sections=settings.sections,
+            server=settings,
+            strict=settings.plugins.strict,
+            trace=settings.trace_plugins,
         )
         self.codecs = Codecs(plugins)
         self.repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
@@ -79,7 +87,9 @@ class Assembled:
             before=self.hooks.before_infer,
             after=self.hooks.after_infer,
             extensions=("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics"),
+            ledger=Ledger(directory.statistics, str(os.getpid())) if directory is not None else None,
         )
+        self.running = Running(self.dataplane, plugins, directory)
         self.modelplane = ModelPlane(
             self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
         )
@@ -89,6 +99,7 @@ class Assembled:
             settings,
             middleware=self.hooks.http_middleware(),
             routes=self.hooks.http_routes(),
+            server=self.running,
         )
         self.hooks.worker_started(settings)
 
@@ -194,6 +205,9 @@ def warm_up(model: Model) -> None:
             raise WarmUpFailed(place, error) from error
 
 
-def assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:
-    """Make a server of these settings and plugins. Opens no socket, starts no thread, loads no model."""
-    return Assembled(settings, plugins)
+def assemble(settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> Assembled:
+    """Make a server of these settings and plugins. Opens no socket, starts no thread, loads no model.
+
+    In the run directory several workers count together; without one the server counts by itself.
+    """
+    return Assembled(settings, plugins, directory)

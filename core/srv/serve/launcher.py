@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from srv import logs
@@ -54,14 +55,14 @@ def serve(
     share_cores(settings.workers)
     put_off_endings()  # until the master has taken over
     with _afterwards(hear_endings):
-        failure = _serve(settings, found, assemble or _assemble, began, reload=reload)
+        failure = _serve(settings, found, assemble, began, reload=reload)
     if failure is not None:
         raise failure
     return 0
 
 
 def _serve(
-    settings: ServerSettings, plugins: Plugins, assemble: Assemble, began: float, *, reload: bool
+    settings: ServerSettings, plugins: Plugins, assemble: Assemble | None, began: float, *, reload: bool
 ) -> SrvError | None:
     """Serve, and give what kept the server from its first ready, if anything did."""
     listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
@@ -74,7 +75,7 @@ def _serve(
             application = Application(
                 settings,
                 plugins,
-                assemble=assemble,
+                assemble=assemble or partial(_assemble, directory),
                 reports=Reports(),
                 directory=directory,
                 grpc_address=address,
@@ -129,10 +130,10 @@ def _discovered(settings: ServerSettings) -> Plugins:
     return discover(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer)
 
 
-def _assemble(settings: ServerSettings, plugins: Plugins) -> Assembled:
+def _assemble(directory: RunDirectory, settings: ServerSettings, plugins: Plugins) -> Assembled:
     from srv.serve.assembly import assemble
 
-    return assemble(settings, plugins=plugins)
+    return assemble(settings, plugins=plugins, directory=directory)
 
 
 @contextmanager

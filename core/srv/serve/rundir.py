@@ -46,6 +46,8 @@ class RunDirectory:
         self._workers.mkdir()
         self._lock = self.path / "lock"
         self._lock.touch()
+        #: Where workers count, for all of them and for those that come after.
+        self.statistics = self.path / "statistics"
         self._write(self._state, State())
 
     def state(self) -> State:
@@ -91,6 +93,10 @@ class RunDirectory:
     def registered(self) -> list[Path]:
         """The control sockets of all workers that have registered."""
         return sorted(self._workers.glob("*.sock"))
+
+    def pids(self) -> list[int]:
+        """The workers that have registered, by process."""
+        return sorted(int(path.stem) for path in self.registered())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -21,7 +21,6 @@ class Unbuilt:
 SERVER: Mapping[str, Unbuilt] = MappingProxyType(
     {
         "load_timeout": Unbuilt("loading models over the wire"),
-        "metrics_endpoint": Unbuilt("metrics", until=None),
         "tls": Unbuilt("TLS"),
     }
 )

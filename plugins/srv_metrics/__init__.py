@@ -1,0 +1,17 @@
+"""Metrics in Prometheus's text format, at the path that `metrics_endpoint` names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from srv.hookspecs import Server, hookimpl
+
+
+@hookimpl
+def srv_http_routes(server: Server) -> Sequence[tuple[str, object]]:
+    """One route, or none where metrics are turned off."""
+    if server.metrics_endpoint is None:
+        return ()
+    from srv_metrics.page import Metrics  # here, because whoever turns metrics off needs none of it
+
+    return [(server.metrics_endpoint, Metrics())]

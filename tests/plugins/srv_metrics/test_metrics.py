@@ -1,0 +1,92 @@
+"""The plugin metrics, through the kit alone."""
+
+import os
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from srv import Runtime
+from srv.testing import model
+
+
+class Doubler(Runtime):
+    def predict(self, x: list[str]) -> list[str]:
+        if x == ["bad"]:
+            raise ValueError(x)
+        return x + x
+
+
+@pytest.fixture
+def client(srv_client, isolated_plugins):
+    isolated_plugins()
+    return srv_client(model(Doubler, name="double"))
+
+
+def samples(answer):
+    return {
+        (sample.name, *(value for name, value in sorted(sample.labels.items()) if name != "distribution")): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+def test_srv_http_routes_brings_the_page(client):
+    answer = client.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_requests_are_counted_by_model_version_face_and_outcome(client):
+    client.infer("double", {"x": ["a"]})
+    client.infer("double", {"x": ["bad"]})
+    client.infer("double", {"y": ["a"]})
+    client.post("/v2/models/double/infer", b"{")
+
+    told = samples(client.get("/metrics"))
+
+    def requests(outcome):
+        return told["srv_requests_total", "rest", "double", outcome, ""]
+
+    assert [requests(outcome) for outcome in ("ok", "MODEL_ERROR", "INVALID_INPUT")] == [1, 1, 2]
+    assert told["srv_request_duration_seconds_count", "rest", "double", ""] == 4
+    assert told["srv_queue_duration_seconds_bucket", "rest", "+Inf", "double", ""] == 4
+    assert told["srv_executions_total", "double", ""] == 1
+    assert 0 < told["srv_compute_seconds_total", "double", "infer", ""] < 1
+
+
+def test_what_a_client_calls_its_model_is_no_label(client):
+    client.infer("evil", {"x": ["a"]})
+    assert b"evil" not in client.get("/metrics").body
+
+
+def test_models_and_plugins_are_told_by_state_and_processes_by_worker(client):
+    told = samples(client.get("/metrics"))
+    assert told["srv_models", "READY"] == 1
+    assert told["srv_models", "LOADING"] == 0
+    assert told["srv_plugins", "hooks", "loaded"] >= 1
+    assert told["process_resident_memory_bytes", str(os.getpid())] > 1_000_000
+
+
+def test_a_client_that_wants_openmetrics_gets_them(client):
+    answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+
+
+def test_the_page_stands_where_the_setting_says(srv_client, isolated_plugins):
+    isolated_plugins()
+    client = srv_client(model(Doubler, name="double"), settings={"metrics_endpoint": "/m"})
+    assert [client.get(path).status for path in ("/m", "/metrics")] == [200, 404]
+
+
+def test_null_turns_the_page_off(srv_client, isolated_plugins):
+    isolated_plugins()
+    client = srv_client(model(Doubler, name="double"), settings={"metrics_endpoint": None})
+    assert client.get("/metrics").status == 404
+
+
+def test_every_line_is_of_a_family_with_a_help_text(client):
+    text = client.get("/metrics").body.decode()
+    helped = set(re.findall(r"^# HELP (\w+) \S", text, re.MULTILINE))
+    assert set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)) == helped
