@@ -71,7 +71,7 @@ class Server:
             if not name.startswith("SRV_") and name != "PYTHONUNBUFFERED"  # which would cut lines in pieces
         }
         self.process = subprocess.Popen(
-            [python, "-m", "srv", "start", str(folder), "--http-port", "0", "--grpc-port", "0", *flags],
+            [python, "-m", "srv", "start", str(folder), *free_ports(environ or {}), *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -185,6 +185,11 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def free_ports(environ: Mapping[str, str]) -> list[str]:
+    """The flags that take a free port for each face; none for gRPC where the environment has its own word."""
+    return ["--http-port", "0", *([] if "SRV_GRPC_PORT" in environ else ["--grpc-port", "0"])]
 
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> Answer:

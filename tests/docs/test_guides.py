@@ -11,16 +11,18 @@ from guides import GUIDES, blocks, console, installs, same, shown
 from servers import running
 
 
-def follow(commands, folder, environ, guide, *, address=""):
+def follow(commands, folder, environ, guide, *, address="", grpc=""):
     """Do what the guide says, command by command; what follows `srv start` runs while it serves, on a free port."""
     for place, command in enumerate(commands):
         if command.text.startswith("srv start ") and not command.text.endswith(" --help"):
             served, *flags = command.text.split()[2:]
             with running(folder / served, *flags) as server:
-                follow(commands[place + 1 :], folder, environ, guide, address=server.url().removeprefix("http://"))
+                address = server.url().removeprefix("http://")
+                grpc = server.wait_for(r"listening on (\S+) for gRPC").group(1)
+                follow(commands[place + 1 :], folder, environ, guide, address=address, grpc=grpc)
                 assert server.stop() == 0, server.output
             return
-        text = command.text.replace("localhost:8080", address)
+        text = command.text.replace("localhost:8080", address).replace("localhost:8081", grpc)
         done = subprocess.run(
             ["bash", "-c", text], cwd=folder, env=environ, capture_output=True, text=True, check=False
         )

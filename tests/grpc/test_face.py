@@ -1,7 +1,9 @@
 """The face as a client sees it: methods, errors, headers, deadlines, interceptors, health, reflection."""
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -101,11 +103,8 @@ def test_parameters_come_back(face, stub):
     assert (answer.parameters["u"].uint64_param, answer.parameters["f"].double_param) == (2**64 - 1, 0.5)
 
 
-def test_what_is_not_built_and_what_is_not_there_are_unimplemented_with_a_sentence(face, stub):
+def test_a_method_that_is_not_there_is_unimplemented_with_a_sentence(face, stub):
     ask = stub(face())
-    code, sentence, stable = refused(ask.ModelConfig, service_pb2.ModelConfigRequest(name="echo"))
-    assert (code, stable) == (Code.UNIMPLEMENTED, "UNIMPLEMENTED")
-    assert sentence.endswith(".")
     code, sentence, stable = refused(ask.LogSettings, service_pb2.LogSettingsRequest())
     assert (code, stable) == (Code.UNIMPLEMENTED, "UNIMPLEMENTED")
     assert sentence == "srv has no gRPC method '/inference.GRPCInferenceService/LogSettings'."
@@ -215,6 +214,13 @@ def test_runtimes_see_metadata_without_credentials_and_send_trailing_metadata(fa
     assert seen.pop("user-agent").startswith("grpc-python")
     assert seen == {"x-mine": "1, 2", "x-request-id": "abc"}
     assert dict(call.trailing_metadata()) == {"x-request-id": "abc", "x-own": "mine"}
+
+
+def test_pass_headers_lets_runtimes_see_what_it_names(face, channel):
+    infer = channel(face(pass_headers=("Authorization",))).unary_unary(INFER)
+    response = infer(request("headers").SerializeToString(), metadata=[("authorization", "a"), ("cookie", "b")])
+    seen = service_pb2.ModelInferResponse.FromString(response).parameters
+    assert (seen["authorization"].string_param, "cookie" in seen) == ("a", False)
 
 
 def test_a_call_has_an_id_also_when_it_fails(face, channel):
@@ -576,3 +582,21 @@ def make_certificate(certificate, key):
 def test_the_defaults_serve_grpc(tmp_path):
     settings = ServerSettings(folder=tmp_path)
     assert (settings.grpc_port, settings.grpc_threads) == (8081, 16)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+
+
+def test_the_page_has_the_table_of_errors():
+    rows = set(re.findall(r"^\| ([A-Z_]+) \| ([A-Z_]+) \|$", PAGE.read_text(), re.MULTILINE))
+    assert rows == {(code, status.name) for code, status in [*errors.TABLE.values(), errors.INTERNAL]}
+
+
+def test_the_page_has_every_method_that_is_there(face):
+    page = PAGE.read_text()
+    for path in face().server._routes._routes:
+        service, method = path.lstrip("/").split("/")
+        listed = re.search(rf"^\|[^|]*`{re.escape(service)}`[^|]*\| (.*) \|$", page, re.MULTILINE)
+        assert method in re.split(r"\W+", listed[1])

@@ -1,7 +1,6 @@
 """What srv rests on in grpcio beyond its documented names, and the pools themselves."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -130,9 +129,10 @@ def test_a_pool_outlives_what_its_calls_raise(caplog):
 
 
 def test_the_threads_of_a_pool_end_with_it(until):
-    before = threading.active_count()
-    pool = Pool("mine", 3, 1)
-    assert threading.active_count() == before + 3
-    time.sleep(0)
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("ends-")]
+
+    pool = Pool("ends", 3, 1)
+    assert len(threads()) == 3
     pool.shutdown()
-    until(lambda: threading.active_count() == before)
+    until(lambda: not threads())

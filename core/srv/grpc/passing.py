@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -29,10 +29,11 @@ _FOREVER = 1e8
 
 
 class CallHeaders(Mapping[str, str]):
-    """A call's metadata by lower-case name, without credentials and what is binary; read when asked for."""
+    """A call's metadata by lower-case name, without those that are hidden or binary; read when asked for."""
 
-    def __init__(self, metadata: Any) -> None:
+    def __init__(self, metadata: Any, hidden: Collection[str]) -> None:
         self._metadata = metadata
+        self._hidden = hidden
         self._read: Mapping[str, str] | None = None
 
     def __getitem__(self, name: str) -> str:
@@ -48,7 +49,7 @@ class CallHeaders(Mapping[str, str]):
         if self._read is None:
             headers: dict[str, str] = {}
             for name, value in self._metadata:
-                if isinstance(value, str) and name not in HIDDEN:
+                if isinstance(value, str) and name not in self._hidden:
                     headers[name] = f"{headers[name]}, {value}" if name in headers else value
             self._read = headers
         return self._read
@@ -57,10 +58,10 @@ class CallHeaders(Mapping[str, str]):
 class Call:
     """One call, as a method of the face sees it. `model` is for the log, `headers_out` for the client."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, hidden: Collection[str] = HIDDEN) -> None:
         metadata = context.invocation_metadata()
         self.received = received()
-        self.headers = CallHeaders(metadata)
+        self.headers = CallHeaders(metadata, hidden)
         self.headers_out: Mapping[str, str] = EMPTY
         self.model: str | None = None
         #: Where the time of the last request for inference went, for the log.
@@ -92,46 +93,47 @@ Method = Callable[[bytes, Call], bytes]
 StreamMethod = Callable[[Any, Call], Iterator[bytes]]
 
 
-def behaviour(path: str, method: Method, answered: Callable[[], None]) -> Callable[[bytes, Any], bytes]:
-    """A method as grpcio calls it; what it raises is told by the table, and never leaves as an exception of ours.
+class Passage:
+    """What methods are made into, so that grpcio may call them. `answered` is told of each call."""
 
-    `answered` is called for each call.
-    """
+    def __init__(self, answered: Callable[[], None], hidden: Collection[str]) -> None:
+        self._answered = answered
+        self._hidden = hidden
 
-    def answer(request: bytes, context: Any) -> bytes:
-        call = Call(context)
-        try:
-            response = method(request, call)
-        except (Exception, SystemExit) as error:
-            fail(path, call, context, error)
-            raise  # never reached: aborting raises
-        finally:
-            answered()
-        context.set_trailing_metadata(call.trailing())
-        _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
-        return response
+    def unary(self, path: str, method: Method) -> Callable[[bytes, Any], bytes]:
+        """A method as grpcio calls it; what it raises is told by the table, and never leaves as it is."""
 
-    return answer
+        def answer(request: bytes, context: Any) -> bytes:
+            call = Call(context, self._hidden)
+            try:
+                response = method(request, call)
+            except (Exception, SystemExit) as error:
+                fail(path, call, context, error)
+                raise  # never reached: aborting raises
+            finally:
+                self._answered()
+            _end(path, call, context)
+            return response
 
+        return answer
 
-def stream(path: str, method: StreamMethod, answered: Callable[[], None]) -> Callable[[Any, Any], Iterator[bytes]]:
-    """A method that answers with a stream, as grpcio calls it; its line in the log comes at the end."""
+    def stream(self, path: str, method: StreamMethod) -> Callable[[Any, Any], Iterator[bytes]]:
+        """A method that answers with a stream, as grpcio calls it; its line in the log comes at the end."""
 
-    def answers(request: Any, context: Any) -> Iterator[bytes]:
-        call = Call(context)
-        try:
-            yield from method(request, call)
-        except (grpc.RpcError, GeneratorExit):  # the client has left; grpcio knows its own
-            _log(path, call, grpc.StatusCode.CANCELLED)
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the client hears of it
-            fail(path, call, context, error)
-        finally:
-            answered()
-        context.set_trailing_metadata(call.trailing())
-        _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
+        def answers(request: Any, context: Any) -> Iterator[bytes]:
+            call = Call(context, self._hidden)
+            try:
+                yield from method(request, call)
+            except (grpc.RpcError, GeneratorExit):  # the client has left; grpcio knows its own
+                _log(path, call, grpc.StatusCode.CANCELLED)
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it is, the client hears of it
+                fail(path, call, context, error)
+            finally:
+                self._answered()
+            _end(path, call, context)
 
-    return answers
+        return answers
 
 
 def fail(path: str, call: Call, context: Any, error: BaseException) -> None:
@@ -151,6 +153,11 @@ def refusal(path: str, error: SrvError) -> Callable[[Any, Any], Any]:
         fail(path, Call(context), context, error)
 
     return refuse
+
+
+def _end(path: str, call: Call, context: Any) -> None:
+    context.set_trailing_metadata(call.trailing())
+    _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
 
 
 def _log(path: str, call: Call, status: grpc.StatusCode, code: str | None = None) -> None:

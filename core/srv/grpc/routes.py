@@ -12,7 +12,7 @@ from srv.errors import SrvError, Unimplemented, quoted
 from srv.grpc.descriptors import HEALTH, INFERENCE, REFLECTIONS
 from srv.grpc.errors import FaceBusy, TooManyStanding
 from srv.grpc.health import Health
-from srv.grpc.passing import Method, StreamMethod, behaviour, refusal, stream
+from srv.grpc.passing import Method, Passage, StreamMethod, refusal
 from srv.grpc.pools import AtOnce, Pool, Standing, placed
 from srv.grpc.reflection import Reflection
 from srv.grpc.servicer import Servicer
@@ -53,16 +53,16 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
     def __init__(
         self,
         dataplane: DataPlane,
+        passage: Passage,
         *,
         max_body_size: int,
         inference: Pool,
         probes: Pool,
         standing: Standing,
         streams: StreamCount,
-        answered: Callable[[], None],
     ) -> None:
         self._at_once = AtOnce()
-        self._answered = answered
+        self._passage = passage
         self._routes: dict[str, Route] = {}
         self.health = Health(dataplane)
         servicer = Servicer(dataplane, max_body_size=max_body_size)
@@ -90,13 +90,13 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
     def _add_unary(self, service: str, methods: Mapping[str, Method], pool: Pool) -> None:
         for name, method in methods.items():
             path = f"/{service}/{name}"
-            answers = grpc.unary_unary_rpc_method_handler(placed(behaviour(path, method, self._answered), pool))
+            answers = grpc.unary_unary_rpc_method_handler(placed(self._passage.unary(path, method), pool))
             self._routes[path] = Route(answers, self.refuses(path, FaceBusy(pool.max_queue)), pool)
 
     def _add_stream(
         self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], pool: Pool | Standing
     ) -> None:
         path = f"/{service}/{name}"
-        answers = kind(placed(stream(path, method, self._answered), pool))
+        answers = kind(placed(self._passage.stream(path, method), pool))
         full = FaceBusy(pool.max_queue) if isinstance(pool, Pool) else TooManyStanding(pool.most)
         self._routes[path] = Route(answers, self.refuses(path, full), pool)

@@ -14,8 +14,10 @@ import grpc
 from srv.dataplane import DataPlane
 from srv.errors import SrvError
 from srv.grpc.interceptors import guarded
+from srv.grpc.passing import Passage
 from srv.grpc.pools import Pool, Standing
 from srv.grpc.routes import Routes
+from srv.rest.passing import HIDDEN
 from srv.settings import ServerSettings
 from srv.streams import StreamCount
 
@@ -58,12 +60,12 @@ class GrpcServer:
         self._probes = Pool("srv-grpc-probe", _PROBE_THREADS, settings.max_queue)
         self._routes = Routes(
             dataplane,
+            Passage(answered, HIDDEN - {name.lower() for name in settings.pass_headers}),
             max_body_size=settings.max_body_size,
             inference=self._inference,
             probes=self._probes,
             standing=Standing("srv-grpc-standing", _MOST_STANDING),
             streams=streams or StreamCount(settings.max_streams),
-            answered=answered,
         )
         self._tls = settings.tls
         self._server = grpc.server(
