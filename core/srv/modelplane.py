@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from srv.dataplane import Readiness
+from srv.dataplane import Readiness, StillLoading
 from srv.errors import Forbidden, LoadFailed, LoadIncomplete, UnknownModel
 from srv.loader import Loader
 from srv.modelsettings import ModelSettings
-from srv.registry import ModelState, Registry
+from srv.registry import Model, ModelState, Registry
 from srv.repository import Repository
 from srv.versions import version_key
 
@@ -76,6 +77,8 @@ class ModelPlane:
         self._readiness = readiness
         self._control = control
         self.siblings: Siblings = Nobody()
+        #: Held while a model of this worker is loaded or unloaded.
+        self.turn = threading.RLock()
 
     def index(self, *, ready: bool = False) -> list[IndexRow]:
         """Every model of the repository and every one that is kept, by name and version; `ready` leaves out the rest."""
@@ -97,7 +100,8 @@ class ModelPlane:
         """Load a model's versions, or load them again from the files as they are now, in every worker.
 
         This worker goes first, and where it fails nothing has changed. Raises Forbidden, UnknownModel, LoadFailed with
-        the reason, LoadIncomplete where another worker could not follow, or DeadlinePassed.
+        the reason, LoadIncomplete where another worker could not follow, DeadlinePassed, or Unavailable before the
+        first load has ended.
         """
         self._check_control()
         with self.siblings.changing():
@@ -105,20 +109,36 @@ class ModelPlane:
             self._tell({"do": "load", "name": name})
 
     def unload(self, name: str) -> None:
-        """Stop serving a model, in every worker. Raises Forbidden, UnknownModel, LoadIncomplete or DeadlinePassed."""
+        """Stop serving a model, in every worker. Raises as `load`, but for LoadFailed."""
         self._check_control()
         with self.siblings.changing():
             self._unload_here(name)
             self._tell({"do": "unload", "name": name})
 
     def follow(self, order: Mapping[str, Any]) -> None:
-        """Do what another worker has done. Raises as `load` and `unload` do."""
+        """Do what another worker has done. Raises UnknownModel or LoadFailed for what cannot be loaded here."""
         if order["do"] == "load":
             self._load_here(order["name"])
-        else:
+            return
+        with suppress(UnknownModel):  # what never was here serves no more
             self._unload_here(order["name"])
 
+    def keep_only(self, wanted: Collection[Wanted], unloaded: Collection[str]) -> None:
+        """Unload what is none of the wanted models, and list those that somebody has unloaded, as the others do."""
+        with self.turn:
+            for model in self._registry.models():
+                if model.state is ModelState.READY and (model.name, model.version) not in wanted:
+                    self._loader.unload(model)
+            known = set(self._registry.names())
+            for settings in self._repository.models().models if unloaded else ():
+                if settings.name in unloaded and settings.name not in known:
+                    self._registry.put(_unloaded(settings))
+
     def _load_here(self, name: str) -> None:
+        with self.turn:
+            self._load_versions(name)
+
+    def _load_versions(self, name: str) -> None:
         found = self._repository.models()
         failed = [failure for failure in found.failures if failure.name == name]
         if failed:
@@ -139,10 +159,11 @@ class ModelPlane:
                 self._registry.remove(model)
 
     def _unload_here(self, name: str) -> None:
-        self._readiness.want_no_longer(name)
-        for model in self._registry.versions(name).values():
-            if model.state is ModelState.READY:
-                self._loader.unload(model)
+        with self.turn:
+            self._readiness.want_no_longer(name)
+            for model in self._registry.versions(name).values():
+                if model.state is ModelState.READY:
+                    self._loader.unload(model)
 
     def _tell(self, order: Mapping[str, Any]) -> None:
         models = [(model.name, model.version) for model in self._registry.models() if model.state is ModelState.READY]
@@ -154,3 +175,11 @@ class ModelPlane:
     def _check_control(self) -> None:
         if not self._control:
             raise ControlOff
+        if not self._readiness.loaded:
+            raise StillLoading
+
+
+def _unloaded(settings: ModelSettings) -> Model:
+    model = Model(settings)
+    model.state, model.reason = ModelState.UNAVAILABLE, "unloaded"
+    return model

@@ -31,36 +31,36 @@ def test_only_its_owner_may_look_inside_and_it_goes_as_a_whole(directory):
 
 def test_a_cohort_reads_the_repository_once_and_its_models_become_the_state(directory):
     assert directory.state() == State(0, None)
-    assert directory.coming(lambda: IRIS) == State(1, IRIS)
-    assert directory.coming(lambda: pytest.fail("read twice")) == State(1, IRIS)
+    assert directory.coming(lambda _: IRIS) == State(1, IRIS)
+    assert directory.coming(lambda _: pytest.fail("read twice")) == State(1, IRIS)
     assert directory.state() == State(0, None)
     directory.arrive()
     assert directory.state() == State(1, IRIS)
 
 
 def test_a_cohort_that_fails_leaves_the_state_as_it_was(directory):
-    directory.coming(lambda: IRIS)
+    directory.coming(lambda _: IRIS)
     directory.arrive()
-    directory.coming(lambda: ())
+    directory.coming(lambda _: ())
     directory.abandon()
     assert directory.state() == State(1, IRIS)
-    assert directory.coming(lambda: IRIS[:1]) == State(2, IRIS[:1])
+    assert directory.coming(lambda _: IRIS[:1]) == State(2, IRIS[:1])
 
 
 def test_a_cohort_that_cannot_read_the_repository_leaves_it_to_the_next(directory):
-    def broken():
+    def broken(_):
         raise ValueError("no repository")
 
     with pytest.raises(ValueError, match="no repository"):
         directory.coming(broken)
-    assert directory.coming(lambda: IRIS) == State(1, IRIS)
+    assert directory.coming(lambda _: IRIS) == State(1, IRIS)
 
 
 def test_the_state_is_json_that_anyone_can_read(directory):
-    directory.coming(lambda: IRIS)
+    directory.coming(lambda _: IRIS)
     directory.arrive()
     held = json.loads((directory.path / "state.json").read_text())
-    assert held == {"generation": 1, "models": [["iris", None], ["wine", "2"]]}
+    assert held == {"generation": 1, "models": [["iris", None], ["wine", "2"]], "unloaded": []}
 
 
 def test_the_lock_is_held_by_one_at_a_time(directory):

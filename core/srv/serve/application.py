@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.app.base import BaseApplication
@@ -17,6 +17,8 @@ from srv.streams import StreamCount
 if TYPE_CHECKING:
     from srv.discovery import Plugins
     from srv.grpc.server import GrpcServer
+    from srv.modelplane import ModelPlane
+    from srv.serve.following import Follower
     from srv.serve.reloading.reloader import Reloader
 
 
@@ -27,8 +29,15 @@ class Assembled(Protocol):
     def app(self) -> Callable[..., Any]:
         """The WSGI app, which answers from the start."""
 
-    def wanted(self) -> Sequence[Wanted]:
-        """The models that the repository holds now."""
+    @property
+    def modelplane(self) -> ModelPlane:
+        """Loads and unloads models."""
+
+    def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[Wanted]:
+        """The models of the repository that are to be served, with respect to what somebody has loaded or unloaded."""
+
+    def among(self, directory: RunDirectory, pid: int) -> Follower:
+        """Share what is loaded and unloaded with the other workers from now on."""
 
     def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
         """Load these models, telling what is done at the moment. May be called again after it has raised."""

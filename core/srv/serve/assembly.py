@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,10 @@ from srv.registry import Model, ModelState, Registry
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
+from srv.serve.following import Follower
 from srv.serve.rundir import RunDirectory
 from srv.serve.running import Running
+from srv.serve.siblings import OtherWorkers
 from srv.settings import ServerSettings
 from srv.statistics import Ledger
 from srv.streams import StreamCount
@@ -103,18 +105,24 @@ class Assembled:
         )
         self.hooks.worker_started(settings)
 
-    def wanted(self) -> Sequence[Wanted]:
-        """The models that the repository holds now, those with broken settings included."""
-        if not self.settings.load_models_at_startup:
+    def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[Wanted]:
+        """The models that the repository holds now, those with broken settings included.
+
+        Without those that somebody has unloaded, and where none is loaded at the start, those that somebody has loaded.
+        """
+        if not (self.settings.load_models_at_startup or loaded):
             return ()
         found = self.repository.models()
         log.info(found.explanation)
         for note in found.notes:
             log.warning(note)
-        return [
+        held = [
             *((model.name, model.version) for model in found.models),
             *((failure.name, failure.version) for failure in found.failures),
         ]
+        if not self.settings.load_models_at_startup:
+            return [each for each in held if each[0] in loaded]
+        return [each for each in held if each[0] not in unloaded]
 
     def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
         """Load these models one after the other, telling what is done at the moment.
@@ -134,7 +142,8 @@ class Assembled:
             elif not self._serves(each):
                 report(f"loading model {each[0]}" + (f" version {each[1]}" if each[1] else ""))
                 try:
-                    self.loader.load(settings[each])
+                    with self.modelplane.turn:
+                        self.loader.load(settings[each])
                 except LoadFailed as error:
                     self._give_up(error)
         self.dataplane.readiness.loaded = True
@@ -142,6 +151,14 @@ class Assembled:
     def serving(self) -> str:
         """The models that are served, in one line."""
         return ", ".join(model.title for model in self.registry.models() if model.state is ModelState.READY)
+
+    def among(self, directory: RunDirectory, pid: int) -> Follower:
+        """Share what is loaded and unloaded with the other workers from now on."""
+        follower = Follower(self.modelplane, self.dataplane.readiness)
+        self.modelplane.siblings = OtherWorkers(
+            directory, pid, load_timeout=self.settings.load_timeout, done=follower.done
+        )
+        return follower
 
     def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount | None = None) -> GrpcServer:
         """Serve gRPC on that address from now on. Raises CannotServe.

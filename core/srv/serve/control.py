@@ -1,4 +1,4 @@
-"""A worker's control socket: one line of JSON asked, one answered."""
+"""A worker's control socket: on each connection one line of JSON asked, one answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATIENCE = 5.0
 
 
 class ControlThread(threading.Thread):
-    """Answers one question after the other, until it is closed or the process ends."""
+    """Answers questions until it is closed or the process ends, each in a thread of its own: some take minutes."""
 
     def __init__(self, listening: socket.socket, answer: Answer) -> None:
         super().__init__(name="srv-control", daemon=True)
@@ -25,15 +25,18 @@ class ControlThread(threading.Thread):
         self._answer = answer
 
     def run(self) -> None:
-        """Accept, read, answer."""
+        """Accept, and have it answered."""
         while True:
             try:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError, ValueError), connection.makefile("rwb") as line:
-                connection.settimeout(_PATIENCE)
-                line.write(json.dumps(self._answer(json.loads(line.readline()))).encode() + b"\n")
+            threading.Thread(target=self._serve, args=(connection,), name="srv-answer", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError, ValueError), connection.makefile("rwb") as line:
+            connection.settimeout(_PATIENCE)
+            line.write(json.dumps(self._answer(json.loads(line.readline()))).encode() + b"\n")
 
     def close(self) -> None:
         """Answer nobody any more."""
@@ -44,11 +47,14 @@ class ControlThread(threading.Thread):
 
 
 def ask(path: Path, question: Mapping[str, Any], *, timeout: float = _PATIENCE) -> Any:
-    """What the worker behind that socket answers. Raises OSError where nobody does."""
+    """What the worker behind that socket answers. Raises OSError where nobody does, TimeoutError for one too slow."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         connection.connect(str(path))
         with connection.makefile("rwb") as line:
             line.write(json.dumps(question).encode() + b"\n")
             line.flush()
-            return json.loads(line.readline())
+            answer = line.readline()
+    if not answer:
+        raise ConnectionResetError  # it has ended meanwhile
+    return json.loads(answer)

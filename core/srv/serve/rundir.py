@@ -7,28 +7,39 @@ import json
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 #: A model by name and version, as the state lists them.
 Wanted = tuple[str, str | None]
 
 #: The longest path that a Unix socket takes on every system, with room for the names below.
 _LONGEST = 80
+#: Seconds between two tries to have the turn: waiting for a lock cannot be given a time.
+_BETWEEN_TRIES = 0.02
 
 
 @dataclass(frozen=True)
 class State:
-    """The models that every worker is to serve. Whoever changes them adds one to the generation."""
+    """The models that every worker is to serve, and the names of those that somebody has unloaded.
+
+    Whoever changes them adds one to the generation.
+    """
 
     generation: int = 0
     models: tuple[Wanted, ...] | None = None
+    unloaded: tuple[str, ...] = ()
 
 
 class RunDirectory:
-    """`state.json`, replaced atomically; `lock`, held while it changes; `workers/<pid>.sock`, a socket for each worker.
+    """`state.json`, replaced atomically; `lock`, held while it is; `workers/<pid>.sock`, a socket for each worker.
+
+    `turn` is held for as long as a change of the models takes, over all workers, and that may be minutes; nobody but
+    those who want to change them waits for it.
 
     A cohort of workers that starts together reads the repository once: the first of them writes what it found, to
     `coming.json`, and that becomes the state when they are ready. A worker that replaces a dead one takes the state
@@ -46,6 +57,8 @@ class RunDirectory:
         self._workers.mkdir()
         self._lock = self.path / "lock"
         self._lock.touch()
+        self._turn = self.path / "turn"
+        self._turn.touch()
         #: Where workers count, for all of them and for those that come after.
         self.statistics = self.path / "statistics"
         self._write(self._state, State())
@@ -54,12 +67,34 @@ class RunDirectory:
         """The state as it is now."""
         return _read(self._state)
 
-    def coming(self, found: Callable[[], tuple[Wanted, ...]]) -> State:
-        """What a new cohort serves: what its first worker found."""
+    def latest(self) -> State:
+        """The state of a cohort that is coming, or the one that there is."""
+        with suppress(FileNotFoundError):
+            return _read(self._coming)
+        return self.state()
+
+    def coming(self, found: Callable[[State], tuple[Wanted, ...]]) -> State:
+        """What a new cohort serves: what its first worker found, which is told of the state before."""
         with self.locked():
             if not self._coming.exists():
-                self._write(self._coming, State(self.state().generation + 1, found()))
+                before = self.state()
+                self._write(self._coming, State(before.generation + 1, found(before), before.unloaded))
             return _read(self._coming)
+
+    def change(self, name: str, versions: Sequence[str | None]) -> int:
+        """Have every worker serve these versions of a model, none if it was unloaded; gives the new generation.
+
+        A cohort that is coming is told too, because it would bring back what was before.
+        """
+        with self.locked():
+            held = {path: _read(path) for path in (self._state, self._coming) if path.exists()}
+            generation = max(state.generation for state in held.values()) + 1
+            for path, state in held.items():
+                others = (each for each in state.models or () if each[0] != name)
+                models = (*others, *((name, version) for version in versions))
+                unloaded = {*state.unloaded, name} if not versions else {*state.unloaded} - {name}
+                self._write(path, State(generation, models, tuple(sorted(unloaded))))
+        return generation
 
     def arrive(self) -> None:
         """Make the new cohort's models the state; it is ready."""
@@ -105,17 +140,37 @@ class RunDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        """Be the only one who changes the models. Raises TimeoutError where somebody else does for so long."""
+        until = time.monotonic() + seconds
+        with self._turn.open("w") as turn:
+            while not _taken(turn):
+                if time.monotonic() > until:
+                    raise TimeoutError
+                time.sleep(_BETWEEN_TRIES)
+            yield
+
     def remove(self) -> None:
         """Take the directory away."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, path: Path, state: State) -> None:
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"generation": state.generation, "models": state.models}))
+        fresh.write_text(json.dumps(asdict(state)))
         fresh.replace(path)
 
 
 def _read(path: Path) -> State:
     held = json.loads(path.read_text())
     models = held["models"]
-    return State(held["generation"], None if models is None else tuple((name, version) for name, version in models))
+    wanted = None if models is None else tuple((name, version) for name, version in models)
+    return State(held["generation"], wanted, tuple(held["unloaded"]))
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

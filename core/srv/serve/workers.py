@@ -216,7 +216,11 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         match question:
             case {"ask": "state"}:
                 return {"pid": self.pid, "generation": self._follower.generation}
-            case {"ask": "follow", "order": {"do": "load" | "unload", "name": str()} as order, "generation": int(given)}:
+            case {
+                "ask": "follow",
+                "order": {"do": "load" | "unload", "name": str()} as order,
+                "generation": int(given),
+            }:
                 reason = self._follower.hear(order, given)
                 return {"done": True} if reason is None else {"failed": reason}
         return {"error": "The questions are 'state' and 'follow'."}

@@ -20,7 +20,6 @@ class Unbuilt:
 
 SERVER: Mapping[str, Unbuilt] = MappingProxyType(
     {
-        "load_timeout": Unbuilt("loading models over the wire"),
         "tls": Unbuilt("TLS"),
     }
 )

@@ -167,7 +167,7 @@ class Leader:
             lead = self._sprint(exchange)
             self._paces.ran(head.path, time.monotonic() - exchange.received)
             return lead
-        self._custody.set_deadline(connection, exchange.received + self._limits.request_timeout)
+        self._custody.set_deadline(connection, exchange.received + self._limits.patience(head.path))
         place = self._followers.place(exchange)
         if place is Place.NOWHERE:
             self._custody.refuse_exchange(exchange, QueueOverflow(self._limits.max_queue))
@@ -223,7 +223,7 @@ class Leader:
         exchange = connection.exchange
         custody = self._custody
         if exchange is not None:
-            custody.overtake(exchange, TooLate(self._limits.request_timeout))
+            custody.overtake(exchange, TooLate(self._limits.patience(exchange.head.path)))
         elif connection.step is Step.HEAD and connection.received:
             custody.refuse(connection, RequestTooSlow("head", "header_timeout", self._limits.header_timeout))
         elif connection.step in (Step.BODY, Step.CHUNKS):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 MEBIBYTE = 1 << 20
+#: What loads and unloads, below any `root_path`.
+_CHANGES_MODELS = re.compile(r"/v2/repository/models/[^/]*/(un)?load/?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,7 @@ class Limits:
     body_timeout: float = 60.0
     keep_alive: float = 60.0
     request_timeout: float = 60.0
+    load_timeout: float = 600.0
     max_connections: int = 10_000
     graceful_timeout: float = 30.0
     request_line: int = 8190
@@ -42,6 +46,10 @@ class Limits:
         if getattr(settings, "request_timeout", 0) is None:
             chosen["request_timeout"] = math.inf
         return cls(**chosen)
+
+    def patience(self, path: str) -> float:
+        """How long a request to this path may take."""
+        return self.load_timeout if _CHANGES_MODELS.search(path) else self.request_timeout
 
     def with_connections(self, most: int) -> Limits:
         """The same with another number of connections."""

@@ -137,7 +137,7 @@ class Server:
         self._paces.stuck(exchange.head.path)
         with self._followers.guard:
             if exchange.connection.exchange is exchange:
-                when = exchange.received + self._limits.request_timeout
+                when = exchange.received + self._limits.patience(exchange.head.path)
                 if self._custody.deadlines.set(exchange.connection, when):
                     self._watch.ring()
 
