@@ -146,18 +146,26 @@ def test_a_server_that_is_told_to_end_during_a_reload_ends(tmp_path):
 
 
 def test_a_worker_that_is_killed_is_replaced_by_one_with_the_same_models(tmp_path):
-    write_model(tmp_path, "double")
+    write_model(tmp_path, "double", predict="return 0 * x + os.getpid()")
     with running(tmp_path, "--workers", "2") as server:
         write_model(tmp_path, "appeared")
         killed = server.workers()[0]
         os.kill(killed, signal.SIGKILL)
         server.wait_for(rf"A worker \(process {killed}\) was killed by SIGKILL \(out of memory\?\)\. Another one takes")
-        eventually(lambda: len(server.workers()) == 2 and killed not in server.workers())
-        for stopped in server.workers():  # so that the other one answers
-            os.kill(stopped, signal.SIGSTOP)
-            eventually(lambda: server.get("/v2/health/ready").status == 200)
-            assert server.get("/v2/models").json == {"models": ["double"]}
-            os.kill(stopped, signal.SIGCONT)
+        models = {}
+
+        def both_have_told():
+            connection = server.connect()  # which stays with the worker that accepted it
+            answer = ask(connection, "POST", "/v2/models/double/infer", json.dumps(numbers(1)).encode())
+            if answer.status == 200:
+                told = ask(connection, "GET", "/v2/models").json
+                models[answer.json["outputs"][0]["data"][0]] = told
+            connection.close()
+            return len(models) == 2
+
+        eventually(both_have_told)
+        assert killed not in models
+        assert list(models.values()) == [{"models": ["double"]}] * 2
 
 
 def test_a_worker_that_crashes_in_predict_is_replaced_and_the_server_goes_on(tmp_path):
@@ -253,7 +261,8 @@ def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path)
             }
 
         assert told() == dict.fromkeys(server.workers(), 1)
-        assert json.loads((directory / "state.json").read_text()) == {"generation": 1, "models": [["double", None]]}
+        state = {"generation": 1, "models": [["double", None]], "unloaded": []}
+        assert json.loads((directory / "state.json").read_text()) == state
         old = server.workers()
         server.send(signal.SIGHUP)
         server.wait_for("Reloaded: ")
@@ -261,3 +270,11 @@ def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path)
         eventually(lambda: told() == dict.fromkeys(server.workers(), 2))
         assert server.stop() == 0
     assert list(place.iterdir()) == []
+
+
+def test_sigusr1_shows_where_every_thread_is(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        server.send(signal.SIGUSR1)
+        server.wait_for("^Current thread ")
+        assert answer_of(server) == [2]
