@@ -12,10 +12,12 @@ from srv.hookspecs import Running
 from srv.modelplane import ModelPlane
 from srv.rest import errors
 from srv.rest.compression import Compression
+from srv.rest.docs import Description
 from srv.rest.generate import Generate
 from srv.rest.health import Live, Ready, Root, Server
 from srv.rest.infer import Infer, RequestReader
 from srv.rest.models import ModelConfig, ModelPage, ModelReady, Models, Statistics
+from srv.rest.openapi import Route
 from srv.rest.origins import Cors, Origins
 from srv.rest.passing import Passage
 from srv.rest.repository import Control, Index
@@ -32,6 +34,8 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         super().__init__(middleware=[Passage(server), *middleware])
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
         self._root = root_path
+        #: Every route, in the order in which they were added.
+        self.routes: list[Route] = []
         self.req_options.strip_url_path_trailing_slash = True
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
@@ -53,6 +57,11 @@ class App(falcon.App[falcon.Request, falcon.Response]):
                 env["SCRIPT_NAME"] = env.get("SCRIPT_NAME", "") + self._root
                 env["PATH_INFO"] = below
         return super().__call__(env, start_response)
+
+    def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
+        """As Falcon has it; what stands at the path is described by the face's own description."""
+        super().add_route(uri_template, resource, **options)
+        self.routes.append((uri_template, resource))
 
     def _below_root(self, path: str) -> str:
         if not self._root or not path.startswith(self._root):
@@ -83,11 +92,14 @@ def create_app(
     app.add_route("/v2/health/ready", Ready(dataplane))
     app.add_route("/v2/models", Models(dataplane))
     app.add_route("/v2/models/stats", Statistics(dataplane))
+    description = Description(dataplane, lambda: app.routes, settings.root_path)
+    app.add_route("/v2/docs/dataplane.json", description)
     of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),
         ("/ready", ModelReady(dataplane)),
         ("/config", ModelConfig(dataplane)),
         ("/stats", Statistics(dataplane)),
+        ("/docs/dataplane.json", description),
         ("/infer", Infer(dataplane, reader)),
         ("/infer_stream", InferStream(dataplane, reader)),
         ("/generate", Generate(dataplane, reader, stream=False)),

@@ -1,0 +1,167 @@
+"""The REST face as an OpenAPI document: from the app's real routes, and what its models really take and give."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from srv.messages import ModelMetadata, ServerMetadata
+from srv.rest.schemas import COMPONENTS, of_model, ref
+
+#: A route of the app: its template, and what answers.
+Route = tuple[str, object]
+
+_METHODS = ("get", "put", "post", "delete", "patch")
+_FIELD = re.compile(r"\{(\w+)[^{}]*\}")
+_MODEL, _VERSION = "/v2/models/{model}", "/versions/{version}"
+_EVENTS, _JSON, _BYTES = "text/event-stream", "application/json", "application/octet-stream"
+
+#: What the routes of srv's own take and give, by the end of their path; plugins' routes say nothing of it.
+_TAKES: Mapping[str, str] = {
+    "/infer": "InferenceRequest",
+    "/infer_stream": "InferenceRequest",
+    "/generate": "GenerateRequest",
+    "/generate_stream": "GenerateRequest",
+    "/repository/index": "IndexRequest",
+    "/load": "ControlRequest",
+    "/unload": "ControlRequest",
+}
+_GIVES: Mapping[str, str] = {
+    "/infer": "InferenceResponse",
+    "/infer_stream": "InferenceResponse",
+    "/generate": "GenerateResponse",
+    "/generate_stream": "GenerateResponse",
+}
+
+
+def document(
+    server: ServerMetadata, routes: Iterable[Route], models: Iterable[ModelMetadata], *, root_path: str = ""
+) -> dict[str, Any]:
+    """Every route of the app, and those of inference once more for each model, with its own tensors."""
+    routes = [*routes]
+    made = _begun(f"{server.name}: the Open Inference Protocol", server.version, root_path)
+    for path, resource in routes:
+        _add(made, path, resource)
+    for metadata in models:
+        _add_model(made, metadata, _of_models(routes, None), _MODEL.replace("{model}", metadata.name), only=_TAKES)
+    return _name_operations(made)
+
+
+def model_document(
+    server: ServerMetadata,
+    routes: Iterable[Route],
+    metadata: ModelMetadata,
+    version: str | None,
+    *,
+    root_path: str = "",
+) -> dict[str, Any]:
+    """The routes of one model, in that version or its default one, with its own tensors."""
+    made = _begun(f"{metadata.name} on {server.name}", version or server.version, root_path)
+    place = _MODEL.replace("{model}", metadata.name) + ("" if version is None else f"/versions/{version}")
+    _add_model(made, metadata, _of_models(routes, version), place)
+    return _name_operations(made)
+
+
+def _begun(title: str, version: str, root_path: str) -> dict[str, Any]:
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": title, "version": version},
+        "servers": [{"url": root_path or "/"}],
+        "paths": {},
+        "components": {"schemas": {**COMPONENTS}},
+    }
+
+
+def _of_models(routes: Iterable[Route], version: str | None) -> list[Route]:
+    """The routes below a model, by what comes after its name and version."""
+    before = _MODEL if version is None else _MODEL + _VERSION
+    below = [(path.removeprefix(before), resource) for path, resource in routes if path.startswith(before)]
+    return [(end, resource) for end, resource in below if "{" not in end]
+
+
+def _add_model(
+    made: dict[str, Any],
+    metadata: ModelMetadata,
+    ends: Sequence[Route],
+    place: str,
+    *,
+    only: Mapping[str, str] | None = None,
+) -> None:
+    request, response = f"InferenceRequest.{metadata.name}", f"InferenceResponse.{metadata.name}"
+    made["components"]["schemas"] |= {
+        request: of_model(metadata.inputs, "InferenceRequest", "inputs"),
+        response: of_model(metadata.outputs, "InferenceResponse", "outputs"),
+    }
+    own = {"InferenceRequest": request, "InferenceResponse": response}
+    for end, resource in ends:
+        if only is None or end in only:
+            _add(made, place + end, resource, tag=metadata.name, own=own)
+
+
+def _add(
+    made: dict[str, Any],
+    template: str,
+    resource: object,
+    *,
+    tag: str | None = None,
+    own: Mapping[str, str] | None = None,
+) -> None:
+    """One route: each method that its resource has."""
+    path = _FIELD.sub(r"{\1}", template)
+    item: dict[str, Any] = {}
+    for method in _METHODS:
+        answers = getattr(resource, f"on_{method}", None)
+        if answers is not None:
+            item[method] = _operation(method, path, resource, answers, own or {})
+            if tag is not None:
+                item[method]["tags"] = [tag]
+    fields = _FIELD.findall(template)
+    if fields:
+        item["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in fields
+        ]
+    made["paths"][path] = item
+
+
+def _name_operations(made: dict[str, Any]) -> dict[str, Any]:
+    """Give each operation a name for code that is generated; two paths that differ in a sign only get two."""
+    taken: Counter[str] = Counter()
+    for path, item in made["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                plain = re.sub(r"\W+", "_", f"{method}{path}").strip("_")
+                taken[plain] += 1
+                item[method]["operationId"] = plain if taken[plain] == 1 else f"{plain}.{taken[plain]}"
+    return made
+
+
+def _operation(method: str, path: str, resource: object, answers: object, own: Mapping[str, str]) -> dict[str, Any]:
+    ours = type(resource).__module__.startswith("srv.")
+    end = next((end for end in (*_TAKES, *_GIVES) if path.endswith(end)), "") if ours and method == "post" else ""
+    good: dict[str, Any] = {"description": _first_line(answers) or "The answer."}
+    if end in _GIVES:
+        schema = ref(own.get(_GIVES[end], _GIVES[end]))
+        good["content"] = {_EVENTS: {"schema": {"type": "string"}}} if "stream" in end else {_JSON: {"schema": schema}}
+        if end == "/infer":
+            good["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
+    elif ours:
+        good["content"] = {_JSON: {"schema": {}}}
+    operation: dict[str, Any] = {
+        "summary": _first_line(type(resource)),
+        "responses": {
+            "200": good,
+            "default": {"description": "What went wrong.", "content": {_JSON: {"schema": ref("Error")}}},
+        },
+    }
+    if end in _TAKES:
+        schema = ref(own.get(_TAKES[end], _TAKES[end]))
+        needed = end not in ("/repository/index", "/load", "/unload")
+        operation["requestBody"] = {"required": needed, "content": {_JSON: {"schema": schema}}}
+    return operation
+
+
+def _first_line(described: object) -> str:
+    return (inspect.getdoc(described) or "").partition("\n")[0]
