@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from srv import logs
+from srv.counts import Stages
 
 
 @pytest.fixture
@@ -62,6 +63,16 @@ def test_an_answer_as_json_has_its_parts_as_fields(said):
     parts = ("method", "path", "status", "duration_ms", "request_id")
     assert [line[name] for name in parts] == ["GET", "/v2", 404, 500.0, "abc"]
     assert "model" not in line
+
+
+def test_an_answer_of_a_model_says_where_the_time_went(said):
+    stages = Stages(queue=2_500_000, input=1_000_000, infer=3_000_000, output=250_000)
+    for form in ("text", "json"):
+        logs.configure(form=form)
+        logs.access_log("POST", "/v2/models/iris/infer", 200, 0.0123, "abc", model="iris", stages=stages)
+    text, line = said().splitlines()
+    assert text.endswith("200 12.3 ms id=abc model=iris queue=2.5 compute=4.2")
+    assert (json.loads(line)["queue_ms"], json.loads(line)["compute_ms"]) == (2.5, 4.25)
 
 
 def test_a_client_cannot_write_lines_of_its_own(said):

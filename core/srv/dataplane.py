@@ -236,6 +236,10 @@ class DataPlane:
         """Count a request to a model that the face could not read."""
         self._count(model, face, received, stages, error)
 
+    def turned_away(self, face: str, code: str) -> None:
+        """Count what was refused before anybody knew which model it was for; it is counted for no model."""
+        self._ledger.record(("", None, face, code), Stages(), 0, elements=0, executions=0)
+
     def sums(self) -> Mapping[Kind, Sums]:
         """What was counted so far, by all workers since the server's start."""
         return self._ledger.sums()

@@ -53,7 +53,8 @@ def _times(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
     )
     together: defaultdict[Kind, Sums] = defaultdict(Sums)
     for kind, counted in sums.items():
-        together[kind._replace(outcome="")].add(counted)
+        if kind.model:  # what is refused before its model is known takes no time
+            together[kind._replace(outcome="")].add(counted)
     for kind, counted in together.items():
         labels = _labels(kind)[:-1]
         durations.add_metric(labels, _buckets(counted.durations), counted.total / 1e9)
@@ -66,7 +67,8 @@ def _work(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
     """What the models did for it."""
     together: defaultdict[tuple[str, str], Sums] = defaultdict(Sums)
     for kind, counted in sums.items():
-        together[kind.model, kind.version or ""].add(counted)
+        if kind.model:
+            together[kind.model, kind.version or ""].add(counted)
     inferences = CounterMetricFamily("srv_inferences", "Elements of batches.", labels=_ASKED[:2])
     executions = CounterMetricFamily("srv_executions", "Executions of predict that gave something.", labels=_ASKED[:2])
     compute = CounterMetricFamily(

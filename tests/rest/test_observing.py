@@ -3,6 +3,7 @@ import json
 import pytest
 from falcon import testing
 
+from srv.counts import Kind
 from srv.discovery import discover
 from srv.rest.errors import TABLE
 from srv.serve.assembly import assemble
@@ -101,6 +102,16 @@ def test_a_name_that_nobody_has_is_counted_nowhere(client):
 @pytest.mark.parametrize("kind", [kind for kind in TABLE if not kind.__name__.startswith("Load")])
 def test_an_outcome_is_the_code_that_the_client_is_told(kind):
     assert outcome_of(kind.__new__(kind)) == TABLE[kind][0]
+
+
+def test_what_the_worker_refuses_itself_is_counted_for_no_model(client):
+    class Full:
+        code = "QUEUE_FULL"
+
+    client.app.srv_refused(Full)
+    sums = client.app._turned_away.__self__.sums()
+    assert sums[Kind("", None, "rest", "QUEUE_FULL")].count == 1
+    assert {row["name"] for row in client.simulate_get("/v2/models/stats").json["model_stats"]} == {"m", "plain"}
 
 
 # -- configuration -----------------------------------------------------------------------------------------------------

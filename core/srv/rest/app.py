@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import falcon
 
@@ -25,18 +25,36 @@ from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
 
 
+class Refused(Protocol):
+    """What the worker refuses itself."""
+
+    code: str
+
+
 class App(falcon.App[falcon.Request, falcon.Response]):
     """The REST face as a WSGI app."""
 
     _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
-    def __init__(self, middleware: Sequence[Any], *, root_path: str, server: Running | None) -> None:
+    def __init__(
+        self,
+        middleware: Sequence[Any],
+        *,
+        root_path: str,
+        server: Running | None,
+        turned_away: Callable[[str, str], None],
+    ) -> None:
         super().__init__(middleware=[Passage(server), *middleware])
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
         self._root = root_path
+        self._turned_away = turned_away
         #: Every route, in the order in which they were added.
         self.routes: list[Route] = []
         self.req_options.strip_url_path_trailing_slash = True
+
+    def srv_refused(self, refused: Refused) -> None:
+        """Told by the worker of each request that it refuses itself."""
+        self._turned_away("rest", refused.code)
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
         """Whether a request to this path never waits for a model or for a plugin's code."""
@@ -83,7 +101,12 @@ def create_app(
 
     `middleware` and `routes` are what plugins bring; `server` is what their routes find as `req.context.server`.
     """
-    app = App([*_own_middleware(settings), *middleware], root_path=settings.root_path, server=server)
+    app = App(
+        [*_own_middleware(settings), *middleware],
+        root_path=settings.root_path,
+        server=server,
+        turned_away=dataplane.turned_away,
+    )
     errors.install(app)
     reader = RequestReader(settings, dataplane)
     app.add_route("/", Root(dataplane))
