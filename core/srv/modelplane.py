@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from srv.dataplane import Readiness, StillLoading
-from srv.errors import Forbidden, LoadFailed, LoadIncomplete, UnknownModel
+from srv.errors import Forbidden, InvalidInput, LoadFailed, LoadIncomplete, UnknownModel, quoted
 from srv.loader import Loader
 from srv.modelsettings import ModelSettings
 from srv.registry import Model, ModelState, Registry
@@ -28,6 +28,21 @@ class ControlOff(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("Models are not loaded or unloaded over the wire here; the setting model_control is false.")
+
+
+class NoOverride(InvalidInput):
+    """The client brings settings or files of its own."""
+
+    def __init__(self, name: str) -> None:
+        shown = quoted(name)[1:-1]
+        super().__init__(f"parameters.{shown}: a model is loaded from the repository as it is; bring no {shown} along.")
+
+
+def check_brings_nothing(parameters: Iterable[str]) -> None:
+    """Raise NoOverride where the parameters of a load bring settings or files along."""
+    for name in parameters:
+        if name == "config" or name.startswith("file:"):
+            raise NoOverride(name)
 
 
 @dataclass(frozen=True)

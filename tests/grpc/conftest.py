@@ -74,6 +74,7 @@ class Face:
         self.counted = []
         self.server = GrpcServer(
             self.assembled.dataplane,
+            self.assembled.modelplane,
             chosen,
             interceptors=self.assembled.hooks.grpc_interceptors(),
             answered=lambda: self.counted.append(None),

@@ -14,6 +14,7 @@ TABLE: Mapping[type[BaseException], tuple[str, grpc.StatusCode]] = {
     errors.Unauthenticated: ("UNAUTHENTICATED", grpc.StatusCode.UNAUTHENTICATED),
     errors.Forbidden: ("FORBIDDEN", grpc.StatusCode.PERMISSION_DENIED),
     errors.LoadFailed: ("LOAD_FAILED", grpc.StatusCode.FAILED_PRECONDITION),
+    errors.LoadIncomplete: ("LOAD_INCOMPLETE", grpc.StatusCode.INTERNAL),
     errors.NotFound: ("NOT_FOUND", grpc.StatusCode.NOT_FOUND),
     errors.TooLarge: ("TOO_LARGE", grpc.StatusCode.RESOURCE_EXHAUSTED),
     errors.QueueFull: ("QUEUE_FULL", grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -15,8 +15,10 @@ from srv.grpc.health import Health
 from srv.grpc.passing import Method, Passage, StreamMethod, refusal
 from srv.grpc.pools import AtOnce, Pool, Standing, placed
 from srv.grpc.reflection import Reflection
+from srv.grpc.repository import RepositoryServicer
 from srv.grpc.servicer import Servicer
 from srv.grpc.streaming import StreamInfer
+from srv.modelplane import ModelPlane
 from srv.streams import StreamCount
 
 
@@ -53,6 +55,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
     def __init__(
         self,
         dataplane: DataPlane,
+        modelplane: ModelPlane,
         passage: Passage,
         *,
         max_body_size: int,
@@ -67,6 +70,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
         self.health = Health(dataplane)
         servicer = Servicer(dataplane, max_body_size=max_body_size)
         self._add_unary(INFERENCE, {"ModelInfer": servicer.model_infer}, inference)
+        self._add_unary(INFERENCE, RepositoryServicer(modelplane).methods(), inference)
         self._add_unary(INFERENCE, servicer.health_methods(), probes)
         self._add_unary(HEALTH, {"Check": self.health.check}, probes)
         streaming = StreamInfer(dataplane, streams, max_body_size=max_body_size)

@@ -17,6 +17,7 @@ from srv.grpc.interceptors import guarded
 from srv.grpc.passing import Passage
 from srv.grpc.pools import Pool, Standing
 from srv.grpc.routes import Routes
+from srv.modelplane import ModelPlane
 from srv.rest.passing import HIDDEN
 from srv.settings import ServerSettings
 from srv.streams import StreamCount
@@ -45,11 +46,12 @@ class CertificateUnreadable(SrvError):
 
 
 class GrpcServer:
-    """Serves a data plane over gRPC, from `start` until `stopped`."""
+    """Serves a data plane and a model plane over gRPC, from `start` until `stopped`."""
 
     def __init__(
         self,
         dataplane: DataPlane,
+        modelplane: ModelPlane,
         settings: ServerSettings,
         *,
         interceptors: Sequence[object] = (),
@@ -60,6 +62,7 @@ class GrpcServer:
         self._probes = Pool("srv-grpc-probe", _PROBE_THREADS, settings.max_queue)
         self._routes = Routes(
             dataplane,
+            modelplane,
             Passage(answered, HIDDEN - {name.lower() for name in settings.pass_headers}),
             max_body_size=settings.max_body_size,
             inference=self._inference,

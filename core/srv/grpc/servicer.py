@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from srv.counts import Stages
 from srv.dataplane import DataPlane
-from srv.errors import InvalidInput, SrvError, Unimplemented
+from srv.errors import InvalidInput, SrvError
 from srv.grpc.convert import is_typed, read_request, write_metadata, write_response
 from srv.grpc.descriptors import message
 from srv.grpc.errors import AnswerTooLarge
@@ -17,26 +17,12 @@ from srv.grpc.passing import Call, Method
 from srv.grpc.splitting import read_message
 from srv.registry import ModelState
 
-#: Methods of the contract that are not built yet, and what they belong to.
-NOT_BUILT: Mapping[str, str] = {
-    "RepositoryIndex": "The model repository",
-    "RepositoryModelLoad": "The model repository",
-    "RepositoryModelUnload": "The model repository",
-}
-
 
 class BadRequest(InvalidInput):
     """Bytes that are not the request's message."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The message is no {name}.")
-
-
-class NotBuilt(Unimplemented):
-    """An extension that this version does not have."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} cannot be asked for over gRPC in this version of srv.")
 
 
 class Servicer:
@@ -56,7 +42,6 @@ class Servicer:
             "ModelMetadata": self.model_metadata,
             "ModelConfig": self.model_config,
             "ModelStatistics": self.model_statistics,
-            **{name: _not_built(what) for name, what in NOT_BUILT.items()},
         }
 
     def server_live(self, request: bytes, call: Call) -> bytes:
@@ -148,10 +133,3 @@ def _asked(method: str, request: bytes) -> Any:
 def _answer(method: str, **fields: Any) -> bytes:
     written: bytes = _RESPONSES[method](**fields).SerializeToString()
     return written
-
-
-def _not_built(what: str) -> Method:
-    def refuse(request: bytes, call: Call) -> bytes:
-        raise NotBuilt(what)
-
-    return refuse

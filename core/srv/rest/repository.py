@@ -8,8 +8,7 @@ import falcon
 import msgspec
 import orjson
 
-from srv.errors import InvalidInput
-from srv.modelplane import IndexRow, ModelPlane
+from srv.modelplane import IndexRow, ModelPlane, check_brings_nothing
 from srv.rest.envelope import read_json
 from srv.rest.infer import RequestReader
 
@@ -24,13 +23,6 @@ class ControlEnvelope(msgspec.Struct):
     """What a client may say when it loads or unloads a model."""
 
     parameters: dict[str, Any] | None = None
-
-
-class NoOverride(InvalidInput):
-    """The client brings settings or files of its own."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"parameters.{name}: a model is loaded from the repository as it is; bring no {name} along.")
 
 
 class Index:
@@ -59,9 +51,7 @@ class Control:
         req.context.model = None
         body = bytes(self._reader.body(req))
         wish = read_json(body, _control) if body.strip() else ControlEnvelope()
-        for name in wish.parameters or ():
-            if name == "config" or name.startswith("file:"):
-                raise NoOverride(name)
+        check_brings_nothing(wish.parameters or ())
         self._act(model)
         resp.data = b"{}"
 

@@ -169,6 +169,7 @@ class Assembled:
 
         server = GrpcServer(
             self.dataplane,
+            self.modelplane,
             self.settings,
             interceptors=self.hooks.grpc_interceptors(),
             streams=streams,
