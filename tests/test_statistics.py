@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 import pytest
@@ -54,6 +55,19 @@ def test_the_faces_of_a_model_are_counted_together_when_asked():
     count(ledger, HELLO._replace(face="grpc"), 2)
 
     assert by_model(ledger.sums())["m", "1"]["ok"].count == 3
+
+
+def test_a_request_is_answered_though_nobody_can_count_it(tmp_path):
+    ledger = Ledger(tmp_path / "counts")
+    shutil.rmtree(tmp_path / "counts")
+    count(ledger)
+    assert ledger.sums() == {}
+
+
+def test_a_worker_with_the_process_id_of_a_dead_one_leaves_its_counts(tmp_path):
+    for _ in range(2):
+        count(Ledger(tmp_path, "7"))
+    assert Ledger(tmp_path, "8").sums()[HELLO].count == 2
 
 
 def test_a_line_that_is_half_written_is_left_for_later(tmp_path):

@@ -7,6 +7,7 @@ it without a lock, because nobody else writes there. A file outlives its worker,
 from __future__ import annotations
 
 import json
+import logging
 import mmap
 import struct
 import threading
@@ -20,6 +21,8 @@ from srv import errors
 from srv.counts import BOUNDS, OK, Kind, Stages, Sums
 
 __all__ = ("BOUNDS", "OK", "OUTCOMES", "Kind", "Ledger", "Stages", "Sums", "by_model", "model_statistics", "outcome_of")
+
+log = logging.getLogger(__name__)
 
 _BOUNDS_NS = tuple(int(bound * 1_000_000_000) for bound in BOUNDS)
 
@@ -119,16 +122,26 @@ class Ledger:
                 _add_rows(sums, _kinds_in(names), cells)
         return sums
 
+    def _told(self, kind: Kind) -> bool:
+        """Tell the others what the next row is about, in one write; not being counted is no reason to fail."""
+        if self._names is None:
+            return True
+        try:
+            with self._names.open("ab", buffering=0) as names:
+                names.write(json.dumps(kind).encode() + b"\n")
+        except OSError as error:
+            log.warning("Requests like %s are not counted: %s.", kind, error.strerror)
+            return False
+        return True
+
     def _new_row(self, kind: Kind) -> Row | None:
-        """A row for this thread and kind; None when all are taken."""
+        """A row for this thread and kind; None when all are taken, or the disk takes no more."""
+        row: Row | None = None
         with self._lock:
             place = len(self._kinds)
-            row: Row | None = (place * _WIDTH, [0] * _DURATIONS) if place < _ROWS else None
-            if row is not None:
+            if place < _ROWS and self._told(kind):
                 self._kinds.append(kind)
-                if self._names is not None:
-                    with self._names.open("a") as names:
-                        names.write(json.dumps(kind) + "\n")
+                row = (place * _WIDTH, [0] * _DURATIONS)
         if not hasattr(self._mine, "rows"):
             self._mine.rows = {}
         self._mine.rows[kind] = row
