@@ -51,8 +51,9 @@ class InFlight:
 
     def give_back(self, count: int) -> None:
         """Count them out."""
-        with self._guard:
-            self.count -= count
+        if count:
+            with self._guard:
+                self.count -= count
 
 
 class BodyReader:

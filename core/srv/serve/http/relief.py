@@ -15,14 +15,14 @@ from srv.serve.http.exchange import Exchange, Switches
 from srv.serve.http.followers import Followers
 
 #: A request that takes longer is not for the leader: it would keep more than one core's worth of others waiting.
-QUICK = 0.00025
+QUICK = 0.0003
 #: After this long the lead is taken from a thread that runs a request.
 PATIENCE = 0.004
 #: How much the last run says about a path, and how much one says that cost its thread the lead.
-WEIGHT, HEAVY_WEIGHT = 1 / 16, 1 / 4
-#: A path of which so many runs are slow is not tried again for a while. Few are: a machine with other work lets a
-#: thread wait now and then.
-TOO_OFTEN = 0.3
+WEIGHT, HEAVY_WEIGHT = 1 / 32, 1 / 3
+#: A path of which so many runs are slow is not tried again for a while. Fewer are no sign: on a machine with other
+#: work every thread waits now and then.
+TOO_OFTEN = 0.75
 #: That while, at first and at most; each trial that fails doubles it.
 FIRST_BAN = 1.0
 LONGEST_BAN = 64.0
