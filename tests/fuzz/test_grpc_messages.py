@@ -1,0 +1,67 @@
+import os
+import time
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from srv.errors import InvalidInput
+from srv.grpc import splitting
+from srv.grpc.convert import is_typed, read_request
+from srv.grpc.descriptors import ModelInferRequest
+from srv.grpc.splitting import read_message
+from srv.tensors import DTYPES
+
+pytestmark = pytest.mark.fuzz
+
+SECONDS = float(os.environ.get("SRV_FUZZ_SECONDS", "40")) / 2
+LENGTHS = st.integers(-2, 5) | st.sampled_from([2**31, 2**40, 2**62, 2**63 - 1, -(2**63)])
+
+
+@st.composite
+def requests(draw):
+    """The bytes of a request that is nearly right, and then perhaps cut, damaged or doubled."""
+    message = ModelInferRequest(model_name="m", id=draw(st.text(max_size=3)))
+    for _ in range(draw(st.integers(0, 3))):
+        datatype = draw(st.sampled_from([*DTYPES, "", "FP128"]))
+        tensor = message.inputs.add(name="x", datatype=datatype, shape=draw(st.lists(LENGTHS, max_size=4)))
+        contents = tensor.contents
+        if draw(st.booleans()):
+            contents.int_contents.extend(draw(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=3)))
+        if draw(st.booleans()):
+            contents.bytes_contents.extend(draw(st.lists(st.binary(max_size=9), max_size=3)))
+        if draw(st.booleans()):
+            tensor.ClearField("contents")
+    message.raw_input_contents.extend(draw(st.lists(st.binary(max_size=40), max_size=4)))
+    data = bytearray(message.SerializeToString())
+    for _ in range(draw(st.integers(0, 3))):
+        if data:
+            data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    start = draw(st.integers(0, len(data)))
+    return bytes(data[start:] + data) if draw(st.booleans()) else bytes(data[: len(data) - start])
+
+
+def test_whatever_comes_is_a_request_or_refused_and_takes_no_memory(monkeypatch):
+    monkeypatch.setattr(splitting, "_SMALL", 0)
+    end = time.monotonic() + SECONDS
+
+    @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(requests())
+    def claim(data):
+        try:
+            message, raw = read_message(data)
+            request = read_request(message, raw, {})
+        except InvalidInput:
+            return
+        assert isinstance(is_typed(message), bool)
+        assert sum(tensor.data.nbytes for tensor in request.inputs if tensor.datatype != "BYTES") <= 8 * len(data)
+        try:
+            theirs = ModelInferRequest.FromString(data)
+        except DecodeError:
+            theirs = None
+        assert theirs is not None
+        assert [bytes(each) for each in raw] == list(theirs.raw_input_contents)
+
+    while time.monotonic() < end:
+        claim()
