@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "start": ("srv.cli.start:start", "Serve the models of a folder."),
         "check": ("srv.cli.check:check", "Load the models of a folder and serve nothing; the exit code tells."),
+        "models": ("srv.cli.models:models", "Show, load and unload the models of a running server."),
+        "health": ("srv.cli.health:health", "Say whether a running server is ready; the exit code tells."),
         "settings": ("srv.cli.settings:settings", "Show every setting in force and where it came from."),
         "plugins": ("srv.cli.plugins:plugins", "Show what is installed: runtimes, codecs, commands, hooks."),
         "doctor": ("srv.cli.doctor:doctor", "Say what is wrong with the installation and what to do."),
@@ -60,12 +62,12 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command. Raises a SrvError for one that is disabled, refused, contested or broken."""
-        from srv.discovery import Kind, UnknownPlugin
-
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(importlib.import_module(module), name)
             return found
+        from srv.discovery import Kind, UnknownPlugin
+
         try:
             loaded: Any = _command_line(ctx).plugins.load(Kind.COMMAND, cmd_name)
         except UnknownPlugin:
