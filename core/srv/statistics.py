@@ -95,14 +95,15 @@ class Ledger:
             sums[_ELEMENTS] += elements
             sums[_EXECUTIONS] += executions
         sums[_LAST] = int(time.time() * 1000)
-        sums[_QUEUE] += stages.queue
+        queue = stages.queue
+        sums[_QUEUE] += queue
         sums[_INPUT] += stages.input
         sums[_INFER] += stages.infer
         sums[_OUTPUT] += stages.output
         sums[_TOTAL] += total
         _write_sums(self._map, base * 8, *sums)
         self._cells[base + _DURATIONS + bisect_left(_BOUNDS_NS, total)] += 1
-        self._cells[base + _QUEUES + bisect_left(_BOUNDS_NS, stages.queue)] += 1
+        self._cells[base + _QUEUES + (bisect_left(_BOUNDS_NS, queue) if queue > _BOUNDS_NS[0] else 0)] += 1
 
     def sums(self) -> dict[Kind, Sums]:
         """What was counted so far: by all workers that share the folder, dead ones too, or by this one alone."""
