@@ -25,3 +25,16 @@ class StreamCount:
         """One less."""
         with self._guard:
             self._open -= 1
+
+
+class StreamPlace:
+    """A place that was entered, and is left once however often that is said."""
+
+    def __init__(self, count: StreamCount) -> None:
+        self._count: StreamCount | None = count
+
+    def leave(self) -> None:
+        """Give the place back."""
+        count, self._count = self._count, None
+        if count is not None:
+            count.leave()

@@ -94,3 +94,12 @@ def test_a_slow_reader_of_a_stream_gets_it_all(server, talk):
     talk.send(b"GET /stream?pieces=300&size=65536 HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert len(talk.answer().body) == 300 * 65536
+
+
+def test_who_has_read_a_stream_to_its_end_may_open_another_at_once(server, talk):
+    with Talk(server) as held:
+        first_piece(held)
+
+        answers = [talk.ask("/stream").status for _ in range(200)]
+
+    assert set(answers) == {200}

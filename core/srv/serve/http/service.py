@@ -24,7 +24,7 @@ from srv.serve.http.followers import Followers
 from srv.serve.http.limits import Limits
 from srv.serve.http.refusals import AppFailed, StreamsOverflow
 from srv.serve.http.streams import StreamWriter, ahead
-from srv.streams import StreamCount
+from srv.streams import StreamCount, StreamPlace
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Service:
                 self._answer(exchange, answer, result)
             else:
                 self._answer_iterable(exchange, answer, result)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an app's failure is an answer
+        except BaseException as error:  # noqa: BLE001 - an app's failure is an answer, also a CancelledError or an exit
             self._fail(exchange, error)
         finally:
             if type(result) is not list and (close := getattr(result, "close", None)) is not None:
@@ -111,10 +111,12 @@ class Service:
         elif (self._followers.sprint is exchange and not self._step_aside(exchange)) or not self._streams.enter():
             self._custody.refuse_exchange(exchange, StreamsOverflow(self._streams.most))
         else:
+            place = StreamPlace(self._streams)
             try:
-                self._stream(exchange, answer, ahead(pieces_of(answer, result)))
+                # The place is free before the last bytes are out: whoever has read them may open the next stream.
+                self._stream(exchange, answer, leaving(place, ahead(pieces_of(answer, result))))
             finally:
-                self._streams.leave()
+                place.leave()
 
     def _stream(self, exchange: Exchange, answer: Answer, pieces: Iterator[Buffer]) -> None:
         """Write pieces as they come. Raises what the app raised before its first piece, and Unsendable."""
@@ -143,7 +145,7 @@ class Service:
             writer.write(pieces)
         except OSError:
             connection.lost = True
-        except Exception:
+        except BaseException:
             connection.lost = True
             log.exception("The answer to %s broke off.", exchange.head.path)
         return writer.sent
@@ -155,8 +157,14 @@ class Service:
     def _close(self, close: Callable[[], Any], exchange: Exchange) -> None:
         try:
             close()
-        except Exception:
+        except BaseException:
             log.exception("Closing the answer to %s failed.", exchange.head.path)
+
+
+def leaving(place: StreamPlace, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+    """The same pieces, and the stream's place is left after the last."""
+    yield from pieces
+    place.leave()
 
 
 def pieces_of(answer: Answer, result: Iterable[Buffer]) -> Iterator[Buffer]:
