@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -36,6 +38,7 @@ class Obedient:
         self._ran = 0
         self._closed = 0
         self._echoed = 0
+        self._files: list[int] = []
         self._answered = 0
         self._guard = threading.Lock()
 
@@ -60,6 +63,7 @@ class Obedient:
         """What the leader answers itself: how things stand."""
         if "release" in query:
             self._released.set()
+        self._files += [os.dup(2) for _ in range(int(query.get("open", "0")))]
         if "hold" in query:
             self._released.clear()
         standing = {"hanging": self._hanging, "ran": self._ran, "closed": self._closed, "pid": os.getpid()}
@@ -139,6 +143,9 @@ class Obedient:
     def do_fail(self, environ: Any, start: Any, query: Any) -> Any:
         raise RuntimeError("the app failed, secretly")
 
+    def do_cancel(self, environ: Any, start: Any, query: Any) -> Any:
+        raise asyncio.CancelledError
+
     def do_exit(self, environ: Any, start: Any, query: Any) -> Any:
         raise SystemExit(3)
 
@@ -177,6 +184,9 @@ def plain(start: Any, body: bytes, status: str = "200 OK", kind: str = "text/pla
 def serve(options: dict[str, Any]) -> None:
     """Run gunicorn here with the options that the test gave: gunicorn's own under 'gunicorn', limits beside it."""
     from gunicorn.app.base import BaseApplication
+
+    if options["descriptors"]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], options["descriptors"]))
 
     class Application(BaseApplication):
         settings = SimpleNamespace(**options["limits"]) if options["worker"] == SRV else None
@@ -223,7 +233,13 @@ class Worker:
 
 @contextmanager
 def worker(
-    log: Path, *, gunicorn: dict[str, Any] | None = None, kind: str = SRV, context: Any = None, **limits: Any
+    log: Path,
+    *,
+    gunicorn: dict[str, Any] | None = None,
+    kind: str = SRV,
+    context: Any = None,
+    descriptors: int | None = None,
+    **limits: Any,
 ) -> Iterator[Worker]:
     """A server on a free port; its limits are those of `srv.serve.http.limits`."""
     listener = socket.socket()
@@ -233,7 +249,7 @@ def worker(
     port = listener.getsockname()[1]
     limits = {"threads": 4, "graceful_timeout": 10.0, **limits}
     own = {"bind": f"fd://{listener.fileno()}", "threads": limits["threads"], **(gunicorn or {})}
-    options = json.dumps({"worker": kind, "limits": limits, "gunicorn": own})
+    options = json.dumps({"worker": kind, "limits": limits, "gunicorn": own, "descriptors": descriptors})
     with log.open("wb") as lines:
         process = subprocess.Popen(
             [sys.executable, __file__, options],

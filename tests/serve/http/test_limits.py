@@ -41,6 +41,32 @@ def test_no_more_connections_than_there_may_be_and_the_next_waits(tmp_path):
 
 
 @pytest.mark.e2e
+def test_a_server_without_descriptors_waits_for_some_and_does_not_spin(tmp_path):
+    with worker(tmp_path / "log", descriptors=230) as server:
+        server.standing(open="180")
+        [child] = server.workers()
+        with talking(server, 60) as inside, Talk(server) as last:
+            answered = [talk for talk in inside if answers(talk)]
+            assert 0 < len(answered) < 60
+            before = ticks(child)
+            time.sleep(1.0)
+            assert ticks(child) - before < 20
+
+            for talk in inside:
+                talk.socket.close()
+
+            assert last.ask("/hello").body == b"hello"
+
+
+def answers(talk):
+    talk.socket.settimeout(0.2)
+    try:
+        return talk.ask("/hello").status == 200
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.e2e
 def test_bodies_in_flight_beyond_the_limit_are_refused_and_those_within_go_on(tmp_path):
     with worker(tmp_path / "log", max_inflight_bytes=3_000_000) as server, Talk(server) as first:
         first.send(b"POST /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" + bytes(1_900_000))

@@ -6,6 +6,7 @@ import errno
 import resource
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 
 from srv.serve.http.connection import Connection
@@ -17,6 +18,8 @@ SPARE_DESCRIPTORS = 128
 AT_ONCE = 64
 #: The same where several workers listen, so that each gets its share.
 AT_ONCE_OF_SEVERAL = 1
+#: Where descriptors or memory have run out, the next try comes after this long.
+RECOVERY = 0.5
 
 
 def most_connections(wanted: int) -> int:
@@ -42,13 +45,14 @@ class Doors:
         self._watch = watch
         self._context = context
         self._open = False
+        self._not_before = 0.0
 
     def __contains__(self, descriptor: int) -> bool:
         return descriptor in self._listeners
 
     def open(self) -> None:
-        """Let clients in."""
-        if not self._open:
+        """Let clients in, unless there was no room for one a moment ago."""
+        if not self._open and time.monotonic() >= self._not_before:
             self._watch.listen(self._listeners.values())
             self._open = True
 
@@ -82,6 +86,7 @@ class Doors:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self.shut()
+                    self._not_before = time.monotonic() + RECOVERY
                 if error.errno == errno.ECONNABORTED:
                     continue
                 return

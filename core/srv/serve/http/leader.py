@@ -82,6 +82,23 @@ class Leader:
 
         None where the lead was lost and nothing waits, or the server has stopped.
         """
+        while not self._switches.stopped:
+            try:
+                exchange = self._await_request()
+                lead = self._start(exchange) if exchange is not None else Lead.KEPT
+            except Exception:  # whatever it is, somebody must go on leading
+                log.exception("The worker stumbled over a connection.")
+                continue
+            if lead is Lead.GIVEN:
+                self._followers.lead.release()
+                return exchange
+            if lead is Lead.LOST:
+                return self._followers.next()
+        self._followers.lead.release()
+        return None
+
+    def _await_request(self) -> Exchange | None:
+        """Deal with what happens until a request is complete; None once the server is to stop."""
         events = self._events
         custody = self._custody
         connections = custody.connections
@@ -101,13 +118,7 @@ class Leader:
                 continue
             exchange = self._attend(connection, happened)
             if exchange is not None:
-                lead = self._start(exchange)
-                if lead is Lead.GIVEN:
-                    self._followers.lead.release()
-                    return exchange
-                if lead is Lead.LOST:
-                    return self._followers.next()
-        self._followers.lead.release()
+                return exchange
         return None
 
     def _attend(self, connection: Connection, happened: int) -> Exchange | None:
