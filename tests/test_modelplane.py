@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from srv.dataplane import StillLoading
 from srv.discovery import discover
 from srv.errors import LoadFailed, LoadIncomplete, UnknownModel
 from srv.messages import InferenceRequest
@@ -131,6 +132,51 @@ def test_model_control_can_be_off(serve, write, act):
 
     with pytest.raises(ControlOff):
         getattr(serve(model_control=False).modelplane, act)("a")
+
+
+def test_nothing_is_changed_before_the_first_load_has_ended(serve, write):
+    write("a")
+    server = serve()
+    server.dataplane.readiness.loaded = False
+
+    with pytest.raises(StillLoading):
+        server.modelplane.unload("a")
+
+
+def test_a_worker_that_follows_an_unload_of_what_it_never_had_is_done(serve):
+    serve().modelplane.follow({"do": "unload", "name": "a"})
+
+
+def test_a_worker_keeps_only_what_all_serve_and_lists_what_was_unloaded_as_the_others_do(serve, write):
+    write("a")
+    write("b")
+    server = serve()
+    write("c")
+
+    server.modelplane.keep_only([("a", None)], ["c"])
+
+    assert rows(server) == [
+        ("a", None, "READY", ""),
+        ("b", None, "UNAVAILABLE", "unloaded"),
+        ("c", None, "UNAVAILABLE", "unloaded"),
+    ]
+    assert server.dataplane.model("c").reason == "unloaded"
+
+
+def test_what_is_wanted_leaves_out_what_was_unloaded(serve, write):
+    write("a")
+    write("b")
+
+    assert serve().wanted(loaded=["a"], unloaded=["b"]) == [("a", None)]
+
+
+def test_where_nothing_is_loaded_at_the_start_only_what_was_loaded_is_wanted(serve, write):
+    write("a")
+    write("b")
+    server = serve(load_models_at_startup=False)
+
+    assert server.wanted() == ()
+    assert server.wanted(loaded=["b", "gone"]) == [("b", None)]
 
 
 class Others:

@@ -221,6 +221,15 @@ def test_a_worker_that_follows_too_slowly_is_a_deadline(tmp_path, directory):
         eventually(lambda: outcomes(server, 20) == {3})
 
 
+def test_a_load_may_take_longer_than_a_request(tmp_path):
+    write_model(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps({"request_timeout": 0.5}))
+    with running(tmp_path) as server:
+        write_model(tmp_path, load="time.sleep(1)", predict="return 3 * x")
+        assert change(server, "load").status == 200
+        assert outcomes(server, 1) == {3}
+
+
 def test_tritonclient_sees_what_it_loads_and_unloads(tmp_path):
     write_model(tmp_path)
     with (
