@@ -152,9 +152,18 @@ def test_a_codec_that_cannot_be_made_is_quarantined(site):
     assert (row.state, row.reason) == (State.QUARANTINED, "making Bad raised TypeError")
 
 
-def test_a_disabled_codec_is_bad_input(upper):
-    with pytest.raises(UnusableContentType):
-        Codecs(discover(disable=["x/upper"])).input("x/upper")
+def test_a_disabled_codec_is_bad_input_and_the_log_says_why_once(upper, caplog):
+    codecs = Codecs(discover(disable=["x/upper"]))
+
+    for _ in range(2):
+        with pytest.raises(UnusableContentType):
+            codecs.input("x/upper")
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "The content type 'x/upper' is not to be had: The codec 'x/upper' of srv-upper is disabled: "
+        "plugins.disable names 'x/upper'."
+    )
 
 
 # -- by hint and by value ---------------------------------------------------------------------------------------------

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from srv.discovery import Kind, PluginContested, PluginError, Plugins, UnknownPlugin, discover
+from srv.discovery import Kind, PluginBroken, PluginContested, PluginError, Plugins, UnknownPlugin, discover
 from srv.errors import InvalidInput, listed, nearest, quoted
 
 if TYPE_CHECKING:
     from srv.coding import InputCodec, RequestCodec
+
+log = logging.getLogger("srv.plugins")
 
 #: The order in which codecs are asked whether they take a value: most values are arrays, and json takes nearly all
 #: lists. After these come the rest of ours, then those of strangers.
@@ -61,6 +64,7 @@ class Codecs:
         self._plugins = plugins
         self._made: dict[str, InputCodec | RequestCodec] = {}
         self._broken: set[str] = set()
+        self._told: set[str] = set()
 
     def input(self, content_type: str) -> InputCodec:
         """The codec for one tensor of that content type. Raises an InvalidInput where there is none."""
@@ -153,7 +157,10 @@ class Codecs:
             raise UnknownContentType(content_type, self.names()) from None
         except PluginContested as error:
             raise ContestedContentType(error) from None
-        except PluginError:
+        except PluginBroken:  # the log has it since its import failed
+            raise UnusableContentType(content_type) from None
+        except PluginError as error:
+            self._tell(content_type, error)
             raise UnusableContentType(content_type) from None
         try:
             codec: InputCodec | RequestCodec = factory()
@@ -162,6 +169,12 @@ class Codecs:
             raise UnusableContentType(content_type) from None
         # Another thread may have made one too; all use the one that came first.
         return self._made.setdefault(content_type, codec)
+
+    def _tell(self, content_type: str, error: PluginError) -> None:
+        """Say in the log, once, why an installed codec is not used; only installed names come here."""
+        if content_type not in self._told:
+            self._told.add(content_type)
+            log.warning("The content type '%s' is not to be had: %s", content_type, error)
 
     @functools.cached_property
     def _order(self) -> list[str]:
