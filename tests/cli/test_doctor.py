@@ -166,6 +166,19 @@ def test_a_plugins_section_that_its_schema_does_not_take_is_a_problem(site, tmp_
     assert "'audit.size': Not a valid integer." in findings(capsys, "models", code=1)["models"]["what"]
 
 
+@pytest.mark.parametrize("metadata", [None, "Name: srv-bare\n\n", "Version: as you like\n\n"])
+def test_a_distribution_with_little_or_no_metadata_does_not_end_the_examination(site, capsys, metadata):
+    info = site.add("srv-bare", "[srv.runtimes]\nbare = bare_rt:B\n", modules={"bare_rt": "import not_there"})
+    (info / "METADATA").unlink() if metadata is None else (info / "METADATA").write_text(metadata)
+    needs = ["srv-inference", "srv-bare>=1"]
+    site.add("srv-user", "[srv.plugins]\nuser = user_hooks\n", requires=needs, modules={"user_hooks": ""})
+
+    found = findings(capsys, code=1)
+
+    assert found["srv-bare:bare" if metadata else "srv-bare"]["weight"] == "problem"
+    assert found["srv-user"]["what"].startswith("srv-user requires srv-bare >=1, and ")
+
+
 def test_a_second_installation_that_is_hidden_is_advice(site, tmp_path, capsys, monkeypatch):
     site.add("srv-twin", "[srv.plugins]\ntwin = twin\n", modules={"twin": ""})
     with installed_in(tmp_path) as other:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import importlib_metadata
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 import srv
 from srv.cli.examine.finding import Finding, advice, problem
@@ -71,8 +72,7 @@ def _own_metadata() -> Iterator[Finding]:
 
 def _requirements(name: str) -> Iterator[Finding]:
     """Requirements of srv and of what brings plugins that the installed versions do not meet."""
-    distribution = _distribution(name)
-    for line in (distribution.requires or ()) if distribution is not None else ():
+    for line in _declared(_distribution(name)):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -89,12 +89,34 @@ def _requirements(name: str) -> Iterator[Finding]:
                 f"{name} requires {requirement.name}, which is not installed.",
                 f"pip install '{requirement}'",
             )
-        elif not requirement.specifier.contains(needed.version, prereleases=True):
+        elif not _admits(requirement, needed):
             yield problem(
                 name,
-                f"{name} requires {requirement.name} {requirement.specifier}, and {needed.version} is installed.",
+                f"{name} requires {requirement.name} {requirement.specifier}, and {_version(needed)} is installed.",
                 f"pip install '{requirement.name}{requirement.specifier}'",
             )
+
+
+def _declared(distribution: Any) -> Iterable[str]:
+    """What a distribution requires; nothing where its metadata cannot be read, which discovery tells."""
+    try:
+        return tuple(distribution.requires or ())
+    except Exception:  # noqa: BLE001 - importlib_metadata raises a different error for each way to be broken
+        return ()
+
+
+def _version(distribution: Any) -> str:
+    try:
+        return str(distribution.version or "an unknown version")
+    except Exception:  # noqa: BLE001 - as above
+        return "an unknown version"
+
+
+def _admits(requirement: Requirement, distribution: Any) -> bool:
+    try:
+        return requirement.specifier.contains(Version(_version(distribution)), prereleases=True)
+    except InvalidVersion:
+        return not requirement.specifier
 
 
 def _stale(distribution: Distribution) -> Iterator[Finding]:
