@@ -309,10 +309,10 @@ class DataPlane:
     def _ask_before(self, model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse:
         for plugin, before in self._before:
             try:
-                outcome = before(model, request)
+                outcome = _answer_to(before(model, request))
             except SrvError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 log.exception("Plugin '%s' raised in srv_before_infer.", plugin)
                 raise HookFailed(plugin, "srv_before_infer", error) from error
             if outcome is not None:
@@ -332,9 +332,16 @@ class DataPlane:
                 after(model, request, response, failure, timings)
             except SrvError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
                 raise HookFailed(plugin, "srv_after_infer", error) from error
+
+
+def _answer_to(outcome: object) -> InferenceRequest | InferenceResponse | None:
+    """What srv_before_infer may answer, because a hook's types are nobody's promise."""
+    if outcome is None or isinstance(outcome, (InferenceRequest, InferenceResponse)):
+        return outcome
+    raise TypeError(f"it returned a {type(outcome).__name__}, not None, an InferenceRequest or an InferenceResponse")
 
 
 def _arrived(received: float | None, stages: Stages | None) -> tuple[float, Stages]:

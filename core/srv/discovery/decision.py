@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,24 @@ from srv.version import __version__
 
 #: Commands that core itself brings; they are no entry points, and their names are ours all the same.
 COMMANDS_OF_CORE = frozenset({"start", "check", "plugins", "settings", "doctor", "models", "infer", "health"})
+
+#: Routes of the REST face, which belong to core as its commands do; `{}` stands for a part that varies.
+ROUTES_OF_CORE = frozenset(
+    {
+        *("/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/stats"),
+        *("/v2/docs/dataplane.json", "/v2/repository/index"),
+        *(f"/v2/repository/models/{{}}/{verb}" for verb in ("load", "unload")),
+        *(
+            f"/v2/models/{{}}{version}{end}"
+            for version in ("", "/versions/{}")
+            for end in (
+                *("", "/ready", "/config", "/stats", "/docs/dataplane.json"),
+                *("/infer", "/infer_stream", "/generate", "/generate_stream"),
+            )
+        ),
+    }
+)
+_VARIES = re.compile(r"\{[^/]*\}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +175,7 @@ def _decide_name(key: tuple[Kind, str], claimants: list[Plugin], choice: Choice)
     kind, name = key
     ours = [row for row in claimants if row.ours]
     strangers = [row for row in claimants if not row.ours]
-    if ours or (kind is Kind.COMMAND and name in COMMANDS_OF_CORE):
+    if ours or is_of_core(kind, name):
         for row in strangers:
             if row.usable:
                 _refuse_name(row)
@@ -175,6 +194,13 @@ def _decide_name(key: tuple[Kind, str], claimants: list[Plugin], choice: Choice)
         elif row not in preferred:
             row.reason = f"plugins.prefer gives the name to {preferred[0].distribution}"
     return preferred or rivals
+
+
+def is_of_core(kind: Kind, name: str) -> bool:
+    """Whether core itself has the name, which no entry point says."""
+    if kind is Kind.ROUTE:
+        return _VARIES.sub("{}", name) in ROUTES_OF_CORE
+    return kind is Kind.COMMAND and name in COMMANDS_OF_CORE
 
 
 def _refuse_name(row: Plugin) -> None:

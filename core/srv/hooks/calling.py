@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from srv.discovery.plugin import Kind, Plugin
-from srv.discovery.plugins import Plugins
+from srv.discovery.plugin import Kind, Plugin, State
+from srv.discovery.plugins import Plugins, failure
 from srv.hooks.errors import UnknownHook
 from srv.hooks.reading import ARGUMENTS, Implementation
 from srv.hooks.registering import Registration, Sections
@@ -68,12 +68,19 @@ class Hooks:
         return [one for module in self._registration.order("srv_http_middleware") for one in module.middleware]
 
     def http_routes(self) -> list[tuple[str, object]]:
-        """The routes that plugins brought, without those that two of them contest; these are told in the log."""
-        routes = [row for row in self.plugins.rows if row.kind is Kind.ROUTE and row.usable]
+        """The routes that plugins brought, without those that two of them contest or that are srv's own.
+
+        These are told in the log.
+        """
+        routes = [row for row in self.plugins.rows if row.kind is Kind.ROUTE]
         for row in routes:
-            if not self.plugins.has_name(row):
+            if row.state is State.REFUSED or (row.usable and not self.plugins.has_name(row)):
                 log.warning("The route %s of %s is not served: %s.", row.name, row.distribution, row.reason)
-        return [(row.name, self.plugins.load_row(row)) for row in routes if self.plugins.has_name(row)]
+        return [(row.name, self.plugins.load_row(row)) for row in routes if row.usable and self.plugins.has_name(row)]
+
+    def route_failed(self, path: str, error: Exception) -> None:
+        """Take out of use a plugin's route that the face does not take."""
+        self.plugins.quarantine(self.plugins.find(Kind.ROUTE, path), failure(error).rstrip("."), error)
 
     def grpc_interceptors(self) -> list[object]:
         """The gRPC interceptors that plugins brought, in their order."""

@@ -94,12 +94,11 @@ def create_app(
     settings: ServerSettings,
     *,
     middleware: Sequence[Any] = (),
-    routes: Sequence[tuple[str, object]] = (),
     server: Running | None = None,
 ) -> App:
     """The app over a data plane and a model plane. Opens no port and starts no thread; make as many as you like.
 
-    `middleware` and `routes` are what plugins bring; `server` is what their routes find as `req.context.server`.
+    `middleware` is what plugins bring; `server` is what their routes, added later, find as `req.context.server`.
     """
     app = App(
         [*_own_middleware(settings), *middleware],
@@ -134,8 +133,6 @@ def create_app(
     app.add_route("/v2/repository/index", Index(modelplane, reader))
     app.add_route("/v2/repository/models/{model}/load", Control(modelplane, reader, loads=True))
     app.add_route("/v2/repository/models/{model}/unload", Control(modelplane, reader, loads=False))
-    for path, resource in routes:
-        app.add_route(path, resource)
     return app
 
 

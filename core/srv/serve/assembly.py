@@ -100,10 +100,20 @@ class Assembled:
             self.modelplane,
             settings,
             middleware=self.hooks.http_middleware(),
-            routes=self.hooks.http_routes(),
             server=self.running,
         )
+        self._add_routes()
         self.hooks.worker_started(settings)
+
+    def _add_routes(self) -> None:
+        """Put the plugins' routes beside srv's own; one that cannot stand there is quarantined."""
+        for path, resource in self.hooks.http_routes():
+            try:
+                self.app.add_route(path, resource)
+            except Exception as error:  # noqa: BLE001 - Falcon raises this and that for a template or a responder
+                self.hooks.route_failed(path, error)
+        if self.settings.plugins.strict:
+            self.plugins.check_strict()
 
     def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[Wanted]:
         """The models that the repository holds now, those with broken settings included.

@@ -1,0 +1,106 @@
+"""Strangers' routes and hooks beside srv's own: a bad one is named, and the server answers."""
+
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from srv import InferenceResponse, Runtime, hookimpl
+from srv.discovery import Kind, PluginsNotWhole, State, discover
+from srv.discovery.decision import ROUTES_OF_CORE, is_of_core
+from srv.serve.assembly import assemble
+from srv.settings import PluginSettings, ServerSettings
+
+
+class Echo(Runtime):
+    def predict(self, x):
+        return x["x"]
+
+
+class Page:
+    def on_get(self, req, resp):
+        resp.media = "a stranger's"
+
+
+def bringing(*paths):
+    @hookimpl
+    def srv_http_routes():
+        return [(path, Page()) for path in paths]
+
+    return SimpleNamespace(srv_http_routes=srv_http_routes)
+
+
+def test_core_knows_the_names_of_its_own_routes(tmp_path, isolated_plugins):
+    isolated_plugins()
+    server = assemble(ServerSettings(folder=tmp_path, metrics_endpoint=None), discover(disable=["srv-inference"]))
+    try:
+        assert {re.sub(r"\{\w+\}", "{}", path) for path, _ in server.app.routes} == ROUTES_OF_CORE
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("path", ["/v2/models", "/", "/v2/models/{any}/infer", "/v2/models/{m}/versions/{v}"])
+def test_a_route_of_srv_stays_srvs(srv_client, isolated_plugins, caplog, path):
+    isolated_plugins(hooks={"taker": bringing(path, "/mine")})
+
+    client = srv_client(Echo)
+
+    assert is_of_core(Kind.ROUTE, path)
+    assert client.get("/v2/models").json == {"models": ["Echo"]}
+    assert client.get("/mine").json == "a stranger's"
+    assert f"The route {path} of given-to-the-test is not served: the name '{path}' is srv's own." in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/two words", "/v2/models/{other}/page", "/{no-name}"])
+def test_a_route_that_cannot_stand_beside_the_others_is_quarantined_alone(srv_client, isolated_plugins, caplog, path):
+    isolated_plugins(hooks={"clumsy": bringing(path, "/mine")})
+
+    client = srv_client(Echo)
+
+    assert client.get("/mine").json == "a stranger's"
+    assert f"The route '{path}' of given-to-the-test 0 (" in caplog.text
+    assert "Everything else goes on without it." in caplog.text
+
+
+def test_a_route_that_cannot_stand_ends_a_strict_start(tmp_path, isolated_plugins):
+    plugins = isolated_plugins(hooks={"clumsy": bringing("/two words")})
+
+    with pytest.raises(PluginsNotWhole, match="the route '/two words' of given-to-the-test 0 is quarantined"):
+        assemble(ServerSettings(folder=tmp_path, plugins=PluginSettings(strict=True)), plugins)
+    assert [row.state for row in plugins.rows if row.kind is Kind.ROUTE and not row.ours] == [State.QUARANTINED]
+
+
+@pytest.mark.parametrize("hook", ["srv_before_infer", "srv_after_infer"])
+def test_a_hook_that_leaves_the_process_is_an_error_that_names_the_plugin_in_the_log(
+    srv_client, isolated_plugins, caplog, hook
+):
+    isolated_plugins(hooks={"leaver": SimpleNamespace(**{hook: hookimpl(lambda: sys.exit(4), specname=hook)})})
+
+    answer = srv_client(Echo).post("/v2/models/Echo/infer", ONE)
+
+    assert (answer.status, answer.json["code"]) == (500, "MODEL_ERROR")
+    assert f"Plugin 'leaver' raised in {hook}." in caplog.text
+
+
+def test_a_hook_that_answers_with_something_else_is_an_error_that_names_the_plugin_in_the_log(
+    srv_client, isolated_plugins, caplog
+):
+    @hookimpl
+    def srv_before_infer(request):
+        return {"outputs": []} if request.id == "7" else InferenceResponse([])
+
+    isolated_plugins(hooks={"odd": SimpleNamespace(srv_before_infer=srv_before_infer)})
+    client = srv_client(Echo)
+
+    assert client.post("/v2/models/Echo/infer", ONE).status == 200
+    answer = client.post("/v2/models/Echo/infer", {**ONE, "id": "7"})
+    assert answer.json == {
+        "error": "A plugin raised TypeError in srv_before_infer; the server's log says which and why.",
+        "code": "MODEL_ERROR",
+    }
+    assert "Plugin 'odd' raised in srv_before_infer." in caplog.text
+    assert "it returned a dict, not None, an InferenceRequest or an InferenceResponse" in caplog.text
+
+
+ONE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]}
