@@ -100,21 +100,15 @@ class Leader:
     def _await_request(self) -> Exchange | None:
         """Deal with what happens until a request is complete; None once the server is to stop."""
         events = self._events
-        custody = self._custody
-        connections = custody.connections
+        connections = self._custody.connections
         while not self._switches.stopped:
-            if custody.returned:
-                connection = custody.returned.popleft()
-                happened = 0
-            elif events:
-                descriptor, happened = events.popleft()
-                found = connections.get(descriptor)
-                if found is None:
-                    self._admit(descriptor)
-                    continue
-                connection = found
-            else:
+            if not events:
                 self._look_around()
+                continue
+            descriptor, happened = events.popleft()
+            connection = connections.get(descriptor)
+            if connection is None:
+                self._admit(descriptor)
                 continue
             exchange = self._attend(connection, happened)
             if exchange is not None:
@@ -216,9 +210,12 @@ class Leader:
             wait = custody.deadlines.next() - now
         for connection in due:
             self._expire(connection)
-        if due or custody.returned:
+        # Those with requests behind each other take turns with all the others.
+        returned = [(custody.returned.popleft().descriptor, 0) for _ in range(len(custody.returned))]
+        if due or returned:
             wait = 0.0
         self._events.extend(self._watch.wait(max(0.0, min(wait, LONGEST_WAIT))))
+        self._events.extend(returned)
 
     def _close_doors(self, now: float) -> None:
         """Let in who has come already, nobody else; who asks for nothing has a last chance to."""
