@@ -108,6 +108,8 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "control_socket_disable": True,
             "forwarded_allow_ips": "127.0.0.1,::1",
         }
+        if settings.tls is not None:
+            configuration |= {"certfile": str(settings.tls.certfile), "keyfile": str(settings.tls.keyfile)}
         for name, value in configuration.items():
             self.cfg.set(name, value)
         # gunicorn counts whole seconds when it reads these, and any when it waits.

@@ -14,6 +14,7 @@ from srv import logs
 from srv.errors import SrvError
 from srv.serve.application import Application, Assemble, Assembled
 from srv.serve.arbiter import Master
+from srv.serve.certificate import check_certificate
 from srv.serve.cores import share_cores
 from srv.serve.endings import end_quietly, hear_endings, ignore_endings, put_off_endings
 from srv.serve.listening import Held, hold, listen
@@ -65,7 +66,10 @@ def _serve(
     settings: ServerSettings, plugins: Plugins, assemble: Assemble | None, began: float, *, reload: bool
 ) -> SrvError | None:
     """Serve, and give what kept the server from its first ready, if anything did."""
-    listener = listen(settings.host, settings.http_port, backlog=settings.backlog)
+    if settings.tls is not None:
+        check_certificate(settings.tls)
+    scheme = "http" if settings.tls is None else "https"
+    listener = listen(settings.host, settings.http_port, backlog=settings.backlog, scheme=scheme)
     with _afterwards(listener.close):
         log.info("listening on %s", listener.url)
         held = _held_for_grpc(settings)
@@ -110,6 +114,8 @@ def _held_for_grpc(settings: ServerSettings) -> Held | None:
             return None  # because whoever serves on a Unix socket has not asked for a port
         host = "127.0.0.1"
     held = hold(host, settings.grpc_port)
+    # grpcio's core writes lines of its own to stderr, in no form of the log's, and as errors what srv means.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     log.info("listening on %s for gRPC", held.address)
     return held
 

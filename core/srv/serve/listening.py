@@ -78,7 +78,7 @@ class Listener:
             self._path.unlink(missing_ok=True)
 
 
-def listen(host: str, port: int, *, backlog: int, flag: str = "--http-port") -> Listener:
+def listen(host: str, port: int, *, backlog: int, scheme: str = "http", flag: str = "--http-port") -> Listener:
     """Listen on a host name, an IPv4 or IPv6 address, or `unix:/path`; port 0 takes a free one.
 
     Raises CannotListen with what stands in the way.
@@ -99,7 +99,7 @@ def listen(host: str, port: int, *, backlog: int, flag: str = "--http-port") -> 
         raise _explained(error, host, port, flag) from None
     sock.settimeout(0)
     bound = sock.getsockname()[1]
-    return Listener(sock, f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}")
+    return Listener(sock, f"{scheme}://[{host}]:{bound}" if ":" in host else f"{scheme}://{host}:{bound}")
 
 
 class Held:

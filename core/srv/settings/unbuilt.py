@@ -18,11 +18,7 @@ class Unbuilt:
     until: Any = _PROMISED
 
 
-SERVER: Mapping[str, Unbuilt] = MappingProxyType(
-    {
-        "tls": Unbuilt("TLS"),
-    }
-)
+SERVER: Mapping[str, Unbuilt] = MappingProxyType({})
 
 MODEL: Mapping[str, Unbuilt] = MappingProxyType(
     {
