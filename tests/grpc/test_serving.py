@@ -198,6 +198,7 @@ def test_sigterm_under_load_answers_what_is_in_flight_and_ends_with_0(tmp_path, 
         with Callers(server) as callers:
             eventually(lambda: callers.right >= 20)
             assert server.stop() == 0
+        assert all(line[:2] == "20" for line in server.lines), server.output  # nothing that is not the log's
         # Whoever was let in was answered; all others heard that nobody is there any more.
         assert len(ran.read_text()) == callers.right
         # grpcio itself cancels a call that comes in while it tells its clients to go.

@@ -13,6 +13,7 @@ import grpc
 
 from srv.dataplane import DataPlane
 from srv.errors import SrvError
+from srv.grpc.doors import stop_listening
 from srv.grpc.interceptors import guarded
 from srv.grpc.passing import Passage
 from srv.grpc.pools import Pool, Standing
@@ -93,7 +94,7 @@ class GrpcServer:
         if not port:
             raise CannotServe(address)
         self._server.start()
-        threading.Thread(target=self._end, name="srv-grpc-end", daemon=True).start()
+        threading.Thread(target=self._end, args=(port,), name="srv-grpc-end", daemon=True).start()
         return port
 
     def stop(self, grace: float) -> None:
@@ -116,8 +117,9 @@ class GrpcServer:
             return self._server.add_insecure_port(address)
         return self._server.add_secure_port(address, _credentials(self._tls.certfile, self._tls.keyfile))
 
-    def _end(self) -> None:
+    def _end(self, port: int) -> None:
         grace = self._endings.get()
+        stop_listening(port)
         self._routes.health.close()
         self._server.stop(grace).wait()
         self._inference.shutdown()
