@@ -8,7 +8,6 @@ from srv.settings.errors import (
     ContradictorySettings,
     FolderMissing,
     MissingSetting,
-    NotBuiltYet,
     SettingError,
     UnknownSetting,
     WrongSetting,
@@ -27,12 +26,6 @@ def read(tmp_path):
         return read_server_settings(tmp_path, flags=flags, environ=environ or {}, plugin_sections=sections)
 
     return read
-
-
-@pytest.fixture
-def built(monkeypatch):
-    """As if everything that is promised were built."""
-    monkeypatch.setattr(unbuilt, "SERVER", {})
 
 
 def refused(read, *arguments, **keywords):
@@ -241,29 +234,6 @@ def test_the_section_of_a_plugin_is_an_object(read):
     )
 
 
-@pytest.mark.parametrize("key", unbuilt.SERVER)
-def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, key):
-    other = {
-        "worker_class": "srv",
-        "model_control": True,
-        "root_path": "/a",
-        "pass_headers": ["Cookie"],
-        "cors_settings": {"allow_origins": ["*"]},
-        "gzip_enabled": True,
-        "tls": {"certfile": "a", "keyfile": "b"},
-    }
-    error = refused(read, {key: other.get(key, 3)})
-    assert isinstance(error, NotBuiltYet)
-    assert f"{unbuilt.SERVER[key].what}, which this version of srv does not have yet. Take it out." in str(error)
-
-
-@pytest.mark.parametrize("key", unbuilt.SERVER)
-def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read, key, tmp_path):
-    held = getattr(ServerSettings(folder=tmp_path), key)
-    plain = list(held) if isinstance(held, tuple) else held
-    assert getattr(read({key: plain}), key) == held
-
-
 def test_a_variable_or_a_flag_for_what_is_not_built_is_refused_too(read, monkeypatch):
     monkeypatch.setattr(unbuilt, "SERVER", {"backlog": unbuilt.Unbuilt("waiting")})
 
@@ -323,7 +293,7 @@ def test_a_models_folder_that_a_variable_names_need_not_be_there_and_is_no_file(
         ("example.org", False),
     ],
 )
-def test_models_may_be_loaded_over_the_wire_where_only_this_machine_can_ask(read, built, host, only_here):
+def test_models_may_be_loaded_over_the_wire_where_only_this_machine_can_ask(read, host, only_here):
     assert is_loopback(host) is only_here
     assert read({"host": host}).model_control is only_here
     assert read({"host": host, "model_control": not only_here}).model_control is not only_here
@@ -335,13 +305,13 @@ def test_a_host_may_be_a_unix_socket(read):
     assert not read({"host": "0.0.0.0"}).is_on_unix_socket()
 
 
-def test_half_the_threads_may_be_streams(read, built):
+def test_half_the_threads_may_be_streams(read):
     assert read({"threads": 6}).max_streams == 3
     assert read({"threads": 1}).max_streams == 1
     assert read({"threads": 6, "max_streams": 5}).max_streams == 5
 
 
-def test_two_faces_cannot_have_one_port(read, built):
+def test_two_faces_cannot_have_one_port(read):
     error = refused(read, {"http_port": 9}, flags={"grpc_port": 9})
     assert isinstance(error, ContradictorySettings)
     assert str(error).endswith("and 'grpc_port' (--grpc-port) are both 9. Give one of them another port.")
@@ -349,7 +319,7 @@ def test_two_faces_cannot_have_one_port(read, built):
     assert read({"host": "unix:/a", "http_port": 9, "grpc_port": 9}).grpc_port == 9
 
 
-def test_a_certificate_comes_with_its_key(read, built, tmp_path):
+def test_a_certificate_comes_with_its_key(read, tmp_path):
     tls = read({"tls": {"certfile": "a.pem", "keyfile": "/b.pem"}}).tls
     assert (tls.certfile, tls.keyfile) == (tmp_path / "a.pem", Path("/b.pem"))
     error = refused(read, {"tls": {"certfile": "a.pem"}})
@@ -357,16 +327,11 @@ def test_a_certificate_comes_with_its_key(read, built, tmp_path):
     assert str(error) == "'tls.keyfile' is missing; TLS needs a certificate and its key."
 
 
-def test_null_takes_back_a_section_that_lies_below(read, built):
+def test_null_takes_back_a_section_that_lies_below(read):
     assert read({"tls": {"certfile": "a", "keyfile": "b"}}, environ={"SRV_TLS": "null"}).tls is None
 
 
 @pytest.mark.parametrize("path", ["a", "/a/", "/", "/a b", "/a?b", "//a"])
-def test_a_root_path_begins_with_a_slash_and_does_not_end_with_one(read, built, path):
+def test_a_root_path_begins_with_a_slash_and_does_not_end_with_one(read, path):
     assert "'root_path' must be empty, or a path" in str(refused(read, {"root_path": path}))
     assert read({"root_path": "/a/b"}).root_path == "/a/b"
-
-
-def test_the_promised_defaults_hold_once_everything_is_built(built):
-    assert unbuilt.in_force("metrics_endpoint", promised="/metrics") == "/metrics"
-    assert unbuilt.in_force("worker_class", promised="srv") == "srv"

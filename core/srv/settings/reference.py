@@ -113,7 +113,7 @@ def _is_specs(field: Strict) -> bool:
 
 
 def _default(key: str, value: Any) -> str:
-    if key in _COMPUTED and not (key in unbuilt.SERVER and unbuilt.SERVER[key].until is False):
+    if key in _COMPUTED:
         return _COMPUTED[key]
     if key in _NO_DEFAULT:
         return _NO_DEFAULT[key]

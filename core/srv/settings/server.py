@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from srv.settings.unbuilt import in_force
-
 #: A setting of a model by its path, such as ("parameters", "content_type").
 ModelDefaults: TypeAlias = Mapping[tuple[str, ...], Any]
 
@@ -57,11 +55,11 @@ class ServerSettings:
     workers: int = 1
     threads: int = 16
     grpc_threads: int = 16
-    worker_class: Literal["srv", "gthread"] = in_force("worker_class", promised="srv")
+    worker_class: Literal["srv", "gthread"] = "srv"
     models_dir: Path | None = None
     load_models_at_startup: bool = True
     on_load_error: Literal["exit", "continue"] = "exit"
-    model_control: bool = in_force("model_control", promised=True)
+    model_control: bool = True
     max_body_size: int = 268435456
     max_inflight_bytes: int = 2147483648
     max_queue: int = 1000
@@ -80,8 +78,8 @@ class ServerSettings:
     root_path: str = ""
     pass_headers: tuple[str, ...] = ()
     cors_settings: CorsSettings | None = None
-    gzip_enabled: bool = in_force("gzip_enabled", promised=True)
-    metrics_endpoint: str | None = in_force("metrics_endpoint", promised="/metrics")
+    gzip_enabled: bool = True
+    metrics_endpoint: str | None = "/metrics"
     log_level: str = "info"
     log_format: Literal["text", "json"] = "text"
     access_log: bool = True

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
-
-_PROMISED: Any = object()
 
 
 @dataclass(frozen=True)
 class Unbuilt:
-    """What a setting is about, and what holds until it is built, where that is not the promised default."""
+    """What a setting is about."""
 
     what: str
-    until: Any = _PROMISED
 
 
 SERVER: Mapping[str, Unbuilt] = MappingProxyType({})
@@ -26,9 +22,3 @@ MODEL: Mapping[str, Unbuilt] = MappingProxyType(
         "max_batch_time": Unbuilt("batching"),
     }
 )
-
-
-def in_force(key: str, *, promised: Any) -> Any:
-    """The default of a server setting today: the promised one, unless it needs what is not built yet."""
-    entry = SERVER.get(key)
-    return promised if entry is None or entry.until is _PROMISED else entry.until
