@@ -259,3 +259,11 @@ def test_an_order_that_a_newer_one_has_overtaken_is_not_followed_any_more(follow
     follower.hear(UNLOAD, 3)
     assert follower.hear(LOAD, 2) is None
     assert plane.followed == [("unload", "iris")]
+
+
+def test_an_order_that_comes_late_to_a_worker_that_starts_is_not_followed_either(follower, plane, ready):
+    follower.hear(UNLOAD, 3)
+    follower.hear(LOAD, 2)
+    assert follower.begin(1, newest=3)
+    assert plane.followed == [("unload", "iris")]
+    assert ready.behind is None

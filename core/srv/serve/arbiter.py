@@ -266,8 +266,7 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             return
         self._reload_when_ready = False
         log.info("Reloading: %d new workers read code and models; the old ones serve until then.", self.num_workers)
-        if self._reloading:
-            self._forget_coming()
+        self._forget_coming()  # also what a worker of a failed reload has written after the end of that
         self._reloading = True
         self._cohort += 1
         self._backoff = Backoff()

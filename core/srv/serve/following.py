@@ -56,6 +56,8 @@ class Follower:
         name = order["name"]
         with self._guard:
             self._note(name, generation)
+            if not self._begun and self._newest[name] > generation:
+                return None
             if not self._begun:
                 self._miss(name, Missed(order, generation, "it is still catching up with them."))
                 return None
