@@ -441,6 +441,15 @@ def test_a_plugin_without_settings_gets_none(site, add):
     assert calls_of(hooks, "audit") == [{}]
 
 
+def test_a_plugin_that_has_its_plain_name_takes_a_section_by_its_distribution_too(site, add):
+    add("audit", SCHEMA)
+    hooks = Hooks.start(site.discover(), sections={"srv-audit:audit": {"size": 3}})
+
+    hooks.worker_started(SERVER)
+
+    assert calls_of(hooks, "audit") == [{"key": "nothing", "size": 3}]
+
+
 def test_two_plugins_of_one_name_have_sections_by_their_distribution(site):
     for name in ("srv-a", "srv-b"):
         module = name.replace("-", "_") + "_hooks"

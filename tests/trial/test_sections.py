@@ -7,7 +7,7 @@ import pytest
 from distributions import installed_in
 
 from srv.settings import PluginSettings, ServerSettings
-from srv.trial.sections import SectionContested, SectionUnchecked, WrongSection, check_sections
+from srv.trial.sections import SectionContested, SectionTwice, SectionUnchecked, WrongSection, check_sections
 
 SCHEMA = """
 from marshmallow import Schema, fields, validate
@@ -74,6 +74,11 @@ def test_a_section_of_a_plugin_without_settings_is_wrong(site):
 
     with pytest.raises(WrongSection, match=r"^settings\.json: 'plain': the plugin declares no settings"):
         check_sections(settings({"plain": {"x": 1}}))
+
+
+def test_one_plugin_has_one_section(audit):
+    with pytest.raises(SectionTwice, match="the sections 'audit' and 'srv-audit:audit' for one plugin"):
+        check_sections(settings({"audit": {"name": "x"}, "srv-audit:audit": {"name": "y"}}))
 
 
 def test_without_sections_no_process_is_started(monkeypatch):

@@ -121,8 +121,9 @@ class Registration:
         return not getattr(loaded, NEEDS_SETTINGS, False) or self._section_of(plugin) in self._sections
 
     def _section_of(self, plugin: Plugin) -> str:
-        """The plain name where the plugin has it, else `distribution:name`."""
-        return plugin.name if self._plugins.has_name(plugin) else plugin.qualified
+        """`distribution:name` where the settings say that or the plain name is not the plugin's, else the plain name."""
+        plain = self._plugins.has_name(plugin) and plugin.qualified not in self._sections
+        return plugin.name if plain else plugin.qualified
 
     def _ask_runtimes(self, module: Module) -> None:
         self._add(module, "srv_runtimes", Kind.RUNTIME)

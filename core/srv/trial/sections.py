@@ -28,6 +28,15 @@ class SectionUnchecked(SettingsError):
         )
 
 
+class SectionTwice(SettingsError):
+    """One plugin has two sections, by its plain name and by its distribution's."""
+
+    def __init__(self, plain: str, qualified: str) -> None:
+        super().__init__(
+            f"The settings have the sections '{plain}' and '{qualified}' for one plugin. Keep one of them."
+        )
+
+
 class SectionContested(SettingsError):
     """Two distributions bring a hook module of the section's name."""
 
@@ -53,6 +62,9 @@ def check_sections(
     found = plugins or _allowed(settings)
     for section in settings.sections:
         _check_name(section, found)
+    for row in found.hook_modules():
+        if found.has_name(row) and {row.name, row.qualified} <= settings.sections.keys():
+            raise SectionTwice(row.name, row.qualified)
     sections = {name: dict(section) for name, section in settings.sections.items()}
     outcome = parent.run(Job("sections", found.choice, sections), seconds=seconds)
     for fault in outcome.sections:
