@@ -141,6 +141,14 @@ def test_of_two_distributions_of_one_name_the_first_on_the_path_counts(site):
     assert (hidden.name, hidden.location) == ("srv-twin", str(site.folder / "two"))
 
 
+def test_two_versions_metadata_side_by_side_are_told_too(site):
+    old, new = (site.add("srv-twin", "[srv.plugins]\nfirst = one\n", version=version) for version in ("1.0", "2.0"))
+
+    (hidden,) = discover(path=[str(site.folder), str(site.folder)]).metadata.shadowed
+
+    assert {hidden.first, hidden.location} == {str(old), str(new)}
+
+
 def test_a_first_distribution_without_plugins_hides_a_later_one_of_its_name(site):
     site.add("srv-twin", "", folder="one")
     site.add("srv-twin", "[srv.plugins]\nsecond = two\n", folder="two")
@@ -411,6 +419,19 @@ def test_words_that_mean_no_plugin_are_told_with_the_nearest(scale):
     assert plugins.unmatched() == [
         "plugins.disable names 'scael', which no installed plugin is called. Did you mean 'scale'?",
         "plugins.prefer gives 'runtime:scale' to srv-none, which brings no such plugin.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "key, distribution, nearest",
+    [
+        ("runtme:scale", "srv-scale", "runtime:scale"),
+        ("runtime:scale", "srv-scael", "srv-scale"),
+    ],
+)
+def test_a_preference_that_means_no_plugin_is_told_with_the_nearest(scale, key, distribution, nearest):
+    assert scale.discover(prefer={key: distribution}).unmatched() == [
+        f"plugins.prefer gives '{key}' to {distribution}, which brings no such plugin. Did you mean '{nearest}'?"
     ]
 
 

@@ -225,3 +225,8 @@ def test_check_reports_files_that_another_package_owns_too(scale, capsys):
 def test_check_of_a_package_that_brings_nothing_says_so(scale, capsys, name, sentence):
     assert run(["plugins", "check", name]) == 1
     assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(site, capsys):
+    assert run(["plugins", "--folder", "nowhere"]) == 2
+    assert "Directory 'nowhere' does not exist." in capsys.readouterr().err

@@ -50,7 +50,7 @@ folder_option = click.option(
     "--folder",
     default=".",
     metavar="FOLDER",
-    type=click.Path(file_okay=False),
+    type=click.Path(exists=True, file_okay=False),
     help="Whose settings.json says what is disabled and preferred; this folder if none is named.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")

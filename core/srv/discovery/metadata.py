@@ -66,22 +66,26 @@ class Metadata:
 
 def read_metadata(path: list[str] | None = None) -> Metadata:
     """Read the entry points of every distribution on the path (`sys.path` if none), each for itself."""
-    first_of: dict[str, str] = {}
+    first_of: dict[str, tuple[str, str]] = {}
     found: list[Distribution] = []
     shadowed: list[Shadowed] = []
     for place in installed(path):
         name = _name_of(place)
         location = str(place.locate_file(""))
+        metadata = str(getattr(place, "_path", location))
         if name in first_of:
-            if first_of[name] != location:
-                shadowed.append(Shadowed(name, location, first_of[name]))
+            first, of_first = first_of[name]
+            if first != location:
+                shadowed.append(Shadowed(name, location, first))
+            elif of_first != metadata:  # what a broken upgrade leaves: two versions' metadata side by side
+                shadowed.append(Shadowed(name, metadata, of_first))
             continue
-        first_of[name] = location
+        first_of[name] = location, metadata
         read = _read(place, name, location)
         if read is not None:
             found.append(read)
     found.sort(key=lambda distribution: normalised(distribution.name))
-    return Metadata(tuple(found), tuple(shadowed))
+    return Metadata(tuple(found), tuple(dict.fromkeys(shadowed)))  # a folder may be on the path twice
 
 
 def installed(path: list[str] | None = None) -> Iterable[Any]:

@@ -180,14 +180,13 @@ class Plugins:
 
     def _unmatched_preferences(self) -> Iterable[str]:
         for key, distribution in self.choice.prefer.items():
-            kind, _, name = key.partition(":")
-            if kind == "file":
+            if key.startswith("file:"):
                 continue
-            if not any(
-                row.kind.value == kind and row.name == name and normalised(row.distribution) == normalised(distribution)
-                for row in self._rows
-            ):
-                yield f"plugins.prefer gives '{key}' to {distribution}, which brings no such plugin."
+            claims = [(f"{row.kind.value}:{row.name}", row.distribution) for row in self._rows]
+            mine = [word for word, owner in claims if normalised(owner) == normalised(distribution)]
+            if key not in mine:
+                near = nearest(key, mine) if mine else nearest(distribution, {owner for _, owner in claims})
+                yield f"plugins.prefer gives '{key}' to {distribution}, which brings no such plugin.{near}"
 
     def _disabled(self, kind: Kind, name: str) -> list[Plugin]:
         """A row of that plain name that nobody may use, so that the error can say why."""
