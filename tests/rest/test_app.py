@@ -11,9 +11,11 @@ from srv.settings import CorsSettings, ServerSettings
 
 CODE = """
 import numpy as np
-from srv import InferenceRequest, Runtime
+from srv import InferenceRequest, InferenceResponse, Runtime
 class Model(Runtime):
     def predict(self, request: InferenceRequest):
+        if "answer" in request.parameters:
+            return InferenceResponse([], headers={"X-Request-Id": "the model's", "Set-Cookie": "a=b", "X-Mine": "yes"})
         return {"headers": [json_of(request.headers)], "many": np.zeros(1000)}
 def json_of(headers):
     import json
@@ -204,3 +206,34 @@ def test_only_what_cannot_block_is_said_not_to_block(client):
     assert app.srv_nonblocking("GET", "/v2/models/m")
     assert not app.srv_nonblocking("POST", INFER)
     assert not app.srv_nonblocking("GET", "/metrics")
+
+
+# -- headers of a response ---------------------------------------------------------------------------------------------
+
+
+def test_a_models_headers_go_out_and_leave_the_id_of_the_request_alone(client):
+    body = json.dumps({"inputs": [], "parameters": {"answer": "with headers"}})
+
+    answer = client().simulate_post(INFER, body=body, headers={"X-Request-Id": "mine"})
+
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["x-mine"] == "yes"
+    assert answer.headers["set-cookie"] == "a=b"
+
+
+def test_every_output_with_an_infinite_value_says_so(client, tmp_path):
+    served = client()
+    code = (
+        "import numpy as np\nfrom srv import InferenceRequest, Runtime\nclass Model(Runtime):\n"
+        "    def predict(self, request: InferenceRequest):\n"
+        "        return {'a': np.array([np.inf]), 'b': np.array([np.nan]), 'c': np.array([-np.inf], np.float32), "
+        "'d': np.ones(1), 'e': ['null']}\n"
+    )
+    (tmp_path / "m" / "models.py").write_text(code)
+    assert served.simulate_post("/v2/repository/models/m/load").status_code == 200
+
+    outputs = served.simulate_post(INFER, body='{"inputs": []}').json["outputs"]
+
+    assert [output["data"] for output in outputs] == [[None], [None], [None], [1.0], ["null"]]
+    assert [output["parameters"].get("non_finite", False) for output in outputs] == [True, False, True, False, False]

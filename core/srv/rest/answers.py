@@ -50,10 +50,23 @@ def write_response(response: InferenceResponse, binary: Callable[[str], bool]) -
     if response.parameters:
         answer["parameters"] = dict(response.parameters)
     behind: list[Bytes] = []
-    answer["outputs"] = [
+    outputs = [
         _binary_output(tensor, behind) if binary(tensor.name) else _output(tensor) for tensor in response.outputs
     ]
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), behind
+    answer["outputs"] = outputs
+    text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" in text and sum(map(_mark_infinities, outputs)):
+        text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return text, behind
+
+
+def _mark_infinities(output: dict[str, Any]) -> bool:
+    """Say of an output that some of its nulls were infinite; done after writing, because hardly any has a null."""
+    data = output.get("data")
+    infinite = isinstance(data, np.ndarray) and data.dtype.kind == "f" and bool(np.isinf(data).any())
+    if infinite:
+        output["parameters"] = {**output.get("parameters", {}), "non_finite": True}
+    return infinite
 
 
 def _binary_output(tensor: Tensor, behind: list[Bytes]) -> dict[str, Any]:
@@ -68,20 +81,16 @@ def _binary_output(tensor: Tensor, behind: list[Bytes]) -> dict[str, Any]:
 
 
 def _output(tensor: Tensor) -> dict[str, Any]:
-    parameters = dict(tensor.parameters) if tensor.parameters else {}
     data: Any = tensor.data.reshape(-1)
     if tensor.datatype == "BYTES":
         data = _texts(tensor.name, data)
     elif tensor.datatype == "BF16":
         raise Bfloat16InJson(tensor.name)
-    elif data.dtype.kind == "f":
-        if not np.isfinite(data).all() and np.isinf(data).any():
-            parameters["non_finite"] = True
-        if data.dtype == np.float16:
-            data = data.astype(np.float32)  # exact, and every release of orjson writes it
+    elif data.dtype == np.float16:
+        data = data.astype(np.float32)  # exact, and every release of orjson writes it
     output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data}
-    if parameters:
-        output["parameters"] = parameters
+    if tensor.parameters:
+        output["parameters"] = dict(tensor.parameters)
     return output
 
 

@@ -30,6 +30,8 @@ _WIDE: Mapping[str, tuple[np.dtype[Any], str]] = {
     "u": (np.dtype(np.uint64), "u"),
     "f": (np.dtype(np.float64), "d"),
 }
+#: The square of the largest value that a float holds.
+_SQUARES = {np.dtype(kind): float(np.finfo(kind).max) ** 2 for kind in (np.float16, np.float32)}
 _local = threading.local()
 
 
@@ -140,6 +142,8 @@ def _narrowed(flat: np.ndarray[Any, Any], dtype: np.dtype[Any], datatype: str, w
     if dtype.kind != "f":
         _check_range(int(flat.min()), int(flat.max()), dtype, datatype, where)
         return flat.astype(dtype)
+    if flat.dot(flat) < _SQUARES[dtype]:
+        return flat.astype(dtype)  # no value is too large where the sum of all squares is not; NaN compares as false
     with np.errstate(over="ignore"):
         narrow = flat.astype(dtype)
     overflown = np.isinf(narrow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import logging
 import os
@@ -118,6 +119,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def begin(self) -> None:
         """Register, and load the models in a thread; called when the app stands, before the first request."""
+        gc.freeze()  # what is imported by now stays to the end: the collector need not look at it again and again
         assert self.app.assembled is not None
         self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
