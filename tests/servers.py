@@ -181,10 +181,17 @@ class Server:
         return self.wait(timeout=timeout)
 
     def kill(self) -> None:
-        """Make sure that nothing of it is left, workers included."""
+        """Kill all of it, workers included, so that it can clear nothing away."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def end(self) -> None:
+        """End it at once, in whatever state it is; nothing of it is left."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(5)
+        self.kill()
 
 
 def free_ports(environ: Mapping[str, str]) -> list[str]:
@@ -209,7 +216,7 @@ def launched(
     try:
         yield server
     finally:
-        server.kill()
+        server.end()
 
 
 @contextmanager
