@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from srv.answering import PredictFailed, prepare
+from srv.answering import BadHeaders, PredictFailed, prepare
 from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
 from srv.codecs import Codecs, UnknownContentType, WrongCodec
 from srv.coding import RequestCodec
@@ -593,6 +593,38 @@ def test_what_predict_raises_is_told_as_its_class_only(serve, caplog):
     assert "ValueError" in str(raised.value)
     assert "a secret" not in str(raised.value)
     assert "a secret" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), BaseException("a panic in Rust"), asyncio.CancelledError()])
+def test_what_predict_raises_beyond_exceptions_is_a_model_error_too(serve, error):
+    class Raises(Runtime):
+        def predict(self, request: InferenceRequest):
+            raise error
+
+    with pytest.raises(PredictFailed, match=type(error).__name__):
+        serve(Raises).answer(request(), None)
+
+
+@pytest.mark.parametrize(
+    "headers, problem",
+    [
+        ({"X A": "b"}, "the header 'X A', which is no header's name"),
+        ({"X-A\r\nX-B": "b"}, "which is no header's name"),
+        ({1: "b"}, "the header '1', which is no header's name"),
+        ({"X-A": "a\r\nX-Evil: 1"}, "the header 'X-A' with a value"),
+        ({"X-A": "☃"}, "the header 'X-A' with a value"),
+        ({"X-A": 3}, "the header 'X-A' with a value"),
+        ([("X-A", "b")], "headers that are a list, not a dict"),
+        (None, "headers that are a NoneType, not a dict"),
+    ],
+)
+def test_headers_that_would_break_the_answer_are_a_model_error(serve, headers, problem):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            return InferenceResponse([], headers=headers)
+
+    with pytest.raises(BadHeaders, match=problem):
+        serve(Returns).answer(request(), None)
 
 
 def test_what_predict_says_to_the_client_is_said(serve):

@@ -9,7 +9,9 @@ from srv.dataplane import ModelNotReady, NotServing, StillLoading
 from srv.discovery import discover
 from srv.errors import LoadFailed, UnknownModel
 from srv.messages import InferenceRequest
+from srv.modelsettings import ModelParameters, ModelSettings
 from srv.registry import ModelState
+from srv.runtime import NothingAtUri, Runtime
 from srv.serve.assembly import assemble
 from srv.settings import ServerSettings
 from srv.tensors import Tensor
@@ -77,6 +79,7 @@ def test_a_load_that_does_not_return_false_has_worked(serve, outcome):
         ("return False", "LoadedNothing: load() returned False."),
         ("raise ValueError('no weights')", "ValueError: no weights"),
         ("raise SystemExit(1)", "SystemExit: 1"),
+        ("raise BaseException('a panic in Rust')", "BaseException: a panic in Rust"),
         ("open(self.settings.folder / 'weights.bin')", "No such file or directory: 'weights.bin'"),
         ("open('/var/lib/secret/weights.bin')", "No such file or directory: '…/weights.bin'"),
         ("raise ValueError('x' * 1000)", "x" * 200),
@@ -96,6 +99,13 @@ def test_a_load_that_fails_says_why(serve, outcome, reason):
     assert reason in model.reason
     assert len(model.reason) <= 300
     assert isinstance(server.dataplane.readiness.problem(), StillLoading)
+
+
+def test_an_artifact_that_the_settings_name_and_nobody_put_there_is_named(tmp_path):
+    runtime = Runtime(ModelSettings(name="m", folder=tmp_path, parameters=ModelParameters(uri="weights/v2.bin")))
+
+    with pytest.raises(NothingAtUri, match=r"Nothing is at 'weights/v2\.bin', which parameters.uri"):
+        runtime.artifact("model.bin")
 
 
 def test_with_on_load_error_continue_the_others_are_served_and_the_server_is_unready(serve):

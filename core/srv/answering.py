@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -25,6 +26,7 @@ from srv.errors import (
     Unauthenticated,
     Unavailable,
     Unimplemented,
+    quoted,
 )
 from srv.execution import EventLoop, Execution
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
@@ -33,12 +35,15 @@ from srv.registry import Model
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
 from srv.signatures import Signature, read_signature
-from srv.tensors import Tensor
+from srv.tensors import EMPTY, Tensor
 
 log = logging.getLogger(__name__)
 
 #: What a runtime may raise to say something to the client; anything else that it raises is a ModelError.
 SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\xa0-\xff]*")  # what Latin-1 has and a line can hold
 
 
 class PredictFailed(ModelError):
@@ -62,6 +67,13 @@ class NoResponse(ModelError):
         super().__init__(
             f"predict returned an InferenceResponse with a {kind} among its outputs; they must be Tensors."
         )
+
+
+class BadHeaders(ModelError):
+    """predict returned an InferenceResponse with headers that cannot be sent."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"predict returned {what}.")
 
 
 def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, settings: ServerSettings) -> None:
@@ -138,7 +150,9 @@ class Answering:
             value = self.execution.run(self._predict.call, arguments, request, deadline, stages)
         except SPOKEN:
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a panic in Rust is no Exception either
             log.exception("Model '%s' raised while predicting.", self._name)
             raise PredictFailed(self._name, error) from error
         ran = time.monotonic_ns()
@@ -174,7 +188,9 @@ class Answering:
                     return
                 except SPOKEN:
                     raise
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     log.exception("Model '%s' raised while streaming.", self._name)
                     raise PredictFailed(self._name, error) from error
                 ran = time.monotonic_ns()
@@ -224,7 +240,27 @@ class Answering:
             if not isinstance(tensor, Tensor):
                 log.error("Model '%s' returned an output that is a %s.", self._name, type(tensor).__name__)
                 raise NoResponse(type(tensor).__name__)
+        if response.headers is not EMPTY:
+            self._check_headers(response.headers)
         return response
+
+    def _check_headers(self, headers: object) -> None:
+        problem = _problem_of(headers)
+        if problem is not None:
+            log.error("Model '%s' returned %s.", self._name, problem)
+            raise BadHeaders(problem)
+
+
+def _problem_of(headers: object) -> str | None:
+    """What, in headers as their author gives them, would break the answer that they go out with."""
+    if not isinstance(headers, Mapping):
+        return f"headers that are a {type(headers).__name__}, not a dict"
+    for name, value in headers.items():
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            return f"the header {quoted(str(name))}, which is no header's name"
+        if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):
+            return f"the header '{name}' with a value that is no text of one line in Latin-1"
+    return None
 
 
 def _merged(*sources: Sequence[Spec] | None) -> tuple[Spec, ...]:

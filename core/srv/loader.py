@@ -99,7 +99,9 @@ class Loader:
         started = time.monotonic()
         try:
             self._start(model)
-        except (Exception, SystemExit) as error:  # a load that calls sys.exit() must not end the loader's thread
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # neither sys.exit() nor a panic in Rust may end the loader's thread
             self._failed(model, error, serving=before)
             raise LoadFailed(f"Model '{model.title}' could not be loaded: {model.reason}") from error
         model.state = ModelState.READY
@@ -210,7 +212,9 @@ class Loader:
                 outcome = runtime.unload()
                 if inspect.iscoroutine(outcome):
                     self._run_async(outcome)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             log.exception("Model '%s' raised while unloading; it is gone all the same.", model.title)
         if model.code is not None:
             model.code.forget()

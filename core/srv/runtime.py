@@ -24,6 +24,13 @@ class ArtifactMissing(SrvError):
         )
 
 
+class NothingAtUri(SrvError):
+    """The settings name an artifact that is not there."""
+
+    def __init__(self, uri: str, source: str) -> None:
+        super().__init__(f"Nothing is at '{uri}', which parameters.uri of the model of {source} names. Mend the path.")
+
+
 class NoUri(SrvError):
     """The runtime has no well-known file names, so the settings must name the artifact."""
 
@@ -82,12 +89,14 @@ class Runtime:
     def artifact(self, *well_known_names: str) -> Path:
         """The model's file: `parameters.uri`, or the first of the well-known names beside the settings.
 
-        A `uri` that is a folder is searched for the well-known names. Raises ArtifactMissing or NoUri.
+        A `uri` that is a folder is searched for the well-known names. Raises ArtifactMissing, NothingAtUri or NoUri.
         """
         uri = self.settings.parameters.uri
         if uri is None and not well_known_names:
             raise NoUri(self.settings.source)
         root = self.settings.folder / uri if uri is not None else self.settings.folder
+        if uri is not None and not root.exists():
+            raise NothingAtUri(uri, self.settings.source)
         if uri is not None and (root.is_file() or (root.is_dir() and not well_known_names)):
             return root
         for name in well_known_names:

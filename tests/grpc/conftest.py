@@ -39,7 +39,7 @@ class Gate(Runtime):
 
 class Headers(Runtime):
     def predict(self, request: InferenceRequest) -> InferenceResponse:
-        return InferenceResponse([], dict(request.headers), {"X-Own": "mine", "X-Bad": "\\n", "grpc-mine": "1"})
+        return InferenceResponse([], dict(request.headers), {"X-Own": "mine", "X-Bad": "\\xe9", "grpc-mine": "1"})
 
 class Fails(Runtime):
     def predict(self, request: InferenceRequest) -> InferenceResponse:

@@ -82,7 +82,7 @@ class Call:
 
     def trailing(self, code: str | None = None) -> tuple[tuple[str, str], ...]:
         """What goes out beside the answer: the id, the code of what went wrong, and the response's own headers."""
-        own = [(name.lower(), value) for name, value in self.headers_out.items()]
+        own = [(name.lower(), value) for name, value in self.headers_out.items() if name.lower() != "x-request-id"]
         sent = [(name, value) for name, value in own if _NAME.fullmatch(name) and _VALUE.fullmatch(value)]
         if len(sent) < len(own):
             log.warning("Headers of a response of model '%s' are not sent: gRPC cannot carry them.", self.model)

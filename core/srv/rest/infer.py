@@ -113,7 +113,9 @@ class Infer:
         context = req.context
         response = self._dataplane.infer(model, version, request, received=context.started, stages=context.stages)
         for name, value in response.headers.items():
-            resp.set_header(name, value)
+            if name.lower() != "x-request-id":  # the request's own
+                put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
+                put(name, value)
         answer, behind = write_response(response, binary)
         if not behind:
             resp.content_type = falcon.MEDIA_JSON
