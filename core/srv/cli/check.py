@@ -29,9 +29,13 @@ class NotWhole(LoadFailed):
     """Some of the models could not be loaded."""
 
     def __init__(self, failures: Mapping[str, str]) -> None:
-        reasons = " ".join(f"{title}: {reason.rstrip('.')}." for title, reason in failures.items())
+        reasons = " ".join(f"{title}: {_sentence(reason)}" for title, reason in failures.items())
         models = "1 model" if len(failures) == 1 else f"{len(failures)} models"
         super().__init__(f"{models} could not be loaded. {reasons}")
+
+
+def _sentence(reason: str) -> str:
+    return reason if reason.endswith((".", "?")) else f"{reason}."
 
 
 EXAMPLES = """\b
