@@ -82,6 +82,7 @@ class SklearnRuntime(Runtime):
         self._is_text = _reads_text(self._estimator)
         self._columns = _column_names(self._estimator)
         self.parameters |= self._description()
+        self._floats = self._only_floats()
         self._is_words = not self._is_text and self._breaks_on_numbers()
         if self.inputs is None:
             self.inputs = self._declared_inputs()
@@ -108,7 +109,10 @@ class SklearnRuntime(Runtime):
             raise WrongFeatures(tensor.shape, self._features)
         if not tensor.shape:
             raise NoSamples
-        return self._table(_numbers_or_text(tensor))
+        rows = _numbers_or_text(tensor)
+        if self._floats is not None and rows.dtype.kind in "biuf":
+            rows = rows.astype(self._floats, copy=False)
+        return self._table(rows)
 
     def _table(self, rows: np.ndarray[Any, Any]) -> Any:
         if self._columns is None:
@@ -126,12 +130,27 @@ class SklearnRuntime(Runtime):
             raise
         return _as_array(result)
 
+    def _only_floats(self) -> str | None:
+        """The one width of floats that the estimator takes, as clusters do that compare with centres in their own."""
+        if self._features is None:
+            return None
+        taken = [width for width in ("float64", "float32") if not self._breaks_on_width(width)]
+        return taken[0] if len(taken) == 1 else None
+
+    def _breaks_on_width(self, width: str) -> bool:
+        assert self._features is not None
+        try:
+            self._run(self._methods[0], self._table(np.zeros((1, self._features), width)))
+        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
+            return "dtype mismatch" in str(error)
+        return False
+
     def _breaks_on_numbers(self) -> bool:
         """Whether the estimator was trained on words: it compares what comes with them, and numbers do not compare."""
         if self._features is None:
             return False
         try:
-            self._run(self._methods[0], self._table(np.zeros((1, self._features))))
+            self._run(self._methods[0], self._table(np.zeros((1, self._features), self._floats)))
         except TypeError:
             return True
         except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
@@ -150,7 +169,7 @@ class SklearnRuntime(Runtime):
         if self._features is None:
             return Spec(name=method)
         try:
-            answer = self._run(method, self._table(np.zeros((1, self._features))))
+            answer = self._run(method, self._table(np.zeros((1, self._features), self._floats)))
         except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
             self.log.debug("%s takes no zeros: %s", method, error)
             return Spec(name=method)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -213,3 +214,15 @@ def test_threads_share_an_estimator(serve):
         thread.join()
     assert len(answers) == 8
     assert all(np.array_equal(answer, expected) for answer in answers)
+
+
+@pytest.mark.parametrize("trained_on", ["float32", "float64"])
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT32"])
+def test_clusters_take_numbers_of_any_width(serve, trained_on, datatype):
+    clusters = KMeans(2, n_init=1, random_state=0).fit(IRIS.data.astype(trained_on))
+
+    runtime = serve(clusters)
+
+    assert ask(runtime, [[5, 3, 1, 0]], datatype=datatype)[0].shape == (1,)
+    assert runtime.inputs == [Spec("FP64", (-1, 4), name="input")]
+    assert runtime.outputs[0].datatype == "INT32"
