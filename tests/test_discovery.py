@@ -25,6 +25,7 @@ from srv.discovery import (
     discover,
 )
 from srv.discovery.files import overlapping
+from srv.errors import closed
 
 RUNTIME = """
     from srv import Runtime
@@ -691,3 +692,11 @@ def test_discovery_imports_no_wire_and_no_numpy(module):
 def test_an_unknown_command_is_no_runtime(site):
     with pytest.raises(UnknownPlugin, match=r"^No command is called 'x'; installed: none"):
         site.discover().find(Kind.COMMAND, "x")
+
+
+@pytest.mark.parametrize(
+    "reason, end", [("no such thing", "thing."), ("Did you mean 'x'?", "'x'?"), ("It is so.", "so."), ("cut…", "cut…")]
+)
+def test_a_reason_ends_its_sentence_once(reason, end):
+    assert closed(reason).endswith(end)
+    assert not closed(reason).endswith(("?.", "..", "…."))

@@ -11,7 +11,7 @@ from typing import Any
 
 from srv.configuration import model_config
 from srv.counts import OK, Kind, Stages, Sums
-from srv.errors import DeadlinePassed, NotFound, SrvError, Unavailable
+from srv.errors import DeadlinePassed, NotFound, SrvError, Unavailable, closed
 from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
@@ -35,7 +35,7 @@ class ModelNotReady(Unavailable):
 
     def __init__(self, model: Model) -> None:
         reason = f": {model.reason}" if model.reason else ""
-        super().__init__(f"Model '{model.title}' is not ready, it is {model.state.value}{reason}.".replace("..", "."))
+        super().__init__(closed(f"Model '{model.title}' is not ready, it is {model.state.value}{reason}"))
 
 
 class NotServing(Unavailable):

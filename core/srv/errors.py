@@ -27,6 +27,11 @@ def listed(names: Iterable[str], *, most: int = 10) -> str:
     return shown or "none"
 
 
+def closed(reason: str) -> str:
+    """A reason as the end of a sentence: with a full stop, unless it brings its own end."""
+    return reason if reason.endswith((".", "?", "!", "…")) else f"{reason}."
+
+
 class SrvError(Exception):
     """Something that a person will read: a sentence that says what happened and what to do."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from srv.errors import SrvError, listed, nearest, quoted
+from srv.errors import SrvError, closed, listed, nearest, quoted
 
 if TYPE_CHECKING:
     from srv.discovery.plugin import Kind, Plugin
@@ -62,7 +62,7 @@ class PluginDisabled(PluginError):
 
     def __init__(self, plugin: Plugin) -> None:
         super().__init__(
-            f"The {_NOUNS[plugin.kind.value]} '{plugin.name}' of {plugin.distribution} is disabled: {plugin.reason}."
+            f"The {_NOUNS[plugin.kind.value]} '{plugin.name}' of {plugin.distribution} is disabled: {closed(plugin.reason)}"
         )
 
 
@@ -72,7 +72,7 @@ class PluginRefused(PluginError):
     def __init__(self, plugin: Plugin) -> None:
         super().__init__(
             f"The {_NOUNS[plugin.kind.value]} '{plugin.name}' of {plugin.distribution} {plugin.version} is refused: "
-            f"{plugin.reason}."
+            f"{closed(plugin.reason)}"
         )
 
 
@@ -82,7 +82,7 @@ class PluginBroken(PluginError):
     def __init__(self, plugin: Plugin) -> None:
         super().__init__(
             f"The {_NOUNS[plugin.kind.value]} '{plugin.name}' of {plugin.distribution} {plugin.version} "
-            f"({plugin.entry_point}) is broken: {plugin.reason}."
+            f"({plugin.entry_point}) is broken: {closed(plugin.reason)}"
         )
 
 

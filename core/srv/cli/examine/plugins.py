@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srv.cli.examine.finding import Finding, advice, problem
 from srv.discovery import Kind, Plugin, Plugins, State
+from srv.errors import closed
 
 
 def examine(found: Plugins, tried: Sequence[Plugin]) -> Iterator[Finding]:
@@ -31,7 +32,7 @@ def _broken(row: Plugin) -> Finding:
     missing = row.reason.startswith("ModuleNotFoundError")
     return problem(
         row.qualified,
-        f"The {row} is quarantined: {row.reason}.",
+        f"The {row} is quarantined: {closed(row.reason)}",
         f"{'Install what is missing' if missing else f'Install another version of {row.distribution}'}, or leave it "
         f'out with plugins.disable: ["{row.qualified}"]. `srv plugins check {row.distribution}` shows the traceback.',
         row.traceback,
@@ -42,7 +43,7 @@ def _refused(row: Plugin) -> Finding:
     if row.kind is Kind.UNKNOWN:
         return problem(
             row.distribution,
-            f"{row.distribution} {row.version} is not used: {row.reason}.",
+            f"{row.distribution} {row.version} is not used: {closed(row.reason)}",
             f"Install it again (pip install --force-reinstall {row.distribution}), or tell its author.",
         )
     if row.reason.startswith("it requires"):
