@@ -285,7 +285,7 @@ def test_a_contested_runtime_is_had_by_saying_which(strangers, tmp_path, runtime
 def test_strict_stops_the_start_for_any_broken_plugin(strangers, tmp_path):
     folder = folder_of(tmp_path, "double", '{"plugins": {"strict": true}}')
 
-    answer = strangers.run("srv", "start", str(folder), "--http-port", "0", check=False)
+    answer = strangers.run("srv", "start", str(folder), "--http-port", "0", "--grpc-port", "0", check=False)
 
     assert answer.returncode == 1
     assert (
@@ -296,7 +296,7 @@ def test_strict_stops_the_start_for_any_broken_plugin(strangers, tmp_path):
 def test_a_wrong_section_of_a_plugin_stops_the_start(strangers, tmp_path):
     folder = folder_of(tmp_path, "double", '{"audit": {"size": "many"}}')
 
-    answer = strangers.run("srv", "start", str(folder), "--http-port", "0", check=False)
+    answer = strangers.run("srv", "start", str(folder), "--http-port", "0", "--grpc-port", "0", check=False)
 
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1].endswith("settings.json: 'audit.size': Not a valid integer.")

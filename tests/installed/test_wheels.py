@@ -75,6 +75,6 @@ def test_an_installed_runtime_serves(environment, upper, tmp_path, settings):
 
 def test_a_misspelt_runtime_names_the_nearest(environment, upper, tmp_path):
     (tmp_path / "model-settings.json").write_text('{"name": "loud", "runtime": "uper"}')
-    answer = environment.run("srv", "start", str(tmp_path), "--http-port", "0", check=False)
+    answer = environment.run("srv", "start", str(tmp_path), "--http-port", "0", "--grpc-port", "0", check=False)
     assert answer.returncode == 1
     assert "Did you mean 'upper'?" in answer.stderr.splitlines()[-1]

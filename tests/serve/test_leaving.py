@@ -179,7 +179,7 @@ def test_a_connection_kept_alive_does_not_keep_the_server(tmp_path):
 
 def test_a_server_whose_terminal_is_closed_ends(tmp_path):
     write_held(tmp_path)
-    arguments = [sys.executable, "-m", "srv", "start", str(tmp_path), "--http-port", "0"]
+    arguments = [sys.executable, "-m", "srv", "start", str(tmp_path), "--http-port", "0", "--grpc-port", "0"]
     terminal = subprocess.Popen(
         [sys.executable, "-c", f"import pty; pty.spawn({arguments!r})"],
         stdin=subprocess.PIPE,
