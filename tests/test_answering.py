@@ -1,4 +1,5 @@
 import asyncio
+import json
 import threading
 import time
 from dataclasses import dataclass
@@ -795,3 +796,11 @@ def test_a_timeout_of_the_runtimes_own_is_the_models_error(serve):
 
     with pytest.raises(PredictFailed, match="TimeoutError"):
         serve(TimesOut).answer(request(), time.monotonic() + 30)
+
+
+def test_parameters_are_a_dict_also_where_the_client_sent_none(serve):
+    class Says(Runtime):
+        def predict(self, request: InferenceRequest):
+            return [json.dumps(request.parameters)]
+
+    assert serve(Says).answer(request(), None)["output"].tolist() == [b"{}"]

@@ -57,7 +57,7 @@ class InferenceRequest:
             if outputs is None
             else [RequestedOutput(output) if isinstance(output, str) else output for output in outputs]
         )
-        self.parameters = parameters
+        self.parameters = {} if parameters is EMPTY else parameters  # a dict, as it is when the client sent some
         self.headers = headers
         self.model_name = ""
         self.model_version: str | None = None

@@ -94,6 +94,9 @@ class Survey:
             return False
         if any((path / mark).exists() for mark in _ENVIRONMENT_MARKS):
             return False
+        above = _resolved(path.parent)
+        if path.is_symlink() and _resolved(path) in (above, *above.parents):
+            return False  # a link to where it stands, of which the other models would be versions
         return not self._leaves(path) and not (self._skip and _resolved(path) in self._skip)
 
     def _place(self, relative: str) -> Place | None:
