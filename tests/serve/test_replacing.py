@@ -276,5 +276,5 @@ def test_sigusr1_shows_where_every_thread_is(tmp_path):
     write_model(tmp_path)
     with running(tmp_path) as server:
         server.send(signal.SIGUSR1)
-        server.wait_for("^Current thread ")
+        server.wait_for("(Current thread|Thread) 0x")
         assert answer_of(server) == [2]
