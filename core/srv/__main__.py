@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from srv.cli import main
+import sys
+from typing import NoReturn
+
+from srv.serve.endings import end_quietly
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; a server can be ended from its first moment on, while the rest is imported."""
+    if sys.argv[1:2] == ["start"]:
+        end_quietly()
+    from srv.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import ask, eventually, launched, numbers, running, write_model
+from servers import Server, ask, eventually, launched, numbers, running, write_model
 
 pytestmark = pytest.mark.e2e
 
@@ -223,3 +223,17 @@ def test_hooks_of_a_model_that_hangs_in_unload_do_not_keep_the_server_for_ever(t
     (tmp_path / "settings.json").write_text(json.dumps({"graceful_timeout": 0.5}))
     with running(tmp_path) as server:
         assert server.stop(timeout=20) == 0
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
+def test_a_server_that_is_ended_while_it_still_imports_ends_quietly(tmp_path, sig):
+    write_model(tmp_path)
+    # Stands for the import of everything else, which takes its time on a slow machine.
+    (tmp_path / "click.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    server = Server(tmp_path, environ={"PYTHONPATH": str(tmp_path)})
+    try:
+        server.wait_for("importing")
+        assert server.stop(sig) == 0
+        assert server.lines == ["importing"]
+    finally:
+        server.kill()

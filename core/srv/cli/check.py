@@ -16,7 +16,7 @@ import click
 from srv import logs
 from srv.cli.opening import opened
 from srv.cli.options import settings_flags
-from srv.errors import LoadFailed, listed
+from srv.errors import LoadFailed, closed, listed
 from srv.serve.cores import share_cores
 from srv.trial.sections import check_sections
 
@@ -29,13 +29,9 @@ class NotWhole(LoadFailed):
     """Some of the models could not be loaded."""
 
     def __init__(self, failures: Mapping[str, str]) -> None:
-        reasons = " ".join(f"{title}: {_sentence(reason)}" for title, reason in failures.items())
+        reasons = " ".join(f"{title}: {closed(reason)}" for title, reason in failures.items())
         models = "1 model" if len(failures) == 1 else f"{len(failures)} models"
         super().__init__(f"{models} could not be loaded. {reasons}")
-
-
-def _sentence(reason: str) -> str:
-    return reason if reason.endswith((".", "?")) else f"{reason}."
 
 
 EXAMPLES = """\b
