@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from srv.answering import BadHeaders, PredictFailed, prepare
+from srv.answering import PredictFailed, prepare
 from srv.checking import UnknownInput, UnknownOutput, WrongDatatype, WrongShape
 from srv.codecs import Codecs, UnknownContentType, WrongCodec
 from srv.coding import RequestCodec
@@ -24,6 +24,7 @@ from srv.messages import InferenceRequest, InferenceResponse, MissingInput, Requ
 from srv.modelsettings import ModelParameters, ModelSettings, Spec
 from srv.registry import Model
 from srv.runtime import Runtime
+from srv.sendable import NotSendable, UnfitParameter
 from srv.settings import ServerSettings
 from srv.signatures import BadSignature
 from srv.tensors import Tensor
@@ -624,8 +625,64 @@ def test_headers_that_would_break_the_answer_are_a_model_error(serve, headers, p
         def predict(self, request: InferenceRequest):
             return InferenceResponse([], headers=headers)
 
-    with pytest.raises(BadHeaders, match=problem):
+    with pytest.raises(NotSendable, match=problem):
         serve(Returns).answer(request(), None)
+
+
+@pytest.mark.parametrize(
+    "response, problem",
+    [
+        (lambda: InferenceResponse([floats("y", 1), floats("y", 2)]), "two outputs called 'y'"),
+        (lambda: InferenceResponse([{"y": 1}]), "a dict among its outputs; they must be Tensors"),
+        (lambda: InferenceResponse([floats(3, 1)]), "an output with '3' for its name, which is no text"),
+        (lambda: InferenceResponse([floats("\ud800", 1)]), "an output with '\ufffd' for its name, which is no text"),
+        (lambda: InferenceResponse([], [("a", 1)]), "parameters that are a list, not a dict"),
+        (lambda: InferenceResponse([], {1: 1}), "a parameter with '1' for its name, which is no text"),
+    ],
+)
+def test_a_response_that_no_face_can_send_is_a_model_error(serve, response, problem):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            return response()
+
+    with pytest.raises(NotSendable, match=f"The response has {problem}."):
+        serve(Returns).answer(request(), None)
+
+
+@pytest.mark.parametrize(
+    "value, why",
+    [
+        (None, "a NoneType"),
+        ([1], "a list"),
+        (b"x", "a bytes"),
+        (np.zeros(()), "a ndarray"),
+        (2**64, "an integer of more than 64 bits"),
+        (-(2**63) - 1, "an integer of more than 64 bits"),
+        (float("nan"), "nan"),
+        (np.float32("-inf"), "-inf"),
+        ("\ud800", "text with half a character in it"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("of", ["response", "output"])
+def test_a_parameter_that_is_no_text_number_or_boolean_is_a_model_error(serve, value, why, of):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            if of == "response":
+                return InferenceResponse([], {"p": value})
+            return Tensor("y", [1], parameters={"p": value})
+
+    with pytest.raises(UnfitParameter, match=f"The response's parameter 'p' is {why}, which the protocol cannot carry"):
+        serve(Returns).answer(request(), None)
+
+
+@pytest.mark.parametrize("value", [True, 2**64 - 1, -(2**63), 0.5, "é", np.float32(0.5), np.bool_(True), np.int8(3)])
+def test_a_parameter_of_any_other_kind_is_sent(serve, value):
+    class Returns(Runtime):
+        def predict(self, request: InferenceRequest):
+            return InferenceResponse([], {"p": value})
+
+    assert serve(Returns).answer(request(), None).parameters == {"p": value}
 
 
 def test_what_predict_says_to_the_client_is_said(serve):

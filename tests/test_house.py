@@ -26,7 +26,7 @@ FLOORS = (
     "coding runtime images hookspecs",
     "settings discovery hooks trial repository codecs",
     "modelcode registry loader",
-    "checking decoding signatures encoding execution answering batching",
+    "checking sendable decoding signatures encoding execution answering batching",
     "statistics configuration streams dataplane modelplane",
     "rest grpc",
     "serve cli testing __main__",

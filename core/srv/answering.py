@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -26,24 +25,21 @@ from srv.errors import (
     Unauthenticated,
     Unavailable,
     Unimplemented,
-    quoted,
 )
 from srv.execution import EventLoop, Execution
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.modelsettings import Spec
 from srv.registry import Model
 from srv.runtime import Runtime
+from srv.sendable import check_response
 from srv.settings import ServerSettings
 from srv.signatures import Signature, read_signature
-from srv.tensors import EMPTY, Tensor
+from srv.tensors import Tensor
 
 log = logging.getLogger(__name__)
 
 #: What a runtime may raise to say something to the client; anything else that it raises is a ModelError.
 SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed)
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t -~\xa0-\xff]*")  # what Latin-1 has and a line can hold
 
 
 class PredictFailed(ModelError):
@@ -58,22 +54,6 @@ class NoSuchMethod(Unimplemented):
 
     def __init__(self, model: str, what: str) -> None:
         super().__init__(f"Model '{model}' {what}.")
-
-
-class NoResponse(ModelError):
-    """predict returned an InferenceResponse that holds something else than tensors."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(
-            f"predict returned an InferenceResponse with a {kind} among its outputs; they must be Tensors."
-        )
-
-
-class BadHeaders(ModelError):
-    """predict returned an InferenceResponse with headers that cannot be sent."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"predict returned {what}.")
 
 
 def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, settings: ServerSettings) -> None:
@@ -229,38 +209,14 @@ class Answering:
     def _encoded(self, method: _Method, value: object) -> InferenceResponse:
         try:
             response = method.encoding.response(value)
+            check_response(response)
         except ModelError as error:
             log.error("Model '%s': %s", self._name, error)  # noqa: TRY400  the sentence says it all
             raise
         except Exception as error:
             log.exception("What model '%s' returned could not be encoded.", self._name)
             raise PredictFailed(self._name, error) from error
-        given: Sequence[object] = response.outputs  # as its author says
-        for tensor in given:
-            if not isinstance(tensor, Tensor):
-                log.error("Model '%s' returned an output that is a %s.", self._name, type(tensor).__name__)
-                raise NoResponse(type(tensor).__name__)
-        if response.headers is not EMPTY:
-            self._check_headers(response.headers)
         return response
-
-    def _check_headers(self, headers: object) -> None:
-        problem = _problem_of(headers)
-        if problem is not None:
-            log.error("Model '%s' returned %s.", self._name, problem)
-            raise BadHeaders(problem)
-
-
-def _problem_of(headers: object) -> str | None:
-    """What, in headers as their author gives them, would break the answer that they go out with."""
-    if not isinstance(headers, Mapping):
-        return f"headers that are a {type(headers).__name__}, not a dict"
-    for name, value in headers.items():
-        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
-            return f"the header {quoted(str(name))}, which is no header's name"
-        if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):
-            return f"the header '{name}' with a value that is no text of one line in Latin-1"
-    return None
 
 
 def _merged(*sources: Sequence[Spec] | None) -> tuple[Spec, ...]:

@@ -16,6 +16,7 @@ from srv.execution import ModelGone
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
 from srv.registry import Answer, Model, ModelState, Registry, Stream
+from srv.sendable import check_response
 from srv.statistics import Ledger, by_model, model_statistics, outcome_of
 from srv.version import __version__
 from srv.versions import version_key
@@ -339,7 +340,10 @@ class DataPlane:
 
 def _answer_to(outcome: object) -> InferenceRequest | InferenceResponse | None:
     """What srv_before_infer may answer, because a hook's types are nobody's promise."""
-    if outcome is None or isinstance(outcome, (InferenceRequest, InferenceResponse)):
+    if isinstance(outcome, InferenceResponse):
+        check_response(outcome)
+        return outcome
+    if outcome is None or isinstance(outcome, InferenceRequest):
         return outcome
     raise TypeError(f"it returned a {type(outcome).__name__}, not None, an InferenceRequest or an InferenceResponse")
 

@@ -11,11 +11,12 @@ from hypothesis.extra import numpy as hnp
 
 from srv.errors import InvalidInput
 from srv.grpc.contents import FIELDS
-from srv.grpc.convert import UnfitParameter, is_typed, read_request, write_metadata, write_parameters, write_response
+from srv.grpc.convert import is_typed, read_request, write_metadata, write_parameters, write_response
 from srv.grpc.descriptors import ModelInferRequest, ModelInferResponse, message
 from srv.grpc.splitting import read_message
 from srv.messages import InferenceResponse, ModelMetadata
 from srv.modelsettings import Spec
+from srv.sendable import UnfitParameter
 from srv.tensors import DTYPES, Tensor
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -149,6 +150,12 @@ def without_value():
     return asked
 
 
+def with_infinity():
+    asked = request(int_contents=[1])
+    asked.inputs[0].parameters["p"].double_param = math.inf
+    return asked
+
+
 @pytest.mark.parametrize(
     "asked, sentence",
     [
@@ -187,6 +194,7 @@ def without_value():
         (request("BYTES", shape=[2**40], raw=[b"\0\0\0\0"]), "inputs[0]: 4 bytes cannot hold 1099511627776 elements"),
         (request("BYTES", shape=[], raw=[b"\0\0\0\0x"]), "inputs[0]: 1 bytes are left after the last element."),
         (without_value(), "inputs[0].parameters['p'] has no value."),
+        (with_infinity(), "inputs[0].parameters['p'] is inf, and numbers are finite."),
     ],
 )
 def test_a_tensor_that_does_not_add_up_is_refused_with_its_place(asked, sentence):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from srv.errors import InvalidInput, ModelError, quoted
+from srv.errors import InvalidInput, quoted
 from srv.grpc.contents import FIELDS, read_contents, write_contents
 from srv.grpc.descriptors import ModelInferResponse
 from srv.grpc.splitting import Buffer, joined
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, RequestedOutput
 from srv.modelsettings import Spec
 from srv.rawdata import read_raw, write_raw
+from srv.sendable import plain
 from srv.tensors import EMPTY, Parameters, Tensor
 
-_LEAST, _MOST, _MOST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
+_MOST = 2**63 - 1
 
 
 class WrongRawCount(InvalidInput):
@@ -33,18 +35,11 @@ class RawAndTyped(InvalidInput):
         super().__init__(f"{where}.contents is given beside raw_input_contents; send all inputs in one of the two.")
 
 
-class NoValue(InvalidInput):
-    """A parameter without a value."""
+class BadParameter(InvalidInput):
+    """A parameter without a value, or with one that is no number in JSON."""
 
-    def __init__(self, where: str, name: str) -> None:
-        super().__init__(f"{where}[{quoted(name)}] has no value.")
-
-
-class UnfitParameter(ModelError):
-    """A runtime's parameter that the protocol cannot say."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"The response's parameter '{name}' is {why}, which the protocol cannot carry.")
+    def __init__(self, where: str, name: str, why: str) -> None:
+        super().__init__(f"{where}[{quoted(name)}] {why}.")
 
 
 def read_request(message: Any, raw: Sequence[Buffer], headers: Mapping[str, str]) -> InferenceRequest:
@@ -89,38 +84,36 @@ def write_response(response: InferenceResponse, *, typed: bool) -> bytes:
 
 
 def read_parameters(given: Any, where: str) -> Parameters:
-    """A map of InferParameter as plain values. Raises InvalidInput for one that has none."""
+    """A map of InferParameter as plain values. Raises InvalidInput for one that has none, or none that JSON has."""
     if not given:
         return EMPTY
     parameters = {}
     for name, parameter in given.items():
         choice = parameter.WhichOneof("parameter_choice")
         if choice is None:
-            raise NoValue(where, name)
-        parameters[name] = getattr(parameter, choice)
+            raise BadParameter(where, name, "has no value")
+        value = parameters[name] = getattr(parameter, choice)
+        if choice == "double_param" and not math.isfinite(value):
+            raise BadParameter(where, name, f"is {value}, and numbers are finite")
     return parameters
 
 
 def write_parameters(parameters: Parameters, target: Any) -> None:
     """Plain values into a map of InferParameter. Raises UnfitParameter for what it cannot say."""
     for name, value in parameters.items():
-        plain = value.item() if hasattr(value, "item") else value  # a scalar of numpy's
+        said = plain(name, value)
         parameter = target[name]
-        if isinstance(plain, bool):
-            parameter.bool_param = plain
-        elif isinstance(plain, int):
-            if _LEAST <= plain <= _MOST:
-                parameter.int64_param = plain
-            elif 0 <= plain <= _MOST_UNSIGNED:
-                parameter.uint64_param = plain
+        if isinstance(said, bool):
+            parameter.bool_param = said
+        elif isinstance(said, int):
+            if said <= _MOST:
+                parameter.int64_param = said
             else:
-                raise UnfitParameter(name, "an integer of more than 64 bits")
-        elif isinstance(plain, float):
-            parameter.double_param = plain
-        elif isinstance(plain, str):
-            parameter.string_param = plain
+                parameter.uint64_param = said
+        elif isinstance(said, float):
+            parameter.double_param = said
         else:
-            raise UnfitParameter(name, f"a {type(plain).__name__}")
+            parameter.string_param = said
 
 
 def write_metadata(metadata: ModelMetadata, answer: Any) -> None:

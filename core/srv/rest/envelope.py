@@ -8,11 +8,12 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from srv.errors import InvalidInput
+from srv.errors import InvalidInput, quoted
 
 #: What the protocol lets a parameter be.
 Parameter = str | int | float | bool
 Envelope = TypeVar("Envelope", bound=msgspec.Struct)
+_LEAST, _MOST = -(2**63), 2**64 - 1
 Length = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -99,6 +100,15 @@ def read_json(body: bytes, decode: Callable[[bytes], Envelope]) -> Envelope:
         raise MalformedJson("it is not UTF-8") from None
     except RecursionError:
         raise MalformedJson("it is nested too deep") from None
+
+
+def checked(given: dict[str, Parameter] | None, where: str) -> dict[str, Parameter] | None:
+    """The parameters of an envelope, as they are. Raises InvalidInput for an integer of more than 64 bits."""
+    if given:
+        for name, value in given.items():
+            if isinstance(value, int) and not _LEAST <= value <= _MOST:
+                raise BadField(f"{where}[{quoted(name)}]", "integer out of range")
+    return given
 
 
 def bad_field(message: str, root: str = "") -> InvalidInput:

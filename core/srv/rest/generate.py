@@ -10,7 +10,7 @@ from srv.dataplane import DataPlane
 from srv.errors import ModelError, SrvError
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.rest.answers import NotText
-from srv.rest.envelope import Parameter, read_json
+from srv.rest.envelope import Parameter, checked, read_json
 from srv.rest.infer import RequestReader
 from srv.rest.streaming import send_frames
 from srv.tensors import EMPTY, Tensor
@@ -50,11 +50,12 @@ class Generate:
         self._reader.begin(req, found)
         try:
             envelope = read_json(bytes(self._reader.body(req)), _decode)
+            parameters = checked(envelope.parameters, "parameters") or EMPTY
         except SrvError as error:
             self._reader.refuse(req, found, error)
             raise
         text = Tensor(INPUT, [envelope.text_input], "BYTES")
-        request = InferenceRequest([text], envelope.id, None, envelope.parameters or EMPTY, self._reader.headers(req))
+        request = InferenceRequest([text], envelope.id, None, parameters, self._reader.headers(req))
         context = req.context
         if self._stream:
             responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)

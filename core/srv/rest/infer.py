@@ -16,7 +16,7 @@ from srv.registry import Model
 from srv.rest.answers import write_response
 from srv.rest.binary import HEADER, SIZE, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.compression import unpack
-from srv.rest.envelope import InputEnvelope, OutputEnvelope, read_envelope
+from srv.rest.envelope import InputEnvelope, OutputEnvelope, checked, read_envelope
 from srv.rest.numbers import read_data
 from srv.rest.passing import HIDDEN, RequestHeaders
 from srv.settings import ServerSettings
@@ -144,15 +144,17 @@ def read_request(
     return InferenceRequest(
         inputs,
         envelope.id,
-        None if envelope.outputs is None else [_requested(output) for output in envelope.outputs],
-        envelope.parameters or EMPTY,
+        None
+        if envelope.outputs is None
+        else [_requested(output, place) for place, output in enumerate(envelope.outputs)],
+        checked(envelope.parameters, "parameters") or EMPTY,
         headers,
     )
 
 
 def _tensor(envelope: InputEnvelope, binary: BinaryData, place: int) -> Tensor:
     where = f"inputs[{place}]"
-    parameters = envelope.parameters
+    parameters = checked(envelope.parameters, f"{where}.parameters")
     if not parameters or SIZE not in parameters:
         array = read_data(envelope.data, envelope.datatype, envelope.shape, where)
         return Tensor.trusted(envelope.name, array, envelope.datatype, parameters or EMPTY)
@@ -162,5 +164,5 @@ def _tensor(envelope: InputEnvelope, binary: BinaryData, place: int) -> Tensor:
     return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
 
 
-def _requested(envelope: OutputEnvelope) -> RequestedOutput:
-    return RequestedOutput(envelope.name, envelope.parameters or EMPTY)
+def _requested(envelope: OutputEnvelope, place: int) -> RequestedOutput:
+    return RequestedOutput(envelope.name, checked(envelope.parameters, f"outputs[{place}].parameters") or EMPTY)
