@@ -45,7 +45,7 @@ def descriptors_of(server):
 
 
 @contextmanager
-def measured(server, capsys, what):
+def measured(server, figure, what):
     """Prints what the clients inside cost; the server must be as it was when they have gone."""
     before = latencies(server, 300)
     memory_before, descriptors_before = memory(server), descriptors_of(server)
@@ -59,13 +59,12 @@ def measured(server, capsys, what):
 
     yield look
     eventually(lambda: descriptors_of(server) <= descriptors_before, within=60)
-    with capsys.disabled():
-        print(
-            f"\n{what}: {figures['memory']:+.1f} MiB, {figures['descriptors']:+d} descriptors; a good client's "
-            f"median {figures['median']:.2f} ms (before {statistics.median(before):.2f}), "
-            f"p99 {figures['last']:.2f} ms (before {before[int(0.99 * len(before))]:.2f}), "
-            f"worst {figures['worst']:.1f} ms; afterwards {memory(server) - memory_before:+.1f} MiB"
-        )
+    figure(
+        f"{what}: {figures['memory']:+.1f} MiB, {figures['descriptors']:+d} descriptors; a good client's "
+        f"median {figures['median']:.2f} ms (before {statistics.median(before):.2f}), "
+        f"p99 {figures['last']:.2f} ms (before {before[int(0.99 * len(before))]:.2f}), "
+        f"worst {figures['worst']:.1f} ms; afterwards {memory(server) - memory_before:+.1f} MiB"
+    )
     assert figures["worst"] < 1000 * NOTICEABLE
 
 
@@ -91,16 +90,16 @@ def trickling(talks, data, stop_at):
     thread.join()
 
 
-def test_five_thousand_idle_connections(server, capsys):
-    with measured(server, capsys, "5,000 idle connections") as look, talking(server, 5000):
+def test_five_thousand_idle_connections(server, figure):
+    with measured(server, figure, "5,000 idle connections") as look, talking(server, 5000):
         eventually(lambda: descriptors_of(server) > 5000)
         figures = look()
     assert figures["memory"] < 100
 
 
-def test_five_hundred_clients_that_trickle_a_header(server, capsys):
+def test_five_hundred_clients_that_trickle_a_header(server, figure):
     with (
-        measured(server, capsys, "500 clients that trickle a header") as look,
+        measured(server, figure, "500 clients that trickle a header") as look,
         talking(server, 500) as talks,
         trickling(talks, b"GET /hello HTTP/1.1\r\nX-Y: " + b"z" * 8000, 8000),
     ):
@@ -108,9 +107,9 @@ def test_five_hundred_clients_that_trickle_a_header(server, capsys):
     assert figures["memory"] < 50
 
 
-def test_five_hundred_clients_that_trickle_a_body(server, capsys):
+def test_five_hundred_clients_that_trickle_a_body(server, figure):
     head = b"POST /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (200 * MEBIBYTE)
-    with measured(server, capsys, "500 clients that trickle a body of 200 MiB") as look, talking(server, 500) as talks:
+    with measured(server, figure, "500 clients that trickle a body of 200 MiB") as look, talking(server, 500) as talks:
         for talk in talks:
             talk.send(head)
         with trickling(talks, b"z" * 8000, 8000):
@@ -118,9 +117,9 @@ def test_five_hundred_clients_that_trickle_a_body(server, capsys):
     assert figures["memory"] < 100
 
 
-def test_five_hundred_clients_that_trickle_chunks(server, capsys):
+def test_five_hundred_clients_that_trickle_chunks(server, figure):
     head = b"POST /swallow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with measured(server, capsys, "500 clients that trickle chunks") as look, talking(server, 500) as talks:
+    with measured(server, figure, "500 clients that trickle chunks") as look, talking(server, 500) as talks:
         for talk in talks:
             talk.send(head)
         with trickling(talks, b"1\r\nz\r\n" * 1000, 6000):
@@ -128,9 +127,9 @@ def test_five_hundred_clients_that_trickle_chunks(server, capsys):
     assert figures["memory"] < 100
 
 
-def test_a_hundred_clients_that_never_read_their_answer(server, capsys):
+def test_a_hundred_clients_that_never_read_their_answer(server, figure):
     answered = server.standing()["answered"]
-    with measured(server, capsys, "100 clients that never read a 16 MiB answer") as look, talking(server, 100) as talks:
+    with measured(server, figure, "100 clients that never read a 16 MiB answer") as look, talking(server, 100) as talks:
         for talk in talks:
             talk.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             talk.send(b"GET /large?bytes=%d HTTP/1.1\r\nHost: x\r\n\r\n" % (16 * MEBIBYTE))
@@ -139,9 +138,9 @@ def test_a_hundred_clients_that_never_read_their_answer(server, capsys):
     assert figures["memory"] < 100 * 16 + 200
 
 
-def test_connections_reset_in_the_middle_of_a_body(server, capsys):
+def test_connections_reset_in_the_middle_of_a_body(server, figure):
     head = b"POST /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % MEBIBYTE
-    with measured(server, capsys, "2,000 connections reset in the middle of a body") as look:
+    with measured(server, figure, "2,000 connections reset in the middle of a body") as look:
         done = threading.Event()
 
         def reset():
@@ -159,9 +158,9 @@ def test_connections_reset_in_the_middle_of_a_body(server, capsys):
     assert figures["memory"] < 100
 
 
-def test_clients_that_ask_a_lot_and_read_nothing(server, capsys):
+def test_clients_that_ask_a_lot_and_read_nothing(server, figure):
     with (
-        measured(server, capsys, "100 clients that send 200 requests each and read nothing") as look,
+        measured(server, figure, "100 clients that send 200 requests each and read nothing") as look,
         talking(server, 100) as talks,
     ):
         for talk in talks:

@@ -85,24 +85,23 @@ def lost(server, clients):
     return server.ran.stat().st_size - clients.outcomes["right"]
 
 
-def told(capsys, what, server, clients):
-    with capsys.disabled():
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(clients.outcomes.items()))
-        print(f"\n{what} under load, 3 workers: {counts}, {lost(server, clients)} lost")
+def told(figure, what, server, clients):
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(clients.outcomes.items()))
+    figure(f"{what} under load, 3 workers: {counts}, {lost(server, clients)} lost")
 
 
-def test_sigterm_loses_no_request(server, capsys):
+def test_sigterm_loses_no_request(server, figure):
     with Clients(server) as clients:
         eventually(lambda: clients.outcomes["right"] > 500)
         server.send(signal.SIGTERM)
         assert server.wait() == 0
         eventually(lambda: clients.outcomes["no server"] == 8)
 
-    told(capsys, "SIGTERM", server, clients)
+    told(figure, "SIGTERM", server, clients)
     assert lost(server, clients) == clients.outcomes["broken off"] == clients.outcomes["wrong"] == 0
 
 
-def test_sighup_loses_no_request(server, capsys):
+def test_sighup_loses_no_request(server, figure):
     before = server.workers()
     with Clients(server) as clients:
         eventually(lambda: clients.outcomes["right"] > 500)
@@ -111,12 +110,12 @@ def test_sighup_loses_no_request(server, capsys):
         right = clients.outcomes["right"]
         eventually(lambda: clients.outcomes["right"] > right + 500)
 
-    told(capsys, "SIGHUP", server, clients)
+    told(figure, "SIGHUP", server, clients)
     assert lost(server, clients) == clients.outcomes["broken off"] == clients.outcomes["wrong"] == 0
     assert not [outcome for outcome in clients.outcomes if outcome.startswith("refused")]
 
 
-def test_sigkill_of_a_worker_loses_what_it_ran_and_nothing_else(server, capsys):
+def test_sigkill_of_a_worker_loses_what_it_ran_and_nothing_else(server, figure):
     before = server.workers()
     with Clients(server) as clients:
         eventually(lambda: clients.outcomes["right"] > 500)
@@ -125,6 +124,6 @@ def test_sigkill_of_a_worker_loses_what_it_ran_and_nothing_else(server, capsys):
         right = clients.outcomes["right"]
         eventually(lambda: clients.outcomes["right"] > right + 500)
 
-    told(capsys, "SIGKILL of one worker", server, clients)
+    told(figure, "SIGKILL of one worker", server, clients)
     assert lost(server, clients) <= 8
     assert clients.outcomes["wrong"] == 0

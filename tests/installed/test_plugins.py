@@ -360,7 +360,7 @@ def cpu_seconds(environment, *arguments, times=7):
     return sorted(spent)[times // 2]
 
 
-def test_a_hundred_runtimes_and_a_hundred_hook_modules_are_not_imported(environment, tmp_path, capsys):
+def test_a_hundred_runtimes_and_a_hundred_hook_modules_are_not_imported(environment, tmp_path, figure):
     alone = {words[0]: cpu_seconds(environment, *words) for words in COMMANDS}
     wheels, names = [], []
     for number in range(100):
@@ -390,10 +390,8 @@ def test_a_hundred_runtimes_and_a_hundred_hook_modules_are_not_imported(environm
     finally:
         environment.pip("uninstall", "--yes", *names)
     assert sum(name.startswith("srv-dummy") for name in rows) == 200
-    with capsys.disabled():
-        for command, seconds in beside.items():
-            print(
-                f"\nsrv {command}: {alone[command] * 1000:.0f} ms of CPU alone, {seconds * 1000:.0f} ms beside 200 "
-                f"plugins, ratio {seconds / alone[command]:.2f}",
-                end="",
-            )
+    for command, seconds in beside.items():
+        figure(
+            f"srv {command}: {alone[command] * 1000:.0f} ms of CPU alone, {seconds * 1000:.0f} ms beside 200 "
+            f"plugins, ratio {seconds / alone[command]:.2f}"
+        )

@@ -35,7 +35,7 @@ def test_every_kind_is_tried():
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_a_scaffold_installs_passes_its_tests_and_serves_at_once(fresh_environment, tmp_path, capsys, kind):
+def test_a_scaffold_installs_passes_its_tests_and_serves_at_once(fresh_environment, tmp_path, figure, kind):
     name, model, answers = WRITTEN[kind]
     folder = tmp_path / name
 
@@ -56,13 +56,11 @@ def test_a_scaffold_installs_passes_its_tests_and_serves_at_once(fresh_environme
     outputs = {output["name"]: output["data"] for output in answer.json["outputs"]}
     assert {output: outputs[output] for output in answers} == answers
     assert counts is None or counts.json == {"doubled": {"answered": 1, "failed": 0}}
-    with capsys.disabled():
-        print(
-            f"\nsrv init {kind}: {answered - began:.1f} s to the first answer ({written - began:.1f} written, "
-            f"{installed - written:.1f} installed, {checked - installed:.1f} tested and checked, "
-            f"{answered - checked:.1f} started and answered)",
-            end="",
-        )
+    figure(
+        f"srv init {kind}: {answered - began:.1f} s to the first answer ({written - began:.1f} written, "
+        f"{installed - written:.1f} installed, {checked - installed:.1f} tested and checked, "
+        f"{answered - checked:.1f} started and answered)"
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind, scaffold in SCAFFOLDS.items() if scaffold.brings])

@@ -36,7 +36,7 @@ def hang(talks, count):
     return hanging
 
 
-def test_health_is_answered_while_every_thread_hangs(server, talks, capsys):
+def test_health_is_answered_while_every_thread_hangs(server, talks, figure):
     hanging = hang(talks, 4)
     eventually(lambda: server.standing()["hanging"] == 4)
     took = []
@@ -46,8 +46,7 @@ def test_health_is_answered_while_every_thread_hangs(server, talks, capsys):
         assert talks().ask("/v2/health/live").body == b'{"live": true}'
         took.append(time.monotonic() - started)
 
-    with capsys.disabled():
-        print(f"\n100 probes beside four hanging requests: at most {max(took) * 1000:.1f} ms")
+    figure(f"100 probes beside four hanging requests: at most {max(took) * 1000:.1f} ms")
     assert max(took) < 0.1
     server.standing(release="yes")
     assert [talk.answer().body for talk in hanging] == [b"released"] * 4
