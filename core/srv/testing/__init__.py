@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from srv.testing.clients import Client
     from srv.testing.codecs import assert_codec_round_trips
     from srv.testing.folders import GivenModel, model
-    from srv.testing.forms import FORMS, Binary, Form, Grpc, Json
+    from srv.testing.forms import FORMS, Binary, Form, Grpc, GrpcTyped, Json
     from srv.testing.isolation import isolated_plugins
     from srv.testing.runtimes import assert_runtime_conforms
     from srv.testing.servers import Server, srv_server
@@ -29,6 +29,7 @@ _HOMES = {
     "Form": "srv.testing.forms",
     "GivenModel": "srv.testing.folders",
     "Grpc": "srv.testing.forms",
+    "GrpcTyped": "srv.testing.forms",
     "Json": "srv.testing.forms",
     "Server": "srv.testing.servers",
     "assert_codec_round_trips": "srv.testing.codecs",
@@ -47,6 +48,7 @@ __all__ = [
     "Form",
     "GivenModel",
     "Grpc",
+    "GrpcTyped",
     "Json",
     "Server",
     "assert_codec_round_trips",

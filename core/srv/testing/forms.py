@@ -59,7 +59,7 @@ class Binary:
 class Grpc:
     """gRPC with the tensors' data as raw contents, both ways."""
 
-    name = "gRPC"
+    name = "gRPC, raw"
 
     def carries(self, request: InferenceRequest) -> bool:  # noqa: ARG002 - as the others are asked
         """Every request."""
@@ -72,5 +72,23 @@ class Grpc:
         return call(server.grpc_address, model, request)
 
 
+class GrpcTyped:
+    """gRPC with the tensors' data as typed contents, both ways."""
+
+    name = "gRPC, typed"
+
+    def carries(self, request: InferenceRequest) -> bool:
+        """All but FP16 and BF16; a request without a tensor has no contents to be typed."""
+        from srv.grpc.contents import FIELDS
+
+        return bool(request.inputs) and all(tensor.datatype in FIELDS for tensor in request.inputs)
+
+    def infer(self, server: Asker, model: str, request: InferenceRequest) -> Answer:
+        """Call it."""
+        from srv.testing.calls import call
+
+        return call(server.grpc_address, model, request, typed=True)
+
+
 #: All that there are, the one that every client speaks first.
-FORMS: tuple[Form, ...] = (Json(), Binary(), Grpc())
+FORMS: tuple[Form, ...] = (Json(), Binary(), Grpc(), GrpcTyped())
