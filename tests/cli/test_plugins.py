@@ -230,3 +230,9 @@ def test_check_of_a_package_that_brings_nothing_says_so(scale, capsys, name, sen
 def test_a_folder_that_is_not_there_is_wrong_usage(site, capsys):
     assert run(["plugins", "--folder", "nowhere"]) == 2
     assert "Directory 'nowhere' does not exist." in capsys.readouterr().err
+
+
+def test_an_option_in_front_of_check_is_refused_instead_of_ignored(scale, capsys):
+    assert run(["plugins", "--json", "check", "srv-scale"]) == 2
+
+    assert "Write --json after 'check'" in capsys.readouterr().err

@@ -79,6 +79,7 @@ def plugins(
     Without --load and --order nothing is imported: this is what the installed packages say of themselves.
     """
     if ctx.invoked_subcommand is not None:
+        _refuse_options_before(ctx, ctx.invoked_subcommand)
         return None
     found = allowed(ctx, folder)
     if order is not None:
@@ -92,6 +93,18 @@ def plugins(
         for sentence in found.plugins.unmatched():
             click.echo(sentence, err=True)
     return 0
+
+
+def _refuse_options_before(ctx: click.Context, subcommand: str) -> None:
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if ctx.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"Write {listed(given)} after {subcommand!r}: what stands before it has no effect on it."
+        )
 
 
 @plugins.command(
