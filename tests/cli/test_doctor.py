@@ -196,3 +196,12 @@ def test_what_an_editable_installation_leaves_beside_its_source_is_no_second_one
     monkeypatch.setattr("sys.path", [*sys.path, str(source / "src")])
 
     assert "srv-mine" not in findings(capsys, code=0)
+
+
+def test_a_misspelt_group_of_entry_points_is_named_with_the_nearest(site, capsys):
+    site.add("srv-typo", "[srv.runtime]\nscale = scale_rt:Scale\n\n[other.group]\nx = y\n")
+
+    found = findings(capsys, code=0)["srv-typo"]
+
+    assert found["weight"] == "advice"
+    assert found["what"].endswith("the group 'srv.runtime', which srv does not read. Did you mean 'srv.runtimes'?")

@@ -22,6 +22,7 @@ from srv.discovery import Plugins, normalised
 from srv.discovery.files import overlapping
 from srv.discovery.metadata import Distribution
 from srv.discovery.plugin import GROUPS, OURS
+from srv.errors import listed, nearest
 from srv.version import __version__
 
 OLDEST_PYTHON = (3, 11)
@@ -39,6 +40,7 @@ def examine(found: Plugins) -> Iterator[Finding]:
     for each in found.metadata.distributions:
         if not each.trouble:
             yield from _stale(each)
+    yield from _misspelt_groups()
     yield from _hidden(found, brings)
     yield from _overlaps(brings)
     yield from _shadows(found)
@@ -170,6 +172,21 @@ def _written_entry_points(source: Path) -> EntryPoints | None:
     except (OSError, ValueError, configparser.Error):
         return None
     return None
+
+
+def _misspelt_groups() -> Iterator[Finding]:
+    """Entry points in a group that is nearly one of ours, which nobody reads."""
+    for distribution in importlib_metadata.distributions():
+        text = distribution.read_text("entry_points.txt") or ""
+        groups = {line.strip()[1:-1].strip() for line in text.splitlines() if line.lstrip().startswith("[")}
+        for group in sorted(groups.difference(GROUPS)):
+            if group.partition(".")[0] == "srv":
+                known = nearest(group, GROUPS) or f" srv reads {listed(GROUPS)}."
+                yield advice(
+                    distribution.name,
+                    f"{distribution.name} has entry points in the group '{group}', which srv does not read.{known}",
+                    f"Tell its author; or correct it and install it again, if {distribution.name} is yours.",
+                )
 
 
 def _pairs(text: str) -> dict[str, str]:
