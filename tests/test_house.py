@@ -22,7 +22,7 @@ CORE = TOP / "core" / "srv"
 # or a package there; inside a package its modules import each other freely, and the order on a floor binds packages
 # as it binds modules. Imports under TYPE_CHECKING and inside functions count like all others.
 FLOORS = (
-    "errors version modelsettings tensors rawdata messages counts versions logs",
+    "errors callers version modelsettings tensors rawdata messages counts versions logs",
     "coding runtime images hookspecs",
     "settings discovery hooks trial repository codecs",
     "modelcode registry loader",

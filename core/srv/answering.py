@@ -17,6 +17,7 @@ from srv.counts import Stages
 from srv.decoding import Decoding
 from srv.encoding import Encoding
 from srv.errors import (
+    ClientLeft,
     DeadlinePassed,
     Forbidden,
     InvalidInput,
@@ -39,7 +40,7 @@ from srv.tensors import Tensor
 log = logging.getLogger(__name__)
 
 #: What a runtime may raise to say something to the client; anything else that it raises is a ModelError.
-SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed)
+SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed, ClientLeft)
 
 
 class PredictFailed(ModelError):

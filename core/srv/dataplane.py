@@ -317,6 +317,8 @@ class DataPlane:
                 log.exception("Plugin '%s' raised in srv_before_infer.", plugin)
                 raise HookFailed(plugin, "srv_before_infer", error) from error
             if outcome is not None:
+                if isinstance(outcome, InferenceRequest):
+                    outcome.caller = request.caller
                 return outcome
         return request
 

@@ -103,6 +103,13 @@ class DeadlinePassed(SrvError):
         super().__init__(f"The request was not answered within its {seconds:g} seconds.")
 
 
+class ClientLeft(SrvError):
+    """Nobody waits for the answer any more; what worked for it was told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The client left before its answer was there.")
+
+
 # -- what keeps a server from starting -------------------------------------------------------------------------------
 
 

@@ -13,8 +13,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import CoroutineType
 from typing import Any
 
+from srv.callers import NOBODY, Caller
 from srv.counts import Stages
-from srv.errors import DeadlinePassed, QueueFull, Unavailable
+from srv.errors import ClientLeft, DeadlinePassed, QueueFull, SrvError, Unavailable
+from srv.messages import InferenceRequest
 
 #: A runtime's predict or predict_stream.
 Predict = Callable[..., Any]
@@ -45,9 +47,13 @@ class EventLoop:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float | None = None) -> Any:
-        """Wait for a coroutine, so many seconds at most; then it is cancelled and TimeoutError is raised."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float | None = None, *, caller: Caller = NOBODY) -> Any:
+        """Wait for a coroutine, so many seconds at most; then it is cancelled and LoopTimeout is raised.
+
+        It is cancelled too, and CancelledError raised, when the caller leaves.
+        """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        caller.stops(future.cancel)
         try:
             return future.result(seconds)
         except FutureTimeout:
@@ -55,6 +61,8 @@ class EventLoop:
                 raise
             future.cancel()
             raise LoopTimeout from None
+        finally:
+            caller.stops(None)
 
     def close(self) -> None:
         """Stop the loop and its thread."""
@@ -84,6 +92,73 @@ class LoopTimeout(Exception):
     """The seconds of EventLoop.run are over."""
 
 
+class _Waiting:
+    """A thread that waits for a place."""
+
+    __slots__ = ("has_place", "wakes")
+
+    def __init__(self) -> None:
+        self.has_place = False
+        self.wakes = threading.Lock()
+        self.wakes.acquire()
+
+
+class Places:
+    """So many places; who waits for one has it in turn, unless their time passes or their caller leaves."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._guard = threading.Lock()
+        self._queue: deque[_Waiting] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    def take(self) -> bool:
+        """Have a place, if one is free."""
+        with self._guard:
+            if self._free:
+                self._free -= 1
+                return True
+            return False
+
+    def wait(self, seconds: float | None, caller: Caller) -> bool:
+        """Wait for a place, so many seconds at most; whether there is one then."""
+        waiting = _Waiting()
+        with self._guard:
+            if self._free:
+                self._free -= 1
+                return True
+            self._queue.append(waiting)
+        caller.stops(lambda: self._give_up(waiting))
+        try:
+            waiting.wakes.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            caller.stops(None)
+        self._give_up(waiting)
+        return waiting.has_place
+
+    def release(self) -> None:
+        """Give a place back, to who has waited longest."""
+        with self._guard:
+            if not self._queue:
+                self._free += 1
+                return
+            first = self._queue.popleft()
+            first.has_place = True
+        first.wakes.release()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Let somebody wait no longer; nothing if they have a place."""
+        with self._guard:
+            if waiting not in self._queue:
+                return
+            self._queue.remove(waiting)
+        waiting.wakes.release()
+
+
 class Execution:
     """Runs one model's predict. Knows how many run, so that an unload can wait for the last."""
 
@@ -97,37 +172,41 @@ class Execution:
         loop: EventLoop,
     ) -> None:
         self._model = model
-        self._places = threading.Semaphore(concurrency) if concurrency is not None else None
+        self._places = Places(concurrency) if concurrency is not None else None
         self._max_queue = max_queue
         self._timeout = timeout
         self._loop = loop
         self._gone = False
         self._running: deque[None] = deque()  # its length counts; append and pop need no lock
-        self._waiting: deque[None] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return self._places.waiting if self._places is not None else 0
 
     def run(
         self,
         predict: Predict,
         arguments: Mapping[str, Any] | None,
-        request: object,
+        request: InferenceRequest,
         deadline: float | None,
         stages: Stages,
     ) -> Any:
         """What predict returns; waiting for a place counts as queue. Raises ModelBusy, DeadlinePassed when the time is
-        over, or ModelGone after an unload.
+        over, ClientLeft, or ModelGone after an unload.
 
-        A queued request that passes its deadline never runs; an async predict is cancelled; a sync one cannot be
-        stopped, and its answer is dropped when it comes.
+        A queued request that passes its deadline, or whose caller leaves, never runs; an async predict is cancelled; a
+        sync one cannot be stopped, and its answer is dropped when it comes.
         """
-        places = self._enter()
+        self.enter()
         try:
-            if places is None:
-                return self._call(predict, arguments, request, deadline)
-            self._take(places, deadline, stages)
+            if self._places is None:
+                return self.call(predict, arguments, request, deadline)
+            self.take(deadline, stages, request.caller)
             try:
-                return self._call(predict, arguments, request, deadline)
+                return self.call(predict, arguments, request, deadline)
             finally:
-                places.release()
+                self._places.release()
         finally:
             self._running.pop()
 
@@ -135,23 +214,26 @@ class Execution:
         self,
         predict: Predict,
         arguments: Mapping[str, Any] | None,
-        request: object,
+        request: InferenceRequest,
         deadline: float | None,
         stages: Stages,
     ) -> Generator[Any, None, None]:
-        """What predict_stream yields, sync or async; holds a place until it ends or is closed. Raises as `run` does."""
-        places = self._enter()
+        """What predict_stream yields, sync or async; holds a place until it ends or is closed. Raises as `run` does.
+
+        When the caller leaves, an async iterator is cancelled, and a sync one is closed at its next value.
+        """
+        caller = request.caller
+        caller.stops(None)  # so that it listens
+        self.enter()
         try:
-            if places is not None:
-                self._take(places, deadline, stages)
+            self.take(deadline, stages, caller)
             try:
                 values = predict(request) if arguments is None else predict(**arguments)
                 if inspect.iscoroutine(values):
-                    values = self._finish(values, deadline)
-                yield from self._values_of(values, deadline)
+                    values = self._finish(values, deadline, caller)
+                yield from self._values_of(values, deadline, caller)
             finally:
-                if places is not None:
-                    places.release()
+                self.release()
         finally:
             self._running.pop()
 
@@ -161,69 +243,114 @@ class Execution:
         while self._running:
             time.sleep(0.002)  # only an unload waits here, and no predict should pay for waking it
 
-    def _enter(self) -> threading.Semaphore | None:
+    def enter(self) -> None:
+        """Somebody is here, and an unload waits until they leave. Raises ModelGone."""
         self._running.append(None)
         if self._gone:  # looked at after the line above, as wait_idle looks after it has said so: neither misses both
             self._running.pop()
             raise ModelGone(self._model)
-        return self._places
 
-    def _take(self, places: threading.Semaphore, deadline: float | None, stages: Stages) -> None:
-        if places.acquire(blocking=False):
+    def leave(self) -> None:
+        """One who has entered is done."""
+        self._running.pop()
+
+    def take(self, deadline: float | None, stages: Stages, caller: Caller) -> None:
+        """Have a place, after some waiting perhaps, which counts as queue. Raises ModelBusy, DeadlinePassed, ClientLeft."""
+        if self.take_now():
             return
-        if len(self._waiting) >= self._max_queue:
-            raise ModelBusy(self._model, self._max_queue)
-        self._waiting.append(None)
+        self.check_queue(self.waiting)
         began = time.monotonic_ns()
         try:
-            if not places.acquire(timeout=None if deadline is None else max(0.0, deadline - time.monotonic())):
-                raise DeadlinePassed(self._timeout)
+            if not self.wait(deadline, caller):
+                raise self.over(caller, deadline)
         finally:
-            self._waiting.pop()
             stages.queue += time.monotonic_ns() - began
 
-    def _call(
-        self, predict: Predict, arguments: Mapping[str, Any] | None, request: object, deadline: float | None
+    def take_now(self) -> bool:
+        """Have a place, if one is free."""
+        return self._places is None or self._places.take()
+
+    def wait(self, deadline: float | None, caller: Caller) -> bool:
+        """Wait for a place, however many do; whether there is one then."""
+        return self._places is None or self._places.wait(_until(deadline), caller)
+
+    def release(self) -> None:
+        """Give a place back."""
+        if self._places is not None:
+            self._places.release()
+
+    def check_queue(self, waiting: int) -> None:
+        """Raise ModelBusy where so many wait that nobody else may."""
+        if waiting >= self._max_queue:
+            raise ModelBusy(self._model, self._max_queue)
+
+    def call(
+        self, predict: Predict, arguments: Mapping[str, Any] | None, request: InferenceRequest, deadline: float | None
     ) -> Any:
+        """What predict returns, for one who has entered and has a place. Raises DeadlinePassed or ClientLeft."""
         value = predict(request) if arguments is None else predict(**arguments)
         if type(value) is CoroutineType or inspect.iscoroutine(value):
-            return self._finish(value, deadline)
+            return self._finish(value, deadline, request.caller)
         if deadline is not None and time.monotonic() > deadline:
             raise DeadlinePassed(self._timeout)
         return value
 
-    def _values_of(self, values: Any, deadline: float | None) -> Iterator[Any]:
+    def _values_of(self, values: Any, deadline: float | None, caller: Caller) -> Iterator[Any]:
         if hasattr(values, "__anext__"):
-            yield from self._values_of_async(values, deadline)
+            yield from self._values_of_async(_AsyncValues(values), deadline, caller)
             return
         iterator = iter(values)
         try:
-            yield from iterator
+            for value in iterator:
+                if caller.left:
+                    raise ClientLeft
+                yield value
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
 
-    def _values_of_async(self, values: Any, deadline: float | None) -> Iterator[Any]:
+    def _values_of_async(self, values: _AsyncValues, deadline: float | None, caller: Caller) -> Iterator[Any]:
         try:
             while True:
                 try:
-                    value = self._finish(_next_of(values), deadline)
+                    value = self._finish(values.next(), deadline, caller)
                 except StopAsyncIteration:
                     return
                 deadline = None  # it was for the first
                 yield value
         finally:
-            close = getattr(values, "aclose", None)
-            if close is not None:
-                self._loop.run(close())
+            self._loop.run(values.close())
 
-    def _finish(self, coroutine: Coroutine[Any, Any, Any], deadline: float | None) -> Any:
+    def _finish(self, coroutine: Coroutine[Any, Any, Any], deadline: float | None, caller: Caller) -> Any:
         try:
-            return self._loop.run(coroutine, None if deadline is None else max(0.0, deadline - time.monotonic()))
+            return self._loop.run(coroutine, _until(deadline), caller=caller)
         except (LoopTimeout, CancelledError):
-            raise DeadlinePassed(self._timeout) from None
+            raise self.over(caller, deadline) from None
+
+    def over(self, caller: Caller, deadline: float | None) -> SrvError:
+        """Why nobody waits any more; a client's own deadline makes it leave too."""
+        late = deadline is not None and time.monotonic() >= deadline
+        return ClientLeft() if caller.left and not late else DeadlinePassed(self._timeout)
 
 
-async def _next_of(values: Any) -> Any:
-    return await anext(values)
+def _until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+class _AsyncValues:
+    """An async iterator, asked for one thing at a time: one that is cancelled is closed when it has dealt with that."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+        self._turn = asyncio.Lock()
+
+    async def next(self) -> Any:
+        async with self._turn:
+            return await anext(self._values)
+
+    async def close(self) -> None:
+        close = getattr(self._values, "aclose", None)
+        if close is not None:
+            async with self._turn:
+                await close()

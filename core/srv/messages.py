@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from srv.callers import NOBODY, Caller
 from srv.errors import InvalidInput, SrvError, listed, quoted
 from srv.modelsettings import Spec
 from srv.tensors import EMPTY, Parameters, Tensor
@@ -40,7 +41,7 @@ class InferenceRequest:
     answers; srv fills them in.
     """
 
-    __slots__ = ("decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters")
+    __slots__ = ("caller", "decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class InferenceRequest:
         self.model_name = ""
         self.model_version: str | None = None
         self.decoder: Callable[[InferenceRequest, Tensor], Any] | None = None
+        self.caller: Caller = NOBODY
 
     def tensor(self, name: str) -> Tensor:
         """The input of that name. Raises InvalidInput where the client sent none."""

@@ -48,6 +48,7 @@ OUTCOMES: Mapping[type[BaseException], str] = {
     errors.Unimplemented: "UNIMPLEMENTED",
     errors.Unavailable: "UNAVAILABLE",
     errors.DeadlinePassed: "DEADLINE",
+    errors.ClientLeft: "CANCELLED",
 }
 
 

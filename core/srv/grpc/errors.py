@@ -22,6 +22,7 @@ TABLE: Mapping[type[BaseException], tuple[str, grpc.StatusCode]] = {
     errors.Unimplemented: ("UNIMPLEMENTED", grpc.StatusCode.UNIMPLEMENTED),
     errors.Unavailable: ("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE),
     errors.DeadlinePassed: ("DEADLINE", grpc.StatusCode.DEADLINE_EXCEEDED),
+    errors.ClientLeft: ("CANCELLED", grpc.StatusCode.CANCELLED),
 }
 INTERNAL = ("INTERNAL", grpc.StatusCode.INTERNAL)
 _INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from srv.callers import Caller
 from srv.counts import Stages
 from srv.errors import SrvError
 from srv.grpc.errors import INTERNAL, told
@@ -55,10 +56,11 @@ class CallHeaders(Mapping[str, str]):
         return self._read
 
 
-class Call:
+class Call(Caller):
     """One call, as a method of the face sees it. `model` is for the log, `headers_out` for the client."""
 
     def __init__(self, context: Any, hidden: Collection[str] = HIDDEN) -> None:
+        super().__init__()
         metadata = context.invocation_metadata()
         self.received = received()
         self.headers = CallHeaders(metadata, hidden)
@@ -70,6 +72,15 @@ class Call:
         given = next((value for name, value in metadata if name == "x-request-id"), None)
         self.id = given if given and _ID.fullmatch(given) else os.urandom(16).hex()
         self._context = context
+        self._listens = False
+
+    def stops(self, stop: Callable[[], object] | None) -> None:
+        """As every caller; only from the first time on is grpcio asked to say when the call is over."""
+        if not self._listens:
+            self._listens = True
+            if not self._context.add_callback(self.leave):
+                self.left = True
+        super().stops(stop)
 
     def deadline(self) -> float | None:
         """The client's own deadline on the monotonic clock, or None."""

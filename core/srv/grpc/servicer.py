@@ -100,6 +100,7 @@ class Servicer:
         except SrvError as error:
             self._dataplane.refused(model, error, received=call.received, face="grpc", stages=stages)
             raise
+        asked.caller = call
         response = self._dataplane.infer(
             name, version, asked, received=call.received, deadline=call.deadline(), face="grpc", stages=stages
         )

@@ -62,6 +62,7 @@ class StreamInfer:
             model = self._dataplane.model(asked.model_name, asked.model_version or None)
             call.model = model.name
             request = read_request(asked, raw, call.headers)
+            request.caller = call
             typed = not raw and is_typed(asked)
             for response in self._responses(model.runtime, asked, request, call):
                 yield self._framed(write_response(response, typed=typed))

@@ -29,6 +29,7 @@ TABLE: Mapping[type[Exception], tuple[str, int]] = {
     errors.Unimplemented: ("UNIMPLEMENTED", 501),
     errors.Unavailable: ("UNAVAILABLE", 503),
     errors.DeadlinePassed: ("DEADLINE", 504),
+    errors.ClientLeft: ("CANCELLED", 499),
 }
 INTERNAL = ("INTERNAL", 500)
 

@@ -56,6 +56,7 @@ class Generate:
             raise
         text = Tensor(INPUT, [envelope.text_input], "BYTES")
         request = InferenceRequest([text], envelope.id, None, parameters, self._reader.headers(req))
+        request.caller = self._reader.caller(req)
         context = req.context
         if self._stream:
             responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)

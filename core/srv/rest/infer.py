@@ -7,6 +7,7 @@ from typing import Any
 
 import falcon
 
+from srv.callers import NOBODY, Caller
 from srv.counts import Stages
 from srv.dataplane import DataPlane
 from srv.errors import InvalidInput, SrvError, TooLarge, UnsupportedMedia, quoted
@@ -55,16 +56,26 @@ class RequestReader:
         """
         self.begin(req, model)
         try:
-            return self._read(req, model)
+            request = self._read(req, model)
         except SrvError as error:
             self.refuse(req, model, error)
             raise
+        request.caller = self.caller(req)
+        return request
 
     def begin(self, req: falcon.Request, model: Model) -> None:
-        """From here on the request is for this model."""
+        """From here on the request is for this model, and has the time that the model gives."""
         context = req.context
         context.model = model.name
         context.stages = Stages(taken=context.taken)
+        patience = model.settings.request_timeout
+        if patience is not None and (expect := req.env.get("srv.expect")) is not None:
+            expect(req.env["srv.caller"], patience)
+
+    def caller(self, req: falcon.Request) -> Caller:
+        """Who waits for the answer; somebody who never leaves, where the HTTP worker does not know."""
+        caller: Caller = req.env.get("srv.caller", NOBODY)
+        return caller
 
     def refuse(self, req: falcon.Request, model: Model, error: SrvError) -> None:
         """Count a request that could not be read."""

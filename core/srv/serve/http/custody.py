@@ -18,8 +18,8 @@ from srv.serve.http.followers import Followers
 from srv.serve.http.journal import Journal
 from srv.serve.http.limits import Limits
 from srv.serve.http.parser import Head
-from srv.serve.http.refusals import Refused, body_of, request_id
-from srv.serve.http.watch import READ, WRITE, Watch
+from srv.serve.http.refusals import CallerLeft, Refused, body_of, request_id
+from srv.serve.http.watch import LEFT, READ, WRITE, Watch
 
 #: A closed connection's client is listened to for this long, because bytes that nobody reads would reset the
 #: connection and take the answer with them.
@@ -65,11 +65,36 @@ class Custody:
         with self._followers.guard:
             self.deadlines.set(connection, when)
 
+    def patience(self, exchange: Exchange) -> float:
+        """How many seconds an exchange may take."""
+        return self._limits.patience(exchange.head.path) if exchange.patience is None else exchange.patience
+
+    def expect(self, exchange: Exchange, seconds: float) -> None:
+        """Give an exchange so many seconds from when it was complete; called by the thread that runs it."""
+        exchange.patience = seconds
+        with self._followers.guard:
+            if exchange.connection.exchange is exchange and self.deadlines.set(
+                exchange.connection, exchange.received + seconds
+            ):
+                self._watch.ring()
+
     def set_aside(self, connection: Connection) -> None:
-        """Watch a connection no longer whose exchange runs still: what comes on it can wait."""
+        """Read no more of a connection whose exchange runs still: what comes on it can wait, unless it is the end."""
         with self._followers.guard:
             if connection.exchange is not None:
-                self._watch.look_at(connection, 0)
+                self._watch.look_at(connection, LEFT)
+
+    def leave(self, connection: Connection) -> None:
+        """The client has closed its side while its exchange is there: what waits never runs, what runs is told."""
+        with self._followers.guard:
+            exchange = connection.exchange
+            if exchange is None:
+                return
+            self._watch.look_at(connection, 0)
+            waits = exchange in self._followers.waiting
+        exchange.leave()
+        if waits:
+            self.overtake(exchange, CallerLeft())
 
     def hand_back(self, exchange: Exchange) -> None:
         """An exchange is over, or nobody waits for it any more; called by the thread that ran it."""
@@ -133,7 +158,8 @@ class Custody:
         """Answer an exchange with JSON that the worker knows itself."""
         head = exchange.head
         identity = request_id(head.fields)
-        self._write(exchange.connection, status, (), body, identity=identity, head=head, closing=not head.keep_alive)
+        line = f"{status.value} {status.phrase}"
+        self._write(exchange.connection, line, (), body, identity=identity, head=head, closing=not head.keep_alive)
         self.hand_back(exchange)
         self._journal.answered(head, status, identity, exchange.received)
 
@@ -141,13 +167,13 @@ class Custody:
         identity = request_id(head.fields if head else {})
         closing = refused.closes or head is None or not head.keep_alive
         body = body_of(refused)
-        self._write(connection, refused.status, refused.headers, body, identity=identity, head=head, closing=closing)
+        self._write(connection, refused.line, refused.headers, body, identity=identity, head=head, closing=closing)
         self._journal.refused(refused, head, identity, since)
 
     def _write(
         self,
         connection: Connection,
-        status: HTTPStatus,
+        line: str,
         headers: Headers,
         body: bytes,
         *,
@@ -156,7 +182,7 @@ class Custody:
         closing: bool,
     ) -> None:
         closing = closing or self._switches.draining
-        lines = self._heads.lines(f"{status.value} {status.phrase}")
+        lines = self._heads.lines(line)
         lines.append(f"Content-Type: application/json\r\nX-Request-Id: {identity}\r\n")
         lines.extend(f"{name}: {value}\r\n" for name, value in headers)
         lines.append(f"{connection_line(head, closing=closing)}Content-Length: {len(body)}\r\n\r\n")

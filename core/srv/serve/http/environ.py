@@ -28,7 +28,7 @@ def template(scheme: str, *, multiprocess: bool) -> Environ:
 
 
 def environ_of(exchange: Exchange, common: Environ, queued: float) -> Environ:
-    """The environ of one request: WSGI's keys, and srv.body, srv.received (monotonic) and srv.queued (seconds)."""
+    """The environ of one request: WSGI's keys, and srv.body, srv.caller, srv.received (monotonic) and srv.queued."""
     head = exchange.head
     connection = exchange.connection
     body = exchange.body
@@ -45,6 +45,7 @@ def environ_of(exchange: Exchange, common: Environ, queued: float) -> Environ:
     environ["SERVER_NAME"], environ["SERVER_PORT"] = connection.server
     environ["wsgi.input"] = BodyReader(body)
     environ["srv.body"] = body
+    environ["srv.caller"] = exchange
     environ["srv.received"] = exchange.received
     environ["srv.queued"] = queued
     return environ

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from srv.callers import Caller
 from srv.serve.http.connection import Connection
 from srv.serve.http.parser import Head
 
@@ -25,15 +26,18 @@ class Switches:
     stopped: bool = False  # nobody leads any more
 
 
-class Exchange:
-    """A complete request of a connection, waiting or running."""
+class Exchange(Caller):
+    """A complete request of a connection, waiting or running; and to whatever runs it, the client that waits for it."""
 
-    __slots__ = ("body", "connection", "head", "held", "received", "state")
+    __slots__ = ("body", "connection", "head", "held", "patience", "received", "state")
 
     def __init__(self, connection: Connection, head: Head, body: memoryview, held: int, received: float) -> None:
+        super().__init__()
         self.connection = connection
         self.head = head
         self.body = body
         self.held = held  # bytes of the body that count as in flight
         self.received = received  # monotonic time at which the request was complete
+        #: Seconds that the model gives it, where that is not what the server gives.
+        self.patience: float | None = None
         self.state = State.RUNNING

@@ -21,7 +21,7 @@ from srv.serve.http.reception import PIECE, Reception
 from srv.serve.http.refusals import QueueOverflow, Refused, RequestTooSlow, TooLate
 from srv.serve.http.relief import Paces, Relief
 from srv.serve.http.service import Service
-from srv.serve.http.watch import GONE, READ, WRITE, Watch
+from srv.serve.http.watch import GONE, LEFT, READ, WRITE, Watch
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,8 @@ class Leader:
     def _attend(self, connection: Connection, happened: int) -> Exchange | None:
         """Do what a connection is ready for; a request if that is complete now."""
         if connection.exchange is not None:
-            self._custody.set_aside(connection)
+            aside = self._custody.leave if happened & (LEFT | GONE) else self._custody.set_aside
+            aside(connection)
             return None
         try:
             if connection.step in READING:
@@ -231,7 +232,7 @@ class Leader:
         exchange = connection.exchange
         custody = self._custody
         if exchange is not None:
-            custody.overtake(exchange, TooLate(self._limits.patience(exchange.head.path)))
+            custody.overtake(exchange, TooLate(custody.patience(exchange)))
         elif connection.step is Step.HEAD and connection.received:
             custody.refuse(connection, RequestTooSlow("head", "header_timeout", self._limits.header_timeout))
         elif connection.step in (Step.BODY, Step.CHUNKS):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from srv.errors import DeadlinePassed, SrvError, TooLarge, quoted
+from srv.errors import ClientLeft, DeadlinePassed, SrvError, TooLarge, quoted
 
 #: How long a request id of the client's may be to be given back.
 LONGEST_REQUEST_ID = 128
@@ -16,10 +16,15 @@ LONGEST_REQUEST_ID = 128
 class Refused(SrvError):
     """A request that the worker answers itself; unless `closes` says otherwise the connection ends with it."""
 
-    status = HTTPStatus.BAD_REQUEST
+    status: int = HTTPStatus.BAD_REQUEST
     code = "BAD_REQUEST"
     headers: tuple[tuple[str, str], ...] = ()
     closes = True
+
+    @property
+    def line(self) -> str:
+        """The status and its phrase."""
+        return f"{self.status:d} {HTTPStatus(self.status).phrase}"
 
 
 class BrokenRequest(Refused):
@@ -141,6 +146,21 @@ class TooLate(Refused):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(str(DeadlinePassed(seconds)))
+
+
+class CallerLeft(Refused):
+    """The client closed its side while its request waited for a thread."""
+
+    status = 499
+    code = "CANCELLED"
+
+    def __init__(self) -> None:
+        super().__init__(str(ClientLeft()))
+
+    @property
+    def line(self) -> str:
+        """As nginx has it, for HTTP has no status for this."""
+        return "499 Client Closed Request"
 
 
 class AppFailed(Refused):

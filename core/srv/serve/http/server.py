@@ -69,7 +69,10 @@ class Server:
             followers=self._followers,
             custody=self._custody,
             heads=self._heads,
-            common=template("https" if context else "http", multiprocess=multiprocess),
+            common={
+                **template("https" if context else "http", multiprocess=multiprocess),
+                "srv.expect": self._custody.expect,
+            },
             streams=streams or StreamCount(limits.max_streams),
             switches=self._switches,
             step_aside=self._relief.relieve,
@@ -137,7 +140,7 @@ class Server:
         self._paces.stuck(exchange.head.path)
         with self._followers.guard:
             if exchange.connection.exchange is exchange:
-                when = exchange.received + self._limits.patience(exchange.head.path)
+                when = exchange.received + self._custody.patience(exchange)
                 if self._custody.deadlines.set(exchange.connection, when):
                     self._watch.ring()
 

@@ -13,6 +13,8 @@ from srv.serve.http.connection import Connection
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 GONE = select.EPOLLHUP | select.EPOLLERR
+#: The client will send no more, whether or not all that it has sent was read.
+LEFT = select.EPOLLRDHUP
 MOST_EVENTS = 256
 
 
