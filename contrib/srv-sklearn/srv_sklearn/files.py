@@ -44,6 +44,15 @@ class NoEstimator(SrvError):
         )
 
 
+class Unfitted(SrvError):
+    """The file holds an estimator that was never trained."""
+
+    def __init__(self, file: Path, estimator: object) -> None:
+        super().__init__(
+            f"'{file.name}' holds a {type(estimator).__name__} that was not fitted. Call fit() before you save it."
+        )
+
+
 def read_estimator(file: Path, *, form: str | None, trusted_types: Collection[str]) -> Any:
     """The fitted estimator that the file holds. Reading joblib and pickle files runs the code in them."""
     match form or FORMATS.get(file.suffix):
@@ -60,7 +69,20 @@ def read_estimator(file: Path, *, form: str | None, trusted_types: Collection[st
             raise UnknownFormat(file, form)
     if not (hasattr(estimator, "predict") or hasattr(estimator, "transform")):
         raise NoEstimator(file, estimator)
+    _check_fitted(file, estimator)
     return estimator
+
+
+def _check_fitted(file: Path, estimator: object) -> None:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise Unfitted(file, estimator) from None
+    except TypeError:
+        return  # has an estimator's methods without being scikit-learn's
 
 
 def _read_skops(file: Path, trusted_types: Collection[str]) -> Any:

@@ -84,6 +84,7 @@ class SklearnRuntime(Runtime):
         self.parameters |= self._description()
         self._floats = self._only_floats()
         self._is_words = not self._is_text and self._breaks_on_numbers()
+        self._methods = [method for method in self._methods if not self._is_ragged(method)]
         if self.inputs is None:
             self.inputs = self._declared_inputs()
         if self.outputs is None:
@@ -156,6 +157,17 @@ class SklearnRuntime(Runtime):
         except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
             self.log.debug("The model takes no zeros: %s", error)
         return False
+
+    def _is_ragged(self, method: str) -> bool:
+        """Whether the method gives an array a target with a different number of classes each, which is no tensor."""
+        if self._features is None:
+            return False
+        try:
+            answer = getattr(self._estimator, method)(self._table(np.zeros((1, self._features), self._floats)))
+        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
+            self.log.debug("%s takes no zeros: %s", method, error)
+            return False
+        return isinstance(answer, list) and len({np.shape(target) for target in answer}) > 1
 
     def _declared_inputs(self) -> list[Spec] | None:
         if self._is_text:

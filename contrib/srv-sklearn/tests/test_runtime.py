@@ -226,3 +226,17 @@ def test_clusters_take_numbers_of_any_width(serve, trained_on, datatype):
     assert ask(runtime, [[5, 3, 1, 0]], datatype=datatype)[0].shape == (1,)
     assert runtime.inputs == [Spec("FP64", (-1, 4), name="input")]
     assert runtime.outputs[0].datatype == "INT32"
+
+
+def test_an_estimator_that_was_not_fitted_does_not_load(serve):
+    with pytest.raises(SrvError, match="holds a LogisticRegression that was not fitted"):
+        serve(LogisticRegression())
+
+
+def test_probabilities_that_are_no_tensor_are_no_output(serve):
+    targets = np.column_stack([IRIS.target, IRIS.target == 1])
+    runtime = serve(MultiOutputClassifier(LogisticRegression(max_iter=500)).fit(IRIS.data, targets), "model.joblib")
+
+    assert [output.name for output in runtime.outputs] == ["predict"]
+    with pytest.raises(InvalidInput, match="no output 'predict_proba'; it has predict"):
+        ask(runtime, [ROW], "predict_proba")
