@@ -1,39 +1,101 @@
-"""Rounds as a table that a person reads."""
+"""Results as a person reads them in a terminal, and what they were taken on."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from benching.load import Round
-from benching.servers import CLIENT_CORE, SERVER_CORE
+from benching.processes import CLIENT_CORE, CORES, SERVER_CORE
+from benching.results import Bar, Result, shown
+
+MARKS = {True: "met", False: "NOT MET", None: "not held against"}
 
 
-def machine(client: str) -> str:
-    """What the figures were taken on."""
-    model = next(
-        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
-    )
-    cores = f"server on core {SERVER_CORE}, {client} on core {CLIENT_CORE} of {os.cpu_count()}"
-    return f"Python {platform.python_version()}, {model}; {cores}; load average {os.getloadavg()[0]:.1f}\n"
+def machine() -> dict[str, str]:
+    """What the figures are taken on, and when."""
+    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = f"{len(CORES)} cores" + ("" if len(CORES) > 1 else ", which server and load share")
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {cores}, {memory:.0f} GiB, {platform.system()} {platform.release()}",
+        "placing": f"server on core {SERVER_CORE}, load on core {CLIENT_CORE}",
+        "load average at the start": f"{os.getloadavg()[0]:.2f}",
+        "Python": platform.python_version(),
+        **{program: version(program) for program in ("wrk", "h2load")},
+    }
 
 
-def table(title: str, rounds: dict[str, list[Round]]) -> str:
-    """A row for each contestant, its best round, and the ratios to the first."""
-    width = max(map(len, rounds))
-    lines = [title, f"  {'':{width}}  requests/s   CPU µs/request (all rounds)      p50    p90    p99 ms"]
-    for name, runs in rounds.items():
-        best = min(runs, key=lambda each: each.cpu)
-        fastest = max(each.throughput for each in runs)
-        cpu = ", ".join(f"{each.cpu:.1f}" for each in runs)
-        latencies = "  ".join(f"{best.latencies[each]:5.2f}" for each in ("p50", "p90", "p99"))
-        lines.append(f"  {name:{width}}  {fastest:10.1f}   {best.cpu:8.1f} ({cpu})   {latencies}")
-    (first, runs), *others = rounds.items()
-    for name, other in others:
-        cpu = min(each.cpu for each in other) / min(each.cpu for each in runs)
-        throughput = max(each.throughput for each in runs) / max(each.throughput for each in other)
-        lines.append(
-            f"  {name} takes {cpu:.2f} times the CPU of {first}, {first} has {throughput:.2f} times its throughput"
-        )
+def version(program: str) -> str:
+    """What a load generator says of itself."""
+    if shutil.which(program) is None:
+        return "not installed"
+    option = {"wrk": "-v", "h2load": "--version"}[program]
+    said = subprocess.run([program, option], check=False, capture_output=True, text=True)
+    found = re.search(r"\d+\.\d+(\.\d+)?", said.stdout + said.stderr)
+    return found[0] if found else "?"
+
+
+def terminal(result: Result) -> str:
+    """A row for each contestant with its best round in each column, then all rounds, ratios, bars and notes."""
+    lines = [result.title, *([f"  {result.how}"] if result.how else []), *aligned(rows(result))]
+    first = result.columns[0]
+    for name, samples in result.samples.items():
+        if len(samples) > 1:
+            rounds = ", ".join(shown(sample[first.key]) for sample in samples)
+            lines.append(f"  {name}: {first.label} of all rounds: {rounds}")
+    lines += [f"  {bar.asked}: {bar.measured}: {MARKS[bar.met]}" for bar in result.bars]
+    lines += [f"  {note}" for note in result.notes]
     return "\n".join(lines) + "\n"
+
+
+def rows(result: Result) -> list[list[str]]:
+    """The head and a row for each contestant; the last column is the ratio of the first figure to srv's."""
+    names = list(result.samples)
+    compared = len(names) > 1
+    head = ["", *(column.label for column in result.columns), *([f"times {names[0]}'s"] if compared else [])]
+    table = [head]
+    for name in names:
+        row = [name, *(shown(result.best(name, column.key)) for column in result.columns)]
+        table.append([*row, *([ratio(result, names[0], name)] if compared else [])])
+    return table
+
+
+def ratio(result: Result, first: str, name: str) -> str:
+    """How many times the first contestant's first figure a contestant's is."""
+    key = result.columns[0].key
+    mine, theirs = result.best(first, key), result.best(name, key)
+    return "–" if not mine or theirs is None else shown(theirs / mine)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of text; the first to the left, figures to the right."""
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
+    return [
+        "  "
+        + "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    ]
+
+
+def summary(results: Sequence[Result]) -> str:
+    """All bars under each other."""
+    table = [["", "asked", "measured", ""]]
+    table += [[result.title, bar.asked, bar.measured, MARKS[bar.met]] for result in results for bar in result.bars]
+    widths = [max(len(row[place]) for row in table) for place in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+def verdict(bar: Bar) -> str:
+    """A bar's last word for a page."""
+    return {True: "met", False: "**not met**", None: ""}[bar.met]

@@ -1,0 +1,1 @@
+"""What `scripts/engine` is made of."""
