@@ -107,6 +107,43 @@ def test_versions_come_and_go_with_the_repository(serve, write, tmp_path):
     assert [row[1] for row in rows(server)] == ["2", "3"]
 
 
+def test_where_one_version_cannot_be_loaded_all_go_on_as_they_were(serve, write):
+    write("a/1", 1)
+    write("a/3", 3)
+    server = serve()
+    first = write("a/1", 10)
+    (first / "models.py").write_text(
+        CODE.format(10) + "    def unload(self):\n        (self.settings.folder / 'taken back').touch()\n"
+    )
+    write("a/2", 2)
+    write("a/3").joinpath("models.py").write_text("broken!")
+    before = server.registry.versions("a")
+
+    with pytest.raises(LoadFailed, match="Model 'a version 3' could not be loaded: SyntaxError"):
+        server.modelplane.load("a")
+
+    assert (infer(server, "a"), infer(server, "a", "1")) == (3, 1)
+    assert server.registry.versions("a") == before
+    assert [(row[1], row[2]) for row in rows(server)] == [("1", "READY"), ("2", "UNAVAILABLE"), ("3", "READY")]
+    assert (first / "taken back").exists()
+
+
+def test_all_versions_of_a_model_change_at_once(serve, write):
+    write("a/1", 1)
+    write("a/2", 2)
+    server = serve()
+    seen = set()
+    server.loader._events.model_loaded = lambda model, seconds: seen.add(
+        (infer(server, "a", "1"), infer(server, "a", "2"))
+    )
+    write("a/1", 10)
+    write("a/2", 20)
+
+    server.modelplane.load("a")
+
+    assert seen == {(10, 20)}
+
+
 def test_an_unloaded_model_serves_no_more_and_is_not_missed(serve, write):
     write("a")
     server = serve()

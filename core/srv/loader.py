@@ -7,15 +7,15 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import marshmallow
 
 from srv.discovery import Kind, Plugins
-from srv.errors import LoadFailed, SrvError
+from srv.errors import LoadFailed, SrvError, UnknownModel
 from srv.modelcode import BadImplementation, ModelCode
 from srv.modelsettings import ModelSettings
 from srv.registry import Model, ModelState, Registry
@@ -65,6 +65,15 @@ class ModelEvents(Protocol):
         """The model is gone."""
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A model that was loaded, what is kept in its place until it serves, and how long it took."""
+
+    model: Model
+    before: Model | None
+    seconds: float
+
+
 class Loader:
     """Brings models into the registry and takes them out. Safe to call from several threads; loads take turns."""
 
@@ -91,27 +100,70 @@ class Loader:
 
         Raises LoadFailed with the reason; a model that served before still does.
         """
+        begun = self._begin(settings)
+        self._serve([begun])
+        return begun.model
+
+    def load_all(self, versions: Sequence[ModelSettings]) -> None:
+        """Load all the versions that a model is to have, then serve them in the place of all that it has, at once.
+
+        Raises LoadFailed with the reason of the first that fails; every version that served before still does.
+        """
+        begun: list[_Begun] = []
+        try:
+            for settings in versions:
+                begun.append(self._begin(settings))  # noqa: PERF401  those before the one that fails are kept
+        except LoadFailed:
+            for each in begun:
+                self._take_back(each)
+            raise
+        there = {each.model.version for each in begun}
+        name = versions[0].name
+        self._serve(begun, gone=[model for version, model in self._kept(name).items() if version not in there])
+
+    def _begin(self, settings: ModelSettings) -> _Begun:
+        """Load a model that nobody is led to yet."""
         model = Model(settings)
-        before = self._serving(settings)
-        if before is None:
-            model.state = ModelState.LOADING
-            self._registry.put(model)
+        before = self._kept(model.name).get(model.version)
+        serving = before if before is not None and before.state is ModelState.READY else None
+        if serving is None:
+            placeholder = Model(settings)
+            placeholder.state = ModelState.LOADING
+            self._registry.put(placeholder)
         started = time.monotonic()
         try:
             self._start(model)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # neither sys.exit() nor a panic in Rust may end the loader's thread
-            self._failed(model, error, serving=before)
+            self._failed(model, error, serving=serving)
             raise LoadFailed(f"Model '{model.title}' could not be loaded: {model.reason}") from error
-        model.state = ModelState.READY
-        self._registry.put(model)
-        seconds = time.monotonic() - started
-        log.info("Model '%s' loaded in %.2f s.", model.title, seconds)
-        self._events.model_loaded(model, seconds)
-        if before is not None:
-            self._stop(before)
-        return model
+        return _Begun(model, before, time.monotonic() - started)
+
+    def _serve(self, begun: Sequence[_Begun], *, gone: Sequence[Model] = ()) -> None:
+        """Lead requests to models that were loaded, and let go of those whose place they take and of those that go."""
+        served = [model for model in (*(each.before for each in begun), *gone) if model is not None]
+        served = [model for model in served if model.state is ModelState.READY]
+        for each in begun:
+            each.model.state = ModelState.READY
+        for model in gone:
+            model.state = ModelState.UNLOADING
+        self._registry.exchange(begun[0].model.name, [each.model for each in begun], gone=gone)
+        for each in begun:
+            log.info("Model '%s' loaded in %.2f s.", each.model.title, each.seconds)
+            self._events.model_loaded(each.model, each.seconds)
+        for model in served:
+            self._stop(model)
+            if model in gone:
+                self._events.model_unloaded(model)
+
+    def _take_back(self, begun: _Begun) -> None:
+        """Let go of a model that was loaded and never served, and keep again what was kept in its place."""
+        self._stop(begun.model)
+        if begun.before is not None:
+            self._registry.put(begun.before)
+        else:
+            self._registry.remove(self._kept(begun.model.name)[begun.model.version])
 
     def refuse(self, settings: ModelSettings, reason: str) -> None:
         """Keep a model that cannot even be tried, so that the index can say why."""
@@ -137,11 +189,11 @@ class Loader:
             if model.state is ModelState.READY:
                 self.unload(model)
 
-    def _serving(self, settings: ModelSettings) -> Model | None:
-        for model in self._registry.models():
-            if (model.name, model.version) == (settings.name, settings.version) and model.state is ModelState.READY:
-                return model
-        return None
+    def _kept(self, name: str) -> Mapping[str | None, Model]:
+        try:
+            return self._registry.versions(name)
+        except UnknownModel:
+            return {}
 
     def _start(self, model: Model) -> None:
         settings = model.settings

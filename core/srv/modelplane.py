@@ -112,9 +112,9 @@ class ModelPlane:
         return sorted(chosen, key=lambda row: (row.name, version_key(row.version or "")))
 
     def load(self, name: str) -> None:
-        """Load a model's versions, or load them again from the files as they are now, in every worker.
+        """Load a model's versions, or load them again from the files as they are now, all at once, in every worker.
 
-        This worker goes first, and where it fails nothing has changed. Raises Forbidden, UnknownModel, LoadFailed with
+        Versions that the repository holds no longer are unloaded. This worker goes first, and where it fails nothing has changed. Raises Forbidden, UnknownModel, LoadFailed with
         the reason, LoadIncomplete where another worker could not follow, DeadlinePassed, or Unavailable before the
         first load has ended.
         """
@@ -161,17 +161,7 @@ class ModelPlane:
         versions = [settings for settings in found.models if settings.name == name]
         if not versions:
             raise UnknownModel(name, {settings.name for settings in found.models})
-        for settings in versions:
-            self._loader.load(settings)
-        self._forget_others(name, versions)
-
-    def _forget_others(self, name: str, versions: Sequence[ModelSettings]) -> None:
-        """Unload the versions that the repository holds no longer."""
-        there = {settings.version for settings in versions}
-        for version, model in self._registry.versions(name).items():
-            if version not in there:
-                self._loader.unload(model)
-                self._registry.remove(model)
+        self._loader.load_all(versions)
 
     def _unload_here(self, name: str) -> None:
         with self.turn:

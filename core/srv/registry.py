@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -74,19 +74,20 @@ class Registry:
 
     def put(self, model: Model) -> None:
         """Keep a model, in the place of one of the same name and version."""
-        with self._lock:
-            versions = {**self._models.get(model.name, {}), model.version: model}
-            self._replace({**self._models, model.name: MappingProxyType(versions)})
+        self.exchange(model.name, [model])
 
     def remove(self, model: Model) -> None:
         """Forget a model, if it is the one that is kept."""
+        self.exchange(model.name, [], gone=[model])
+
+    def exchange(self, name: str, models: Iterable[Model], *, gone: Collection[Model] = ()) -> None:
+        """Keep some versions of a model and forget others, all in one step for whoever reads."""
         with self._lock:
-            kept = self._models.get(model.name, {})
-            versions = {version: other for version, other in kept.items() if other is not model}
-            models = {name: others for name, others in self._models.items() if name != model.name}
-            if versions:
-                models[model.name] = MappingProxyType(versions)
-            self._replace(models)
+            kept = self._models.get(name, {})
+            versions = {version: other for version, other in kept.items() if other not in gone}
+            versions |= {model.version: model for model in models}
+            others = {other: its for other, its in self._models.items() if other != name}
+            self._replace({**others, name: MappingProxyType(versions)} if versions else others)
 
     def settle(self) -> None:
         """Choose the default versions anew, after states have changed."""

@@ -4,9 +4,12 @@ import json
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tritonclient.grpc
 import tritonclient.http
 from servers import eventually, numbers, running, write_model
 from tritonclient.utils import InferenceServerException
@@ -26,6 +29,29 @@ def outcomes(server, count, name="double"):
     """What so many requests are answered, each on a connection of its own."""
     answers = [server.post(f"/v2/models/{name}/infer", numbers(1)) for _ in range(count)]
     return {answer.json["outputs"][0]["data"][0] if answer.status == 200 else answer.status for answer in answers}
+
+
+@contextmanager
+def over_grpc(server):
+    """A client with a connection of its own."""
+    address = server.wait_for(r"listening on (\S+) for gRPC").group(1)
+    with tritonclient.grpc.InferenceServerClient(
+        address, channel_args=[("grpc.use_local_subchannel_pool", 1)]
+    ) as client:
+        yield client
+
+
+def outcomes_over_grpc(server, count, name="double"):
+    given = tritonclient.grpc.InferInput("x", [1], "FP64")
+    given.set_data_from_numpy(np.ones(1))
+    found = set()
+    for _ in range(count):
+        with over_grpc(server) as client:
+            try:
+                found.add(client.infer(name, [given]).as_numpy("output")[0])
+            except InferenceServerException as error:
+                found.add(error.status())
+    return found
 
 
 def is_stopped(pid):
@@ -74,12 +100,14 @@ def test_when_a_load_or_an_unload_has_answered_all_workers_agree(tmp_path):
     with running(tmp_path, "--workers", "3") as server:
         write_model(tmp_path, predict="return 3 * x")
         assert change(server, "load").status == 200
-        assert outcomes(server, 200) == {3}
-        assert change(server, "unload").status == 200
-        assert outcomes(server, 200) == {503}
-        write_model(tmp_path, "late", predict="return 7 * x")
-        assert change(server, "load", "late").status == 200
-        assert outcomes(server, 200, "late") == {7}
+        assert outcomes(server, 200) == outcomes_over_grpc(server, 200) == {3}
+        with over_grpc(server) as client:
+            client.unload_model("double")
+            assert outcomes(server, 200) == {503}
+            assert outcomes_over_grpc(server, 200) == {"StatusCode.UNAVAILABLE"}
+            write_model(tmp_path, "late", predict="return 7 * x")
+            client.load_model("late")
+        assert outcomes(server, 200, "late") == outcomes_over_grpc(server, 200, "late") == {7}
         assert server.get("/v2/health/ready").status == 200
 
 
