@@ -88,3 +88,12 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
 def test_a_model_that_prints_does_not_spoil_the_json(tmp_path):
     write_model(tmp_path, load="print('hello')")
     assert json.loads(check(tmp_path, "--json").stdout)[0]["name"] == "double"
+
+
+def test_a_thread_that_a_model_leaves_running_does_not_keep_the_command(tmp_path):
+    load = "import threading\nthreading.Thread(target=threading.Event().wait, name='poller').start()"
+    write_model(tmp_path, load=load)
+    checked = check(tmp_path)
+    assert checked.returncode == 0
+    assert checked.stderr == "A model or a plugin left threads running, which end now: poller.\n"
+    assert ": ready in " in checked.stdout

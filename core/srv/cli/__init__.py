@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from srv.errors import SrvError, nearest
+from srv.errors import SrvError, listed, nearest
 from srv.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
     {"init": "Write a package or a folder of models that works at once."}
 )
+
+#: Seconds that threads get to end by themselves when a command is done.
+PATIENCE = 5.0
 
 
 @dataclass
@@ -137,7 +142,23 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed with the reason as the last line, 2 wrong usage."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    if threads:
+        threading.Thread(target=_end_despite, args=(threads, code), daemon=True).start()
+    sys.exit(code)
+
+
+def _end_despite(threads: Sequence[threading.Thread], code: int) -> None:
+    """End the process soon, though a model or a plugin left threads that Python would wait for."""
+    deadline = time.monotonic() + PATIENCE
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    if alive := [thread.name for thread in threads if thread.is_alive()]:
+        if code == 0:  # otherwise the reason of the failure stands last
+            click.echo(f"A model or a plugin left threads running, which end now: {listed(alive)}.", err=True)
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
