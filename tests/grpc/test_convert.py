@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from drawing import same, tensors
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from srv.errors import InvalidInput
 from srv.grpc.contents import FIELDS
@@ -17,29 +17,7 @@ from srv.grpc.splitting import read_message
 from srv.messages import InferenceResponse, ModelMetadata
 from srv.modelsettings import Spec
 from srv.sendable import UnfitParameter
-from srv.tensors import DTYPES, Tensor
-
-SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-
-
-@st.composite
-def tensors(draw, datatypes=tuple(DTYPES)):
-    datatype = draw(st.sampled_from(datatypes))
-    shape = draw(SHAPES)
-    if datatype == "BYTES":
-        array = np.empty(shape, object)
-        array.reshape(-1)[:] = draw(st.lists(st.binary(max_size=5), min_size=array.size, max_size=array.size))
-    else:
-        array = draw(hnp.arrays(DTYPES[datatype], shape))
-    return Tensor("x", array, datatype)
-
-
-def same(one, other):
-    return (one.name, one.datatype, one.shape) == (other.name, other.datatype, other.shape) and (
-        list(one.data.reshape(-1)) == list(other.data.reshape(-1))
-        if one.datatype == "BYTES"
-        else one.data.tobytes() == other.data.tobytes()
-    )
+from srv.tensors import Tensor
 
 
 def there_and_back(tensors, *, typed):
