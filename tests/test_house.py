@@ -26,8 +26,8 @@ FLOORS = (
     "coding runtime images hookspecs",
     "settings discovery hooks trial repository codecs",
     "modelcode registry loader",
-    "checking sendable decoding signatures encoding execution answering batching",
-    "statistics configuration streams dataplane modelplane",
+    "checking sendable decoding signatures encoding execution merging gathering batching answering",
+    "statistics configuration streams inflight dataplane modelplane",
     "rest grpc",
     "serve cli testing __main__",
 )

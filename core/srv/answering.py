@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from srv.batching import Batching
 from srv.checking import InputCheck, check_outputs, select_outputs
 from srv.codecs import Codecs
 from srv.counts import Stages
@@ -26,8 +27,11 @@ from srv.errors import (
     Unauthenticated,
     Unavailable,
     Unimplemented,
+    listed,
+    quoted,
 )
-from srv.execution import EventLoop, Execution
+from srv.execution import EventLoop, Execute, Execution
+from srv.merging import bare
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.modelsettings import Spec
 from srv.registry import Model
@@ -97,14 +101,14 @@ class Answering:
         self._name = mine.name
         self._decoding = Decoding(codecs, mine)
         self._writable = runtime.writable_inputs
-        self.execution = Execution(
+        self.execution = execution = Execution(
             mine.name,
             concurrency=_lower(runtime.concurrency, mine.concurrency),
             max_queue=mine.max_queue if mine.max_queue is not None else settings.max_queue,
             timeout=mine.request_timeout or settings.request_timeout,
             loop=loop,
         )
-        self._predict = self._method(runtime, "predict", codecs)
+        self._predict = predict = self._method(runtime, "predict", codecs)
         self._stream = self._method(runtime, "predict_stream", codecs)
         method = self._predict or self._stream
         signature = method.signature if method is not None else _NO_SIGNATURE
@@ -113,6 +117,13 @@ class Answering:
         self._takes_batches = mine.max_batch_size > 0 or bool(
             self.inputs and self.inputs[0].shape and self.inputs[0].shape[0] == -1
         )
+        self.batching: Batching | None = None
+        if predict is not None and mine.max_batch_size > 1 and self._may_merge():
+
+            def run(request: InferenceRequest, deadline: float | None, stages: Stages) -> InferenceResponse:
+                return self._run(request, predict, execution.call, deadline, stages)
+
+            self.batching = Batching(mine.name, run, execution, most=mine.max_batch_size, patience=mine.max_batch_time)
         self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
 
     def __call__(
@@ -123,12 +134,30 @@ class Answering:
             raise NoSuchMethod(self._name, "answers with streams only")
         stages = stages or Stages()
         began = time.monotonic_ns()
-        arguments = self._read(request, self._predict)
+        self._check(request, self._predict)
+        stages.input += time.monotonic_ns() - began
+        if self.batching is None:
+            response = self._run(request, self._predict, self.execution.run, deadline, stages)
+            stages.executions = 1
+        else:
+            response = self.batching.answer(bare(request), deadline, stages)
+        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
+        began = time.monotonic_ns()
+        response.outputs = self._predict.encoding.as_asked(request, select_outputs(request, response))
+        stages.output += time.monotonic_ns() - began
+        return response
+
+    def _run(
+        self, request: InferenceRequest, method: _Method, execute: Execute, deadline: float | None, stages: Stages
+    ) -> InferenceResponse:
+        """Everything that a method answers to a request that was checked."""
+        began = time.monotonic_ns()
+        arguments = self._arguments(request, method)
         read = time.monotonic_ns()
         stages.input += read - began
         queued = stages.queue
         try:
-            value = self.execution.run(self._predict.call, arguments, request, deadline, stages)
+            value = execute(method.call, arguments, request, deadline, stages)
         except SPOKEN:
             raise
         except KeyboardInterrupt:
@@ -138,9 +167,7 @@ class Answering:
             raise PredictFailed(self._name, error) from error
         ran = time.monotonic_ns()
         stages.infer += ran - read - (stages.queue - queued)
-        stages.executions = 1
-        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
-        response = self._response(request, self._predict, value)
+        response = self._encoded(method, value)
         stages.output += time.monotonic_ns() - ran
         return response
 
@@ -155,7 +182,8 @@ class Answering:
             raise NoSuchMethod(self._name, "does not answer with streams")
         stages = stages or Stages()
         began = time.monotonic_ns()
-        arguments = self._read(request, self._stream)
+        self._check(request, self._stream)
+        arguments = self._arguments(request, self._stream)
         stages.input += time.monotonic_ns() - began
         stages.executions = 1
         stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
@@ -180,6 +208,14 @@ class Answering:
                 stages.output += time.monotonic_ns() - ran
                 yield response
 
+    def _may_merge(self) -> bool:
+        """Whether the inputs have a first dimension that may be of any length, as far as they are declared."""
+        fixed = [spec.name for spec in self.inputs if spec.shape is not None and spec.shape[:1] != (-1,)]
+        if fixed:
+            log.warning("Model '%s' has a max_batch_size, but %s is declared without -1 as the first length; "
+                        "its requests run one by one.", self._name, listed(quoted(name) for name in fixed))  # fmt: skip
+        return not fixed
+
     def _method(self, runtime: Runtime, name: str, codecs: Codecs) -> _Method | None:
         call = getattr(runtime, name, None)
         if call is None:
@@ -189,16 +225,19 @@ class Answering:
         check = _input_check(declared.inputs, signature.inputs, signature.names, signature.optional)
         return _Method(call, signature, check, Encoding(codecs, signature, declared.outputs or ()))
 
-    def _read(self, request: InferenceRequest, method: _Method) -> Mapping[str, Any] | None:
-        """The arguments of a method, or None for one that takes the request as it is."""
+    def _check(self, request: InferenceRequest, method: _Method) -> None:
+        """Raise InvalidInput where a request cannot be for this method."""
         self._decoding.check(request)
         method.check(request)
         method.encoding.check(request)
         if self._known_outputs is not None and request.outputs is not None:
             check_outputs(request, self._known_outputs)
+        request.decoder = self._decoding.value
+
+    def _arguments(self, request: InferenceRequest, method: _Method) -> Mapping[str, Any] | None:
+        """The arguments of a method, or None for one that takes the request as it is."""
         if self._writable:
             request.inputs = [_copied(tensor) for tensor in request.inputs]
-        request.decoder = self._decoding.value
         arguments = method.signature.arguments
         return arguments(request) if arguments is not None else None
 

@@ -30,7 +30,8 @@ class Stages:
     0 where that was at once.
 
     `elements` are what the statistics extension counts as inferences: the first length of the first input, where the
-    model takes batches (it has a `max_batch_size`, or declares its first input with -1 first), else 1.
+    model takes batches (it has a `max_batch_size`, or declares its first input with -1 first), else 1. `executions`
+    is 1 with one of those that ran as one; that has in `batch` the elements of all of them, if the model batches.
     """
 
     queue: int = 0
@@ -40,6 +41,7 @@ class Stages:
     taken: float = 0.0
     elements: int = 0
     executions: int = 0
+    batch: int = 0
 
 
 @dataclass

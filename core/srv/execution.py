@@ -20,6 +20,8 @@ from srv.messages import InferenceRequest
 
 #: A runtime's predict or predict_stream.
 Predict = Callable[..., Any]
+#: What calls predict: with its arguments by name, or without those with the request, until a deadline.
+Execute = Callable[[Predict, Mapping[str, Any] | None, InferenceRequest, float | None, Stages], Any]
 
 
 class ModelBusy(QueueFull):
@@ -201,10 +203,10 @@ class Execution:
         self.enter()
         try:
             if self._places is None:
-                return self.call(predict, arguments, request, deadline)
+                return self.call(predict, arguments, request, deadline, stages)
             self.take(deadline, stages, request.caller)
             try:
-                return self.call(predict, arguments, request, deadline)
+                return self.call(predict, arguments, request, deadline, stages)
             finally:
                 self._places.release()
         finally:
@@ -285,7 +287,12 @@ class Execution:
             raise ModelBusy(self._model, self._max_queue)
 
     def call(
-        self, predict: Predict, arguments: Mapping[str, Any] | None, request: InferenceRequest, deadline: float | None
+        self,
+        predict: Predict,
+        arguments: Mapping[str, Any] | None,
+        request: InferenceRequest,
+        deadline: float | None,
+        stages: Stages,  # noqa: ARG002  run has it so
     ) -> Any:
         """What predict returns, for one who has entered and has a place. Raises DeadlinePassed or ClientLeft."""
         value = predict(request) if arguments is None else predict(**arguments)

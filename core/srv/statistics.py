@@ -92,7 +92,7 @@ class Ledger:
         # Kept as a list too, because adding to a list and writing it at once takes half as long as adding in place.
         base, sums = row
         sums[_COUNT] += 1
-        if executions:
+        if executions or elements:
             sums[_ELEMENTS] += elements
             sums[_EXECUTIONS] += executions
         sums[_LAST] = int(time.time() * 1000)

@@ -72,11 +72,6 @@ def test_a_variable_is_read_as_its_setting_takes_it(read, name, text, key, value
             "sklearn",
             "SRV_MODEL__IMPLEMENTATION must be a module and a class, such as 'models.MyRuntime', not the text 'sklearn'.",
         ),
-        (
-            "SRV_MODEL__MAX_BATCH_SIZE",
-            "8",
-            "SRV_MODEL__MAX_BATCH_SIZE is about batching, which this version of srv does not have yet. Take it out.",
-        ),
     ],
 )
 def test_a_variable_that_its_setting_cannot_take_is_one_sentence(read, name, text, sentence):

@@ -40,8 +40,7 @@ def test_every_key_says_what_it_means():
             assert field.metadata["description"].endswith(".")
 
 
-def test_all_keys_of_a_model_are_read(read, tmp_path, monkeypatch):
-    monkeypatch.setattr(unbuilt, "MODEL", {})
+def test_all_keys_of_a_model_are_read(read, tmp_path):
     settings = read(
         {
             "name": "iris",
@@ -139,15 +138,11 @@ def test_settings_that_no_model_can_have_are_one_sentence(read, file, sentence):
     assert said in (f"m/model-settings.json, {sentence}", f"m/model-settings.json: {sentence}")
 
 
-@pytest.mark.parametrize(
-    "file", [{"max_batch_size": 8}, {"max_batch_time": 0.5}], ids=lambda file: next(iter(file))
-)  # fmt: skip
-def test_a_setting_for_what_is_not_built_is_refused_and_never_ignored(read, file):
-    assert isinstance(refused(read, file), NotBuiltYet)
+def test_a_setting_for_what_is_not_built_is_refused_unless_it_says_what_holds_anyway(read, monkeypatch):
+    monkeypatch.setattr(unbuilt, "MODEL", {"max_batch_time": unbuilt.Unbuilt("batching")})
 
-
-def test_a_setting_for_what_is_not_built_may_say_what_holds_anyway(read):
-    assert read({"runtime": "a", "max_batch_size": 0, "max_batch_time": 0.0, "warmup": []}).warmup == ()
+    assert isinstance(refused(read, {"runtime": "a", "max_batch_time": 0.5}), NotBuiltYet)
+    assert read({"runtime": "a", "max_batch_time": 0.0}).max_batch_time == 0.0
 
 
 def test_what_is_missing_is_told_as_missing(read):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from srv.settings import unbuilt
 from srv.settings.reference import MARKER, page, reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -22,5 +23,6 @@ def test_the_reference_says_type_default_variable_and_meaning():
     assert "| `plugins.strict` | true or false | `false` | `SRV_PLUGINS__STRICT` |" in reference()
 
 
-def test_the_reference_says_what_is_not_built_yet():
+def test_the_reference_says_what_is_not_built_yet(monkeypatch):
+    monkeypatch.setattr(unbuilt, "MODEL", {"max_batch_size": unbuilt.Unbuilt("batching")})
     assert "*Not built yet: batching.*" in reference()

@@ -226,8 +226,8 @@ class ModelSchema(Schema):
         items="objects with name and datatype",
         nullable=True,
     )
-    max_batch_size = Whole("The most elements in a batch; 0 does not batch.", least=0)
-    max_batch_time = Seconds("How long a batch waits to be filled.", zero=True)
+    max_batch_size = Whole("The most rows that may run as one; 0 does not batch.", least=0)
+    max_batch_time = Seconds("How long a batch waits to be filled while the model runs.", zero=True)
     max_queue = Whole("Requests that may wait for this model; null has no limit of its own.", least=0, nullable=True)
     request_timeout = Seconds("How long a request may take; null is as the server has it.", nullable=True)
     concurrency = Whole("Calls of predict that may run at once; null is as the runtime has it.", least=1, nullable=True)

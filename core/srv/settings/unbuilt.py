@@ -16,9 +16,4 @@ class Unbuilt:
 
 SERVER: Mapping[str, Unbuilt] = MappingProxyType({})
 
-MODEL: Mapping[str, Unbuilt] = MappingProxyType(
-    {
-        "max_batch_size": Unbuilt("batching"),
-        "max_batch_time": Unbuilt("batching"),
-    }
-)
+MODEL: Mapping[str, Unbuilt] = MappingProxyType({})
