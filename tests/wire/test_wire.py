@@ -87,4 +87,5 @@ def test_what_came_is_refused_as_its_file_says_and_a_good_request_is_answered_af
 
 
 def test_there_are_enough_bad_requests():
-    assert len(names("bad")) >= 80
+    assert len(names("bad")) >= 240
+    assert len([name for name in names("bad") if name.startswith("bad/binary-")]) >= 60
