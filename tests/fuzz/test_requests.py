@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from srv.serve.http.bodies import InFlight
+from srv.inflight import InFlight
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.limits import Limits
 from srv.serve.http.reception import Reception

@@ -3,6 +3,7 @@
 import json
 import select
 import threading
+from contextlib import closing
 
 import grpc
 import numpy as np
@@ -81,7 +82,8 @@ def server(tmp_path_factory):
         own = {"request_timeout": 0.3} if name == "Late" else {}
         (place / "model-settings.json").write_text(json.dumps({"implementation": f"models.{name}", **own}))
         (place / "models.py").write_text(CODE)
-    (folder / "settings.json").write_text(json.dumps({"threads": 4, "grpc_threads": 4, "max_queue": 4}))
+    limits = {"threads": 4, "grpc_threads": 4, "max_queue": 4, "max_inflight_bytes": 3_000_000}
+    (folder / "settings.json").write_text(json.dumps(limits))
     place = tmp_path_factory.mktemp("place")
     with running(folder, environ={"PLACE": str(place)}) as started:
         started.place = place
@@ -167,8 +169,9 @@ def address_of(server):
 
 
 def asked(model, value):
-    given = InferInput("x", [1], "FP64")
-    given.set_data_from_numpy(np.array([value], np.float64))
+    array = np.atleast_1d(np.asarray(value, np.float64))
+    given = InferInput("x", array.shape, "FP64")
+    given.set_data_from_numpy(array)
     return _get_inference_request(
         model_name=model, inputs=[given], model_version="", request_id="", outputs=None, sequence_id=0,
         sequence_start=False, sequence_end=False, priority=0, timeout=None, parameters=None,
@@ -245,6 +248,18 @@ def test_a_models_own_time_is_over_while_its_predict_runs_on(server, notes):
     assert notes() == []
     (server.place / "open").touch()
     eventually(lambda: notes() == ["late ends"] * 2)
+
+
+def test_both_faces_count_their_bytes_together_and_who_leaves_counts_no_more(server, notes):
+    large = OverGrpc(server, "sleeps", np.ones(250_000), stream=False)
+    eventually(lambda: notes() == ["sleeps begins"])
+    body = b" " * 2_000_000 + json.dumps(numbers(1)).encode()
+    with closing(server.connect()) as connection:
+        refused = ask(connection, "POST", "/v2/models/alone/infer", body)
+        assert (refused.status, refused.json["code"]) == (503, "UNAVAILABLE")
+    large.leave()
+    (server.place / "open").touch()
+    eventually(lambda: server.request("POST", "/v2/models/alone/infer", body).status == 200)
 
 
 def test_who_left_is_counted_apart(server, notes):

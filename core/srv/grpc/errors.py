@@ -35,6 +35,13 @@ class FaceBusy(errors.QueueFull):
         super().__init__(f"{waiting} gRPC requests wait for a thread already. Try again later.")
 
 
+class BytesOverflow(errors.Unavailable):
+    """The messages and bodies in flight together are more than the worker may hold."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"What is in flight exceeds the {limit} bytes of max_inflight_bytes. Try again later.")
+
+
 class TooManyStanding(errors.QueueFull):
     """More streams of health and reflection are open than the server keeps."""
 

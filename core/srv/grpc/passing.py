@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import grpc
@@ -14,8 +15,9 @@ import grpc
 from srv.callers import Caller
 from srv.counts import Stages
 from srv.errors import SrvError
-from srv.grpc.errors import INTERNAL, told
+from srv.grpc.errors import INTERNAL, BytesOverflow, told
 from srv.grpc.pools import received
+from srv.inflight import InFlight
 from srv.logs import access_log
 from srv.rest.passing import HIDDEN
 from srv.tensors import EMPTY
@@ -25,6 +27,9 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME = re.compile(r"(?!grpc-)[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
+#: Messages of so many bytes are not worth counting: a thousand of them are as much as one large one.
+SMALL = 65536
+_NOTHING = nullcontext()
 #: Seconds that no client means: grpcio's way to say that there is no deadline.
 _FOREVER = 1e8
 
@@ -107,9 +112,10 @@ StreamMethod = Callable[[Any, Call], Iterator[bytes]]
 class Passage:
     """What methods are made into, so that grpcio may call them. `answered` is told of each call."""
 
-    def __init__(self, answered: Callable[[], None], hidden: Collection[str]) -> None:
+    def __init__(self, answered: Callable[[], None], hidden: Collection[str], in_flight: InFlight) -> None:
         self._answered = answered
         self._hidden = hidden
+        self.in_flight = in_flight
 
     def unary(self, path: str, method: Method) -> Callable[[bytes, Any], bytes]:
         """A method as grpcio calls it; what it raises is told by the table, and never leaves as it is."""
@@ -117,16 +123,25 @@ class Passage:
         def answer(request: bytes, context: Any) -> bytes:
             call = Call(context, self._hidden)
             try:
-                response = method(request, call)
+                with held(self.in_flight, len(request)) if len(request) > SMALL else _NOTHING:
+                    response = method(request, call)
             except (Exception, SystemExit) as error:
                 fail(path, call, context, error)
                 raise  # never reached: aborting raises
             finally:
                 self._answered()
+            if len(response) > SMALL:
+                self._hold(len(response), context)
             _end(path, call, context)
             return response
 
         return answer
+
+    def _hold(self, size: int, context: Any) -> None:
+        """Count an answer in until it has gone, or nobody takes it any more."""
+        self.in_flight.take(size)
+        if not context.add_callback(lambda: self.in_flight.give_back(size)):
+            self.in_flight.give_back(size)
 
     def stream(self, path: str, method: StreamMethod) -> Callable[[Any, Any], Iterator[bytes]]:
         """A method that answers with a stream, as grpcio calls it; its line in the log comes at the end."""
@@ -145,6 +160,17 @@ class Passage:
             _end(path, call, context)
 
         return answers
+
+
+@contextmanager
+def held(in_flight: InFlight, size: int) -> Iterator[None]:
+    """Count a large message in for as long as it is dealt with. Raises BytesOverflow."""
+    try:
+        if not in_flight.take(size):
+            raise BytesOverflow(in_flight.most)
+        yield
+    finally:
+        in_flight.give_back(size)
 
 
 def fail(path: str, call: Call, context: Any, error: BaseException) -> None:

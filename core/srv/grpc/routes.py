@@ -73,7 +73,7 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
         self._add_unary(INFERENCE, RepositoryServicer(modelplane).methods(), inference)
         self._add_unary(INFERENCE, servicer.health_methods(), probes)
         self._add_unary(HEALTH, {"Check": self.health.check}, probes)
-        streaming = StreamInfer(dataplane, streams, max_body_size=max_body_size)
+        streaming = StreamInfer(dataplane, streams, passage.in_flight, max_body_size=max_body_size)
         self._add_stream(
             INFERENCE, "ModelStreamInfer", streaming.infer, grpc.stream_stream_rpc_method_handler, inference
         )

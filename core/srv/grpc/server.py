@@ -18,6 +18,7 @@ from srv.grpc.interceptors import guarded
 from srv.grpc.passing import Passage
 from srv.grpc.pools import Pool, Standing
 from srv.grpc.routes import Routes
+from srv.inflight import InFlight
 from srv.modelplane import ModelPlane
 from srv.rest.passing import HIDDEN
 from srv.settings import ServerSettings
@@ -57,6 +58,7 @@ class GrpcServer:
         *,
         interceptors: Sequence[object] = (),
         streams: StreamCount | None = None,
+        in_flight: InFlight | None = None,
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._inference = Pool("srv-grpc", settings.grpc_threads, settings.max_queue)
@@ -64,7 +66,11 @@ class GrpcServer:
         self._routes = Routes(
             dataplane,
             modelplane,
-            Passage(answered, HIDDEN - {name.lower() for name in settings.pass_headers}),
+            Passage(
+                answered,
+                HIDDEN - {name.lower() for name in settings.pass_headers},
+                in_flight or InFlight(settings.max_inflight_bytes),
+            ),
             max_body_size=settings.max_body_size,
             inference=self._inference,
             probes=self._probes,

@@ -14,8 +14,9 @@ from srv.errors import QueueFull
 from srv.grpc.convert import is_typed, read_request, write_response
 from srv.grpc.descriptors import message
 from srv.grpc.errors import INTERNAL, AnswerTooLarge, told
-from srv.grpc.passing import Call
+from srv.grpc.passing import Call, held
 from srv.grpc.splitting import head, read_message
+from srv.inflight import InFlight
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.streams import StreamCount
 
@@ -38,9 +39,10 @@ class StreamsFull(QueueFull):
 class StreamInfer:
     """Answers the requests of a stream in their order. An error ends its request and not the stream."""
 
-    def __init__(self, dataplane: DataPlane, streams: StreamCount, *, max_body_size: int) -> None:
+    def __init__(self, dataplane: DataPlane, streams: StreamCount, in_flight: InFlight, *, max_body_size: int) -> None:
         self._dataplane = dataplane
         self._streams = streams
+        self._in_flight = in_flight
         self._most = max_body_size
 
     def infer(self, requests: Iterator[bytes], call: Call) -> Iterator[bytes]:
@@ -57,17 +59,18 @@ class StreamInfer:
         """The responses to one request, or the sentence of what went wrong."""
         identity = ""
         try:
-            asked, raw = read_message(data)
-            identity = asked.id
-            model = self._dataplane.model(asked.model_name, asked.model_version or None)
-            call.model = model.name
-            request = read_request(asked, raw, call.headers)
-            request.caller = call
-            typed = not raw and is_typed(asked)
-            for response in self._responses(model.runtime, asked, request, call):
-                yield self._framed(write_response(response, typed=typed))
-            if request.parameters.get(_WANTS_FINAL) is True:
-                yield self._framed(write_response(_last(request), typed=typed))
+            with held(self._in_flight, len(data)):
+                asked, raw = read_message(data)
+                identity = asked.id
+                model = self._dataplane.model(asked.model_name, asked.model_version or None)
+                call.model = model.name
+                request = read_request(asked, raw, call.headers)
+                request.caller = call
+                typed = not raw and is_typed(asked)
+                for response in self._responses(model.runtime, asked, request, call):
+                    yield self._framed(write_response(response, typed=typed))
+                if request.parameters.get(_WANTS_FINAL) is True:
+                    yield self._framed(write_response(_last(request), typed=typed))
         except Exception as error:
             code, _, sentence = told(error)
             if code == INTERNAL[0]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.app.base import BaseApplication
 
+from srv.inflight import InFlight
 from srv.logs import GunicornLog
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory, Wanted
@@ -48,7 +49,9 @@ class Assembled(Protocol):
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""
 
-    def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount) -> GrpcServer:
+    def serve_grpc(
+        self, address: str, answered: Callable[[], None], streams: StreamCount, in_flight: InFlight
+    ) -> GrpcServer:
         """Serve gRPC on that address from now on; `answered` is told of each call."""
 
     def reloader(self, renew: Callable[[], None], tell: Callable[[Sequence[Wanted]], None]) -> Reloader:

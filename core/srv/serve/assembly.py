@@ -18,6 +18,7 @@ from srv.discovery import Plugins
 from srv.errors import LoadFailed, SrvError
 from srv.execution import EventLoop
 from srv.hooks import Hooks
+from srv.inflight import InFlight
 from srv.loader import Loader
 from srv.modelplane import ModelPlane
 from srv.modelsettings import ModelParameters, ModelSettings
@@ -170,10 +171,16 @@ class Assembled:
         )
         return follower
 
-    def serve_grpc(self, address: str, answered: Callable[[], None], streams: StreamCount | None = None) -> GrpcServer:
+    def serve_grpc(
+        self,
+        address: str,
+        answered: Callable[[], None],
+        streams: StreamCount | None = None,
+        in_flight: InFlight | None = None,
+    ) -> GrpcServer:
         """Serve gRPC on that address from now on. Raises CannotServe.
 
-        `answered` is told of each call; `streams` counts those of the other face too.
+        `answered` is told of each call; `streams` and `in_flight` count the other face's too.
         """
         from srv.grpc.server import GrpcServer  # here, because whoever serves no gRPC need not import it
 
@@ -183,6 +190,7 @@ class Assembled:
             self.settings,
             interceptors=self.hooks.grpc_interceptors(),
             streams=streams,
+            in_flight=in_flight,
             answered=answered,
         )
         server.start(address)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.workers.base import Worker
 
 from srv.errors import SrvError
+from srv.inflight import InFlight
 from srv.serve.control import ControlThread
 from srv.serve.rundir import State, Wanted
 from srv.settings import ServerSettings
@@ -83,8 +84,9 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
         self._reloader: Reloader | None = None
-        #: Of both faces together.
+        #: Both of both faces together.
         self.streams = StreamCount(self.app.settings.max_streams)
+        self.in_flight = InFlight(self.app.settings.max_inflight_bytes)
         self._doing = "starting"
         self._follower: Follower | None = None
 
@@ -137,7 +139,9 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             return
         assert self.app.assembled is not None
         try:
-            self._grpc = self.app.assembled.serve_grpc(self.app.grpc_address, self._count_call, self.streams)
+            self._grpc = self.app.assembled.serve_grpc(
+                self.app.grpc_address, self._count_call, self.streams, self.in_flight
+            )
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
             self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None

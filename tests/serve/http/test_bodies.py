@@ -1,6 +1,6 @@
 import pytest
 
-from srv.serve.http.bodies import BodyReader, InFlight, room_for
+from srv.serve.http.bodies import BodyReader, room_for
 
 TEXT = b"one\ntwo\n\nfour"
 
@@ -36,13 +36,3 @@ def test_room_is_writable_and_as_long_as_asked():
 
     assert bytes(room) == b"12345"
     assert len(room_for(0)) == 0
-
-
-def test_bytes_in_flight_are_counted():
-    in_flight = InFlight(10)
-
-    assert in_flight.take(10)
-    assert not in_flight.fits(1)
-    in_flight.give_back(4)
-    assert in_flight.fits(4)
-    assert not in_flight.take(5)

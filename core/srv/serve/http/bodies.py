@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,31 +28,6 @@ def keep_freed_blocks() -> bool:
 def room_for(length: int) -> memoryview:
     """A buffer of this length whose memory is only taken as it is written, however much was promised."""
     return np.empty(length, np.uint8).data
-
-
-class InFlight:
-    """Bytes of bodies that have really come and are not done with, so that a length that lies takes no room."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.count = 0
-        self._guard = threading.Lock()
-
-    def fits(self, count: int) -> bool:
-        """Whether so many more would be within the limit now."""
-        return self.count + count <= self.most
-
-    def take(self, count: int) -> bool:
-        """Count them in; False if that is beyond the limit."""
-        with self._guard:
-            self.count += count
-            return self.count <= self.most
-
-    def give_back(self, count: int) -> None:
-        """Count them out."""
-        if count:
-            with self._guard:
-                self.count -= count
 
 
 class BodyReader:

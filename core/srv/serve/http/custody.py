@@ -9,8 +9,8 @@ import time
 from collections import deque
 from http import HTTPStatus
 
+from srv.inflight import InFlight
 from srv.serve.http.answers import Headers, Heads, connection_line
-from srv.serve.http.bodies import InFlight
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.deadlines import Deadlines
 from srv.serve.http.exchange import Exchange, Switches

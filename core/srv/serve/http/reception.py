@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 
-from srv.serve.http.bodies import InFlight, room_for
+from srv.inflight import InFlight
+from srv.serve.http.bodies import room_for
 from srv.serve.http.chunked import Chunks
 from srv.serve.http.connection import Connection, Step
 from srv.serve.http.diagnosis import diagnose, early_fault

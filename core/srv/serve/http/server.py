@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from srv.inflight import InFlight
 from srv.serve.http.answers import Heads
-from srv.serve.http.bodies import InFlight
 from srv.serve.http.custody import Custody
 from srv.serve.http.doors import Doors
 from srv.serve.http.environ import template
@@ -45,6 +45,7 @@ class Server:
         context: ssl.SSLContext | None = None,
         multiprocess: bool = False,
         streams: StreamCount | None = None,
+        in_flight: InFlight | None = None,
     ) -> None:
         self._limits = limits
         self._paces = Paces()
@@ -52,7 +53,7 @@ class Server:
         self._watch = Watch()
         self._heads = Heads()
         self._followers = Followers(limits.threads, limits.max_queue)
-        in_flight = InFlight(limits.max_inflight_bytes)
+        in_flight = in_flight or InFlight(limits.max_inflight_bytes)
         self._custody = Custody(
             limits,
             followers=self._followers,

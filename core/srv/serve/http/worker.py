@@ -74,6 +74,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             multiprocess=self.cfg.workers > 1,
             started=self._count,
             streams=getattr(self, "streams", None),  # counted with the other face's, where there is one
+            in_flight=getattr(self, "in_flight", None),
         )
 
     def _count(self) -> None:
