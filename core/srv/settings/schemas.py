@@ -127,7 +127,9 @@ class ServerSchema(Schema):
     on_load_error = Choice("What a model that does not load at the start means.", "exit", "continue")
     model_control = Flag("Whether models may be loaded and unloaded over the wire; true on a loopback host.")
     max_body_size = Whole("The largest request body, in bytes, also after decompression.", least=1)
-    max_inflight_bytes = Whole("The most bytes of requests and of answers that nobody takes that a worker holds at once.", least=1)
+    max_inflight_bytes = Whole(
+        "The most bytes of requests, and of answers not taken yet, that a worker holds.", least=1
+    )
     max_queue = Whole("Requests that may wait for a thread, in each worker and on each face.", least=0)
     max_streams = Whole("Streams that may be open at once in a worker, both faces together.", least=0)
     request_timeout = Seconds("How long a request may take, waiting included.")
