@@ -23,8 +23,13 @@ IRIS = "iris"
 class Contestant(Protocol):
     """Something that serves models until a block ends."""
 
-    name: str
-    python: Path
+    @property
+    def name(self) -> str:
+        """What it is called in the tables."""
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that it runs in."""
 
     def serve(self, *models: str) -> AbstractContextManager[Server]:
         """Start it with these models, wait until all are ready, and end it."""

@@ -100,10 +100,9 @@ def load_generators() -> list[str]:
     absent = [package for program, package in DEBIAN.items() if shutil.which(program) is None]
     if absent and os.geteuid() == 0 and shutil.which("apt-get"):
         say(f"Installing {' and '.join(absent)}.")
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet, env=environ)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *absent], **quiet, env=environ)
+        for words in (["update"], ["install", "-y", "--no-install-recommends", *absent]):
+            subprocess.run(["apt-get", "-qq", *words], check=False, capture_output=True, env=environ)
     return [
         f"{program} is not installed (Debian: apt-get install {package}); what needs it is left out."
         for program, package in DEBIAN.items()

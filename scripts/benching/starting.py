@@ -18,17 +18,17 @@ SETTLED = 1.0
 
 def starts(bench: Bench, result: Result, models: Sequence[str]) -> None:
     """Start each contestant by turns and stop it again; the first round is for the files to be in memory."""
-    contestants: list[Contestant] = list(bench.all())
+    left: list[Contestant] = list(bench.all())
     for number in range(bench.rounds + 1):
-        for contestant in list(contestants):
+        contestants, left = left, []
+        for contestant in contestants:
             say(f"{result.name}: {contestant.name}, round {number} of {bench.rounds}")
             with noted(result, contestant.name):
                 with contestant.serve(*models) as server:
                     sample = idle(server)
                 if number:
                     result.samples.setdefault(contestant.name, []).append(sample)
-                continue
-            contestants.remove(contestant)
+                left.append(contestant)
 
 
 def idle(server: Server) -> Sample:

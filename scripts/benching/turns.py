@@ -52,15 +52,16 @@ def noted(result: Result, name: str) -> Iterator[None]:
 
 def take_turns(bench: Bench, result: Result, turns: dict[str, Turn]) -> None:
     """Rounds of each by turns, after one that does not count; who fails is out, with a note."""
+    left = list(turns)
     for number in range(bench.rounds + 1):
-        for name in list(turns):
+        names, left = left, []
+        for name in names:
             say(f"{result.name}: {name}, {f'round {number} of {bench.rounds}' if number else 'warming up'}")
             with noted(result, name):
                 sample = turns[name](bench.seconds if number else WARM_UP)
                 if number:
                     result.samples.setdefault(name, []).append(sample)
-                continue
-            del turns[name]
+                left.append(name)
 
 
 def over_http(

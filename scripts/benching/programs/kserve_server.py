@@ -24,7 +24,7 @@ class Served(Model):
         answer = self.answer(payload.inputs[0].as_numpy())
         output = InferOutput("output", list(answer.shape), {"f": "FP32", "i": "INT64"}[answer.dtype.kind])
         output.set_data_from_numpy(answer, binary_data=bool(payload.from_grpc or payload.use_binary_outputs))
-        return InferResponse(payload.id, self.name, [output])
+        return InferResponse(payload.id or "", self.name, [output])
 
 
 class Sum(Served):

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
-from benching.contestants import MLServer
+from benching.contestants import Contestant, MLServer
 from benching.processes import Server
 from benching.results import LOAD, Bar, Column, Result, Sample, shown
 from benching.turns import Bench, Turn, http_turn, noted, take_turns
@@ -19,7 +19,7 @@ def measure(bench: Bench) -> Result:
     """Batched against one thread that does not batch; MLServer batched beside them."""
     how = f"Model slow, {CLIENTS} connections. Batched: max_batch_size {CLIENTS}, max_batch_time 1 ms, one at a time."
     result = Result("batching", "Batching a model that takes 1 ms a call", (*LOAD, ROUND), how)
-    contestants = [
+    contestants: list[Contestant] = [
         bench.srv("srv", model_settings={**BATCHED, "concurrency": 1}),
         bench.srv(UNBATCHED, settings={"threads": 1}),
         *(replace(peer, model_settings=BATCHED) for peer in bench.peers if isinstance(peer, MLServer)),

@@ -1,5 +1,6 @@
 """HTTP, three numbers in JSON."""
 
+from benching.contestants import Contestant
 from benching.results import Result
 from benching.turns import Bench, over_http
 from benching.wire import in_json, tensor
@@ -10,7 +11,7 @@ def measure(bench: Bench) -> Result:
     result = Result("tiny", "HTTP, three numbers in JSON", how=f"Model sum, {bench.connections} connections.")
     request = in_json("sum", tensor("FP32", [3], [1.0, 2.5, 3.0]))
     gthread = bench.srv("srv with gthread", settings={"worker_class": "gthread"})
-    contestants = [*bench.all(), gthread]
+    contestants: list[Contestant] = [*bench.all(), gthread]
     over_http(
         bench,
         result,
