@@ -1,6 +1,5 @@
-"""gRPC of real servers: Triton's clients, several workers, ports, and the end."""
+"""gRPC of real servers: ports, several workers, and the end; what Triton's clients hear is in tests/clients."""
 
-import asyncio
 import re
 import signal
 import socket
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from servers import Server, eventually, launched, numbers, running, write_model
 from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.grpc.aio import InferenceServerClient as AsyncClient
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.e2e
@@ -40,55 +38,6 @@ def tensor(value):
     given = InferInput("x", [1], "FP64")
     given.set_data_from_numpy(np.array([value], np.float64))
     return given
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_tritons_clients_are_served_beside_http(tmp_path, workers):
-    write_model(tmp_path)
-    with running(tmp_path, "--workers", str(workers)) as server:
-        for _ in range(2 * workers):  # a connection stays with one worker
-            with client_of(server) as client:
-                assert client.is_server_live()
-                assert client.is_server_ready()
-                assert client.is_model_ready("double")
-                assert client.get_server_metadata().name == "srv"
-                assert client.get_model_metadata("double", as_json=True)["name"] == "double"
-                assert doubled(client) == [6]
-
-        async def ask():
-            async with AsyncClient(address_of(server)) as client:
-                assert await client.is_server_live()
-                answer = await client.infer("double", [tensor(4.0)], request_id="q")
-                assert answer.get_response().id == "q"
-                return answer.as_numpy("output").tolist()
-
-        assert asyncio.run(ask()) == [8]
-        assert server.post("/v2/models/double/infer", numbers(1)).json["outputs"][0]["data"] == [2]
-        assert server.stop() == 0
-
-
-def test_a_stream_of_tritons_client(tmp_path):
-    place = write_model(tmp_path, "count")
-    (place / "models.py").write_text(
-        "import numpy as np\nfrom srv import Runtime\n\nclass Model(Runtime):\n"
-        "    async def predict_stream(self, x: np.ndarray):\n"
-        "        for value in range(int(x[0])):\n            yield np.array([value])\n"
-    )
-    heard, enough = [], threading.Semaphore(0)
-
-    def take(result, error):
-        heard.append(str(error) if error else int(result.as_numpy("output")[0]))
-        enough.release()
-
-    with running(tmp_path) as server, client_of(server) as client:
-        client.start_stream(take)
-        client.async_stream_infer("count", [tensor(2)])
-        client.async_stream_infer("nobody", [tensor(2)])
-        client.async_stream_infer("count", [tensor(1)])
-        for _ in range(4):
-            assert enough.acquire(timeout=10)
-        client.stop_stream()
-    assert heard == [0, 1, "No model is called 'nobody'.", 0]
 
 
 def test_the_server_says_where_grpc_is(tmp_path):

@@ -256,22 +256,3 @@ def test_a_load_may_take_longer_than_a_request(tmp_path):
         write_model(tmp_path, load="time.sleep(1)", predict="return 3 * x")
         assert change(server, "load").status == 200
         assert outcomes(server, 1) == {3}
-
-
-def test_tritonclient_sees_what_it_loads_and_unloads(tmp_path):
-    write_model(tmp_path)
-    with (
-        running(tmp_path, "--workers", "2") as server,
-        tritonclient.http.InferenceServerClient(server.url().removeprefix("http://")) as client,
-    ):
-        client.unload_model("double")
-        assert not client.is_model_ready("double")
-        assert [(row["name"], row["state"]) for row in client.get_model_repository_index()] == [
-            ("double", "UNAVAILABLE")
-        ]
-        client.load_model("double")
-        assert client.is_model_ready("double")
-        with pytest.raises(InferenceServerException, match="bring no config along"):
-            client.load_model("double", config="{}")
-        with pytest.raises(InferenceServerException, match="No model is called 'duoble'"):
-            client.load_model("duoble")
