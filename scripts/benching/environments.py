@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
+#: What an environment is made with; another one needs another environment.
+INTERPRETER = f"{sys.implementation.cache_tag} {sys.base_prefix}"
 #: For the benchmark itself: clients to check answers with, and plots.
 TOOLS = ("matplotlib>=3.8", "numpy>=1.26", "tritonclient[grpc]>=2.40")
 #: What the checkout installs from.
@@ -47,15 +51,26 @@ class Environments:
         """The Python of an environment that holds what is wanted; made anew when that changes. Raises NotInstalled."""
         folder = self.cache / name
         stamp, python = folder / "stamp", folder / "bin" / "python"
-        text = "\n".join([sys.version, *wanted])
-        if not (stamp.is_file() and stamp.read_text() == text):
-            say(f"Making the virtual environment {folder}.")
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            run("the virtual environment", [sys.executable, "-m", "venv", str(folder)])
-            (install or pip)(python, wanted)
-            stamp.write_text(text)
+        with alone(self.cache):
+            held = stamp.read_text().split("\n") if stamp.is_file() else []
+            if held[:1] != [INTERPRETER]:
+                say(f"Making the virtual environment {folder}.")
+                shutil.rmtree(folder, ignore_errors=True)
+                run("the virtual environment", [sys.executable, "-m", "venv", str(folder)])
+            if held != [INTERPRETER, *wanted]:
+                say(f"Installing into {folder}.")
+                (install or pip)(python, wanted)
+                stamp.write_text("\n".join([INTERPRETER, *wanted]))
         return python
+
+
+@contextmanager
+def alone(cache: Path) -> Iterator[None]:
+    """One benchmark installs at a time; another one waits."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def pip(python: Path, wanted: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ def write(docs: Path, results: Sequence[Result], taken: Mapping[str, str], comma
     plots.mkdir(parents=True, exist_ok=True)
     for stale in plots.glob("*.svg"):
         stale.unlink()
-    pictures = {result.name: plot(result, plots / f"{result.name}.svg") for result in results if drawn(result)}
+    pictures = [plot(result, plots / f"{result.name}.svg") for result in results if drawn(result)]
+    if compared := ratios(results):
+        pictures.append(overview(compared, plots / "overview.svg"))
     above = page.read_text(encoding="utf-8").partition(MARKER)[0] if page.is_file() else "# Benchmarks\n\n"
     page.write_text(above + MARKER + "\n" + markdown(results, taken, command), encoding="utf-8")
-    return [page, *pictures.values()]
+    return [page, *pictures]
 
 
 def markdown(results: Sequence[Result], taken: Mapping[str, str], command: str) -> str:
@@ -32,6 +35,8 @@ def markdown(results: Sequence[Result], taken: Mapping[str, str], command: str) 
         f"Made by\n\n```bash\n{command}\n```\n",
         table([["", ""], *([name, text] for name, text in taken.items())]),
     ]
+    if ratios(results):
+        parts.append("![CPU per request of the peers, as times that of srv](benchmarks/overview.svg)\n")
     bars = [[result.title, bar.asked, bar.measured, verdict(bar)] for result in results for bar in result.bars]
     if bars:
         parts += ["## What was asked for, and what came\n", table([["Workload", "Asked", "Measured", ""], *bars])]
@@ -65,24 +70,60 @@ def drawn(result: Result) -> bool:
     return bool(result.series) or len(result.samples) > 1
 
 
+def ratios(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """For each workload with load how many times srv's CPU for a request each peer takes."""
+    found = {}
+    for result in results:
+        mine = result.best("srv", "cpu") if result.columns[0].key == "cpu" else None
+        peers = {name: result.best(name, "cpu") for name in result.samples if name in COLOURS and name != "srv"}
+        if mine and peers:
+            found[result.title] = {name: theirs / mine for name, theirs in peers.items() if theirs}
+    return found
+
+
+def overview(compared: Mapping[str, Mapping[str, float]], file: Path) -> Path:
+    """All ratios in one plot; a line where srv stands."""
+    titles = list(compared)
+    peers = [name for name in COLOURS if any(name in each for each in compared.values())]
+    with drawing("overview", 0.8 + 0.45 * len(titles), file) as axes:
+        for number, name in enumerate(peers):
+            places = [place + 0.32 * (number - (len(peers) - 1) / 2) for place in range(len(titles))]
+            values = [compared[title].get(name, 0.0) for title in titles]
+            axes.barh(places, values, height=0.3, color=COLOURS[name], label=name)
+            for place, value in zip(places, values, strict=True):
+                if value:
+                    axes.text(value, place, f" {value:.1f}", va="center", fontsize=7)
+        axes.set_yticks(range(len(titles)), titles)
+        axes.axvline(1, color=COLOURS["srv"])
+        axes.invert_yaxis()
+        axes.set_xlabel("CPU for a request, as times that of srv (the line)")
+        axes.legend(frameon=False)
+    return file
+
+
 def plot(result: Result, file: Path) -> Path:
     """Lines where the result has any, else a bar for each contestant's best round with a dot for each round."""
+    with drawing(result.name, 2.6 if result.series else 0.7 + 0.38 * len(result.samples), file) as axes:
+        (lines if result.series else bars)(axes, result)
+    return file
+
+
+@contextmanager
+def drawing(name: str, height: float, file: Path) -> Iterator[Any]:
+    """Axes to draw on; at the end they are in the file, which is the same for the same figures."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update(
-        {"svg.fonttype": "none", "svg.hashsalt": result.name, "font.family": "sans-serif", "font.size": 9}
-    )
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif", "font.size": 9})
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6.4, 2.6 if result.series else 0.7 + 0.38 * len(result.samples)))
-    (lines if result.series else bars)(axes, result)
+    figure, axes = pyplot.subplots(figsize=(6.4, height))
+    yield axes
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None}, facecolor="white")
     pyplot.close(figure)
     text = file.read_text(encoding="utf-8")
     file.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
-    return file
 
 
 def bars(axes: Any, result: Result) -> None:

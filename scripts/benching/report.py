@@ -24,7 +24,7 @@ def machine() -> dict[str, str]:
     cores = f"{len(CORES)} cores" + ("" if len(CORES) > 1 else ", which server and load share")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{cpu[1] if cpu else platform.machine()}, {cores}, {memory:.0f} GiB, {platform.system()} {platform.release()}",
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {cores}, {memory:.0f} GiB, {platform.system()} {platform.release().partition('-')[0]}",
         "placing": f"server on core {SERVER_CORE}, load on core {CLIENT_CORE}",
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
         "Python": platform.python_version(),
