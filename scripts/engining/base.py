@@ -42,7 +42,7 @@ def archive() -> Path:
         for old in cache().glob("base-*"):
             old.unlink()
         with tempfile.TemporaryDirectory(dir=state()) as scratch:
-            unfinished = made.with_suffix(".unfinished")
+            unfinished = made.with_suffix(".part.tar")
             _bootstrap(Path(scratch), unfinished)
             unfinished.rename(made)
     return made
@@ -96,11 +96,13 @@ def _apt_settings() -> str:
 
 
 def pip_settings() -> str:
-    """pip's settings that mean something in another root file system: no local index, no file of this machine."""
+    """The settings of pip that mean something in another root file system: no local index, no file of this machine."""
     lines = ["[global]", "disable-pip-version-check = true"]
     if CERTIFICATES.exists():
         lines.append(f"cert = {CERTIFICATES}")
-    listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
     for line in listing.stdout.splitlines():
         name, _, value = line.partition("=")
         option = name.rpartition(".")[2]

@@ -87,9 +87,8 @@ def _begin(storage: str, network: str) -> bool:
 
 def down() -> None:
     """End its containers and the daemon, and the containerd that a killed daemon leaves behind."""
-    if running("dockerd") and answers():
-        if containers := docker("ps", "-q").split():
-            subprocess.run([CLIENT, "-H", host(), "kill", *containers], capture_output=True, check=False)
+    if running("dockerd") and answers() and (containers := docker("ps", "-q").split()):
+        subprocess.run([CLIENT, "-H", host(), "kill", *containers], capture_output=True, check=False)
     run = state() / "run"
     stop(run / "dockerd.pid", "dockerd")
     if pid_of(run / "exec/containerd/containerd.pid", "containerd"):

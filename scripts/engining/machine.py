@@ -48,7 +48,7 @@ def check() -> None:
 def alone() -> Iterator[None]:
     """One at a time; the next one waits."""
     state().mkdir(parents=True, exist_ok=True)
-    with open(f"{state()}.lock", "w") as lock:
+    with state().with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

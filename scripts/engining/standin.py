@@ -17,7 +17,8 @@ def up() -> None:
     network = docker.variables()["ENGINE_NETWORK"]
     options = ["--network", "host"] if network == "host" else []
     docker.docker("build", "--quiet", *options, "-t", TAG, str(CONTEXT), env={"DOCKER_BUILDKIT": "0"})
-    if storage.variables():
+    built = docker.docker("images", "-q", "--no-trunc", TAG).strip()
+    if storage.variables() and not storage.has(built.removeprefix("sha256:")):
         with tempfile.TemporaryDirectory(dir=state()) as scratch:
             docker.docker("save", "-o", f"{scratch}/image.tar", TAG)
             storage.podman("load", "-q", "-i", f"{scratch}/image.tar")

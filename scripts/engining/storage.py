@@ -47,11 +47,11 @@ def up() -> None:
         say("importing the base image for buildah and podman")
         podman("import", *(word for change in base.CHANGES for word in ("--change", change)), str(archive), image)
     for tag in base.TAGS:
-        podman("tag", image, f"docker.io/library/{tag}")
+        podman("tag", image, f"localhost/{tag}")  # which both programs look for before they ask any registry
 
 
 def has(image: str) -> bool:
-    """Whether the storage holds an image."""
+    """Whether the storage holds an image, by its name or its id."""
     try:
         podman("image", "exists", image)
     except Trouble:
@@ -66,5 +66,3 @@ def _file(name: str) -> Path:
 def _limit(which: int) -> int:
     hard = resource.getrlimit(which)[1]
     return 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-
-
