@@ -109,7 +109,8 @@ class KServe:
             for model in models:
                 bring(self.python, None, top / model, model)
             ports = [str(http), str(grpc)]
-            command = [str(self.python), str(PROGRAMS / "kserve_server.py"), *ports, folder, *models]
+            limits = [f"--grpc_max_{way}_message_length={256 << 20}" for way in ("receive", "send")]
+            command = [str(self.python), str(PROGRAMS / "kserve_server.py"), *ports, folder, *models, *limits]
             where: dict[str, Any] = {"grpc_port": grpc, "folder": top}
             with started(self.name, command, http, ready=has_loaded(models), **where) as server:
                 yield server

@@ -64,7 +64,8 @@ class Iris(Served):
 
 
 if __name__ == "__main__":
-    http_port, grpc_port, _, *names = sys.argv[1:]
+    # What begins with dashes kserve has read when it was imported: limits that ModelServer does not take otherwise.
+    http_port, grpc_port, _, *names = [word for word in sys.argv[1:] if not word.startswith("--")]
     classes = {"sum": Sum, "echo": Echo, "last": Last, "iris": Iris}
     ModelServer(
         http_port=int(http_port), grpc_port=int(grpc_port), enable_latency_logging=False, access_log_format=None
