@@ -11,7 +11,8 @@ from srv import hookspecs
 from srv.codecs import Codecs
 from srv.discovery import Kind, PluginDisabled, PluginsNotWhole, RuntimeContested
 from srv.errors import ModelError, Unauthenticated
-from srv.hooks import ARGUMENTS, HookFailed, Hooks, UnknownHook
+from srv.hooks import ARGUMENTS, HookFailed, Hooks, PlanFailed, UnknownHook
+from srv.images import ImagePlan
 from srv.messages import InferenceRequest, InferenceResponse
 
 MODEL = SimpleNamespace(name="iris", version=None, settings=None)
@@ -382,6 +383,69 @@ def test_srv_grpc_interceptors_come_in_the_order_of_the_plugins(site, add):
 
     assert [one.intercept_service(None, None) for one in hooks.grpc_interceptors()[:2]] == ["hooks_of_a", "hooks_of_b"]
     assert "interceptors with a method intercept_service" in reasons(hooks.plugins)["d"]
+
+
+PLANS = """
+@hookimpl
+def srv_image_plan(plan):
+    plan.system_packages.append(__name__)
+"""
+
+
+def test_srv_image_plan_changes_the_plan_in_the_order_of_the_plugins(site, add, tmp_path):
+    add("b", PLANS)
+    add("a", PLANS)
+    plan = ImagePlan(tmp_path, "models")
+
+    Hooks.start(site.discover()).image_plan(plan)
+
+    assert plan.system_packages == ["hooks_of_a", "hooks_of_b"]
+
+
+def test_a_plugin_that_fails_at_the_plan_ends_the_command_and_is_named(site, add, tmp_path):
+    add("a", PLANS + "    raise KeyError('gpu')\n")
+
+    with pytest.raises(
+        PlanFailed, match=r"hooks 'a' of srv-a 1.0 .* raised KeyError in srv_image_plan: 'gpu'. Mend it"
+    ):
+        Hooks.start(site.discover()).image_plan(ImagePlan(tmp_path, "models"))
+
+
+BUILDERS = """
+from srv.images import Builder
+
+class Kiln(Builder):
+    name = "kiln"
+
+    def unavailable(self):
+        return None
+
+    def build(self, order, progress):
+        return __name__
+
+@hookimpl
+def srv_builders():
+    return {"kiln": Kiln}
+"""
+
+
+def test_srv_builders_come_by_name_and_are_made_once_asked_for(site, add):
+    add("a", BUILDERS)
+    add("c", BUILDERS.replace('{"kiln": Kiln}', '{"oven": Kiln}'))
+    hooks = Hooks.start(site.discover())
+    assert hooks.plugins.names(Kind.BUILDER) == []
+
+    builders = hooks.builders()
+
+    assert {name: builder.build(None, None) for name, builder in builders.items()} == {"kiln": "hooks_of_a"}
+    assert reasons(hooks.plugins) == {"c": "'srv_builders' brings 'oven', but Kiln has not 'oven' as its name"}
+
+
+def test_a_builder_of_two_plugins_is_called_as_its_distribution_says(site, add):
+    add("a", BUILDERS)
+    add("b", BUILDERS)
+
+    assert [*Hooks.start(site.discover()).builders()] == ["srv-a:kiln", "srv-b:kiln"]
 
 
 def test_a_route_of_two_plugins_is_served_by_neither_until_prefer_says(site, add, caplog):

@@ -7,8 +7,8 @@ implementations one after the other, sorted by distribution and then by the name
 because srv answers for each call by itself. Hooks are plain functions, never `async def`.
 
 No hook runs at import, and none in the master process: all of them run in a worker, in a process of their own for
-each. `srv plugins --load`, `srv doctor` and the check of settings before the start call those of the first section
-below in a child process.
+each, but those of the image, which run in the command that makes it. `srv plugins --load`, `srv doctor` and the check
+of settings before the start call those of the first section below in a child process.
 
 A module that shall do nothing until somebody configures it sets `srv_needs_settings = True`: where settings.json has no
 section of its name, none of its hooks is called, and requests do not pay for them.
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from srv.coding import InputCodec, RequestCodec
     from srv.counts import Kind, Sums
+    from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
     from srv.modelsettings import ModelSettings
     from srv.runtime import Runtime
@@ -184,6 +185,28 @@ def srv_grpc_interceptors(settings: Mapping[str, Any]) -> Sequence[object]:
     interceptors of all plugins run in the order of the plugins. `intercept_service` runs in the one thread that takes
     calls in, so it never waits; what has to wait belongs in the handler that it returns, which runs where the call
     belongs. A SrvError that either raises is answered by srv's table, any other error is INTERNAL, and the log tells it.
+    """
+
+
+# -- the image --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def srv_image_plan(plan: ImagePlan) -> None:
+    """Change what becomes the Dockerfile of a folder: its base, its packages, its variables. Changes `plan` in place.
+
+    Called once by `srv dockerfile` and by `srv build`, in their own process, when srv has filled the plan; each plugin
+    finds what those before it have left. A plugin whose hook raises ends the command, because nobody knows what the
+    image would lack.
+    """
+
+
+@hookspec
+def srv_builders() -> Mapping[str, type[Builder]]:
+    """Bring builders by name, classes of `srv.images.Builder`, each with its key as `name`.
+
+    Called once by `srv build`, in its own process. An empty mapping is fine. A name that two distributions bring
+    belongs to nobody until `plugins.prefer` says (`{"builder:name": "distribution"}`).
     """
 
 

@@ -43,6 +43,9 @@ class ImagePlan:
     requirements_files: list[str] = field(default_factory=list)
     #: Files and folders that those files name and that pip must find beside them.
     requirements_needs: list[str] = field(default_factory=list)
+    #: The distributions that those files and the conda file name, normalised. What the user says there holds, so a
+    #: plugin adds no requirement of its own on one of them.
+    named: frozenset[str] = frozenset()
     #: Further requirements for pip, as its command line takes them, such as `scikit-learn==1.5.2`.
     requirements: list[str] = field(default_factory=list)
     #: Wheels of this machine that pip installs; they travel in the folder's `.srv/wheels`.

@@ -217,4 +217,5 @@ _ASK = {
     Kind.COMMAND: "ask for '{}' or set ",
     Kind.HOOKS: "call its settings '{}' or set ",
     Kind.ROUTE: "set ",
+    Kind.BUILDER: "ask for '{}' or set ",
 }

@@ -53,6 +53,16 @@ def _wrong_route(_: str, loaded: object) -> str:
     return f"it gives {_shown(loaded)}, where a Falcon resource with methods such as on_get is needed"
 
 
+def _wrong_builder(name: str, loaded: object) -> str:
+    from srv.images import Builder  # imports numpy, and only `srv build` asks for builders
+
+    if not (isinstance(loaded, type) and issubclass(loaded, Builder)):
+        return f"it gives {_shown(loaded)}, where a subclass of srv.images.Builder is needed"
+    if getattr(loaded, "name", None) != name:
+        return f"{loaded.__qualname__} has not '{name}' as its name"
+    return ""
+
+
 def _wrong_unknown(_: str, __: object) -> str:
     return "its metadata is unreadable"
 
@@ -71,5 +81,6 @@ _CHECKS: Mapping[Kind, Callable[[str, object], str]] = {
     Kind.COMMAND: _wrong_command,
     Kind.HOOKS: _wrong_hooks,
     Kind.ROUTE: _wrong_route,
+    Kind.BUILDER: _wrong_builder,
     Kind.UNKNOWN: _wrong_unknown,
 }

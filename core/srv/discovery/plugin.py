@@ -16,13 +16,14 @@ def normalised(distribution: str) -> str:
 
 
 class Kind(StrEnum):
-    """What a plugin is. A ROUTE comes from a hook only; UNKNOWN is where its distribution's metadata cannot be read."""
+    """What a plugin is. ROUTE and BUILDER come from hooks only; UNKNOWN is unreadable metadata of a distribution."""
 
     RUNTIME = "runtime"
     CODEC = "codec"
     COMMAND = "command"
     HOOKS = "hooks"
     ROUTE = "route"
+    BUILDER = "builder"
     UNKNOWN = "unknown"
 
 

@@ -1,7 +1,7 @@
 """Hooks: what plugins implement is registered plugin by plugin, and each hook is called in one place."""
 
 from srv.hooks.calling import AfterInfer, BeforeInfer, Hooks
-from srv.hooks.errors import BadHooks, BadSection, HookFailed, UnknownHook
+from srv.hooks.errors import BadHooks, BadSection, HookFailed, PlanFailed, UnknownHook
 from srv.hooks.reading import ARGUMENTS
 from srv.hookspecs import Timings
 
@@ -13,6 +13,7 @@ __all__ = [
     "BeforeInfer",
     "HookFailed",
     "Hooks",
+    "PlanFailed",
     "Timings",
     "UnknownHook",
 ]

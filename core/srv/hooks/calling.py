@@ -10,11 +10,13 @@ from typing import Any
 
 from srv.discovery.plugin import Kind, Plugin, State
 from srv.discovery.plugins import Plugins, failure
-from srv.hooks.errors import UnknownHook
+from srv.errors import SrvError
+from srv.hooks.errors import PlanFailed, UnknownHook
 from srv.hooks.reading import ARGUMENTS, Implementation
 from srv.hooks.registering import Registration, Sections
 from srv.hooks.tracing import Trace
 from srv.hookspecs import Model, Server, Timings
+from srv.images import Builder, ImagePlan
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.settings import ServerSettings
 
@@ -85,6 +87,25 @@ class Hooks:
     def grpc_interceptors(self) -> list[object]:
         """The gRPC interceptors that plugins brought, in their order."""
         return [one for module in self._registration.order("srv_grpc_interceptors") for one in module.interceptors]
+
+    def image_plan(self, plan: ImagePlan) -> None:
+        """Let the plugins change the plan of an image, one after the other. Raises PlanFailed where one fails at it."""
+        for implementation in self._registration.implementations("srv_image_plan"):
+            try:
+                implementation(plan=plan)
+            except SrvError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise PlanFailed(str(implementation.plugin), error) from error
+
+    def builders(self) -> dict[str, Builder]:
+        """The builders that plugins bring, by the names that work for them. Ask once."""
+        self._registration.ask_builders()
+        builders = {}
+        for name in self.plugins.names(Kind.BUILDER):
+            made: Any = self.plugins.load(Kind.BUILDER, name)
+            builders[name] = made()
+        return builders
 
     def worker_started(self, server: Server) -> None:
         """Tell the plugins that this worker is about to serve."""

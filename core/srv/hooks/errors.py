@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from srv.errors import ModelError, SrvError, nearest
+from srv.errors import ModelError, SrvError, closed, nearest
 
 
 class BadHooks(SrvError):
@@ -70,6 +70,16 @@ class BadSection(BadHooks):
         super().__init__(f"its settings are wrong: {'.'.join(filter(None, (section, key)))}: {message}")
         self.key = key
         self.message = message
+
+
+class PlanFailed(SrvError):
+    """A plugin's hook raised while an image was planned."""
+
+    def __init__(self, plugin: str, error: BaseException) -> None:
+        super().__init__(
+            f"The {plugin} raised {type(error).__name__} in srv_image_plan: {closed(str(error) or 'no reason given')} "
+            "Mend it, or leave it out with --no-plugin."
+        )
 
 
 class HookFailed(ModelError):

@@ -62,6 +62,16 @@ class Registration:
         for module in reversed(modules):
             self._enter(module)
 
+    def ask_builders(self) -> None:
+        """Let those who bring builders bring them; one that fails at it is quarantined."""
+        for module in self.order("srv_builders"):
+            try:
+                self._add(module, "srv_builders", Kind.BUILDER)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as where it was registered
+                self._failed(module.plugin, "srv_builders", error)
+
     def order(self, hook: str) -> list[Module]:
         """The modules that implement a hook and are on, in the order in which they are called."""
         called: Iterable[pluggy.HookImpl] = reversed(getattr(self._manager.hook, hook).get_hookimpls())
@@ -90,15 +100,18 @@ class Registration:
                     ask(self, module)
         except PluginBroken:
             return None
-        except (BadHooks, PluginError) as error:
-            self._plugins.quarantine(plugin, str(error).rstrip("."))
-            return None
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, even SystemExit, the host lives on
-            self._plugins.quarantine(plugin, f"{step} raised {failure(error)}", error)
+            self._failed(plugin, step, error)
             return None
         return module
+
+    def _failed(self, plugin: Plugin, step: str, error: BaseException) -> None:
+        if isinstance(error, (BadHooks, PluginError)):
+            self._plugins.quarantine(plugin, str(error).rstrip("."))
+        else:
+            self._plugins.quarantine(plugin, f"{step} raised {failure(error)}", error)
 
     def _enter(self, module: Module) -> None:
         try:

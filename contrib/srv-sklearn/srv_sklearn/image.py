@@ -1,0 +1,16 @@
+"""What an image needs that serves scikit-learn's models."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from srv import hookimpl
+from srv.images import ImagePlan
+
+
+@hookimpl
+def srv_image_plan(plan: ImagePlan) -> None:
+    """Give the image the scikit-learn of this machine, since a model is read best by the version that wrote it."""
+    models = [model for model in plan.models if model.runtime in ("sklearn", "srv-sklearn:sklearn")]
+    if models and "scikit-learn" not in plan.named:
+        plan.requirements.append(f"scikit-learn=={version('scikit-learn')}")
