@@ -181,3 +181,9 @@ def test_the_module_runs_as_the_command_does():
 
 def test_the_group_is_a_click_command_for_completion_and_docs():
     assert isinstance(srv.cli.cli, click.Group)
+
+
+def test_a_root_name_that_no_model_can_have_is_wrong_usage(tmp_path, capsys):
+    assert run(["start", str(tmp_path), "--root-name", "no name"]) == 2
+
+    assert "Invalid value for '--root-name': a model's name has letters" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -525,3 +526,11 @@ def test_a_folder_in_a_model_that_is_not_called_as_a_version_is_a_part_of_it(zoo
         f"{zoo}/a/weights is a part of the model around it and no version, for its name does not begin with a number. "
         "To serve model.onnx as a version, give it a model-settings.json."
     )
+
+
+@pytest.mark.parametrize("own, name", [({}, "iris"), ({"name": "roses"}, "roses")], ids=["unnamed", "named"])
+def test_a_model_that_is_the_root_may_be_called_otherwise_than_its_folder(zoo, own, name):
+    lay(zoo, {SETTINGS: ANY | own, "other/model.skops": ""})
+    settings = replace(read_server_settings(zoo, environ={}), root_name="iris")
+
+    assert titles(Repository(settings, RECOGNISED).models()) == sorted([(name, None), ("other", None)])

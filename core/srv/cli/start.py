@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -28,8 +29,14 @@ new ones are ready; SIGTTIN and SIGTTOU add and remove a worker.
 
 @click.command(epilog=EXAMPLES)
 @settings_flags
+@click.option(
+    "--root-name",
+    metavar="NAME",
+    callback=lambda _, __, name: _checked(name),
+    help="What a model that is FOLDER itself is called, where its settings do not say; images need it.",
+)
 @click.option("--reload", is_flag=True, help="For authors: load what is edited again, in one worker, while serving.")
-def start(folder: str, *, reload: bool, **flags: Any) -> int:
+def start(folder: str, *, root_name: str | None, reload: bool, **flags: Any) -> int:
     """Serve the models of FOLDER, and of this folder where none is named.
 
     FOLDER is a model itself, or holds a folder for each model. Settings come from its settings.json, from variables
@@ -42,6 +49,15 @@ def start(folder: str, *, reload: bool, **flags: Any) -> int:
     from srv.serve.launcher import serve  # it imports gunicorn, which `srv start --help` need not
 
     settings, plugins = opened(folder, flags)
+    settings = replace(settings, root_name=root_name)
     if reload:
         settings = for_authors(settings)
     return serve(settings, plugins, reload=reload)
+
+
+def _checked(name: str | None) -> str | None:
+    from srv.settings.schemas import is_model_name
+
+    if name is not None and not is_model_name(name):
+        raise click.BadParameter("a model's name has letters, digits and ._-, and begins with a letter, a digit or _.")
+    return name

@@ -20,7 +20,8 @@ class Place:
     """One folder that holds a model, or says that it does.
 
     `relative` is its path below the repository's root, "" for the root itself. `files` are the well-known files in
-    it. `document` is its model-settings.json; where that cannot be read, `error` says why.
+    it. `document` is its model-settings.json; where that cannot be read, `error` says why. `called` is what the root
+    counts as called, where that is not its folder's name.
     """
 
     root: Path
@@ -28,6 +29,7 @@ class Place:
     files: tuple[str, ...]
     document: Document | None = None
     error: SettingError | None = None
+    called: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -41,6 +43,8 @@ class Place:
 
     def names(self) -> tuple[str, str | None]:
         """The name and version of the model that is here, unless its settings say otherwise."""
+        if self.called is not None and self.depth == 0:
+            return self.called, None
         folder = self.folder.resolve() if self.folder.name in ("", "..") else self.folder
         return (folder.parent.name, folder.name) if self.depth == 2 else (folder.name, None)
 
@@ -60,8 +64,11 @@ class Place:
 class Survey:
     """What a walk over one repository found: the root's place if it has one, the others', and what was passed over."""
 
-    def __init__(self, root: Path, well_known: Collection[str], *, skip: Collection[Path] = ()) -> None:
+    def __init__(
+        self, root: Path, well_known: Collection[str], *, skip: Collection[Path] = (), called: str | None = None
+    ) -> None:
         self.root = root
+        self._called = called
         self._inside = _resolved(root)
         self._well_known = well_known
         self._skip = skip
@@ -104,11 +111,11 @@ class Survey:
         files = tuple(name for name in self._well_known if (folder / name).exists() and not self._leaves(folder / name))
         path = folder / FILE
         if not os.path.lexists(path) or self._leaves(path):
-            return Place(self.root, relative, files) if files else None
+            return Place(self.root, relative, files, called=self._called) if files else None
         try:
-            return Place(self.root, relative, files, document=read_document(path))
+            return Place(self.root, relative, files, document=read_document(path), called=self._called)
         except SettingError as error:
-            return Place(self.root, relative, files, error=error)
+            return Place(self.root, relative, files, error=error, called=self._called)
 
     def _leaves(self, path: Path) -> bool:
         """Whether a path leads out of the repository, by a link; if it looks like a model, that is noted."""

@@ -60,6 +60,7 @@ class Repository:
         contested: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._folder = settings.folder
+        self._root_name = settings.root_name
         self._models_dir = settings.models_dir
         self._model_defaults = settings.model_defaults
         self._recognition = Recognition(recognised, contested or {})
@@ -97,9 +98,10 @@ class Repository:
         names = self._recognition.names()
         root = self._folder.resolve()
         if self._models_dir is None or not self._models_dir.is_dir() or self._models_dir.resolve() == root:
-            return [Survey(self._folder, names)]
+            return [Survey(self._folder, names, called=self._root_name)]
         further = self._models_dir.resolve()
-        return [Survey(self._folder, names, skip={further}), Survey(self._models_dir, names, skip={root})]
+        own = Survey(self._folder, names, skip={further}, called=self._root_name)
+        return [own, Survey(self._models_dir, names, skip={root})]
 
     def _missing_models_dir(self) -> list[str]:
         if self._models_dir is None or self._models_dir.is_dir():

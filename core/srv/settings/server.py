@@ -45,9 +45,11 @@ class ServerSettings:
     `origins` tells where each that is not a default came from, by its dotted key; `origin` answers for all of them.
     `notes` are lines about what was ignored, to be logged once logging is set up. `sections` has the section of each
     plugin that declares settings, as it was given. `model_defaults` are what the environment says for all models.
+    `root_name` is what a model that is the folder itself is called, where that is not the folder's name.
     """
 
     folder: Path
+    root_name: str | None = None
     server_name: str = "srv"
     host: str = "127.0.0.1"
     http_port: int = 8080
