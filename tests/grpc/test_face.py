@@ -269,6 +269,41 @@ def test_while_all_threads_hang_liveness_answers_at_once_and_the_queues_bound_ho
     assert infer(request().SerializeToString())
 
 
+def test_beside_as_many_idle_streams_too_each_probe_is_answered_under_100_ms(face, channel, until, capsys):
+    made = face(max_queue=40)
+    connection = channel(made)
+    infer = connection.unary_unary(INFER)
+    over = threading.Event()
+    streams = connection.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+    idle = [streams(iter(over.wait, True)) for _ in range(8)]  # as many as max_streams allows
+    calls = hang(made, infer, 8)
+    pool = made.server._inference
+    idle += [streams(iter(over.wait, True)) for _ in range(16)]
+    calls += [infer.future(request("gate").SerializeToString()) for _ in range(24)]
+    until(lambda: pool.waiting() == 40)
+
+    took = []
+    for _ in range(50):
+        for method in ("/inference.GRPCInferenceService/ServerLive", "/grpc.health.v1.Health/Check"):
+            began = time.monotonic()
+            connection.unary_unary(method)(b"")
+            took.append(time.monotonic() - began)
+    code, sentence, _ = refused(infer, request().SerializeToString())
+
+    with capsys.disabled():
+        print(
+            f"\n100 probes beside 8 hanging predicts, 24 idle streams and a full queue: {max(took) * 1000:.1f} ms at most"
+        )
+    assert max(took) < 0.1
+    assert (code, sentence) == (Code.RESOURCE_EXHAUSTED, "40 gRPC requests wait for a thread already. Try again later.")
+    made.module("gate").gate.set()
+    over.set()
+    for stream in idle:
+        stream.cancel()
+    for call in calls:
+        call.result(10)
+
+
 def test_a_call_that_is_cancelled_or_expires_in_the_queue_frees_its_place_and_never_runs(face, channel, until):
     made = face(grpc_threads=1, max_queue=2)
     infer = channel(made).unary_unary(INFER)
