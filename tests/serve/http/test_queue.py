@@ -73,6 +73,17 @@ def test_what_the_leader_answers_itself_never_queues(server, talks):
     assert server.standing()["ran"] > 4
 
 
+def test_requests_that_come_with_one_that_hangs_are_answered_while_it_hangs(server, talks):
+    several = [talks() for _ in range(20)]
+    for path, each in zip([b"/sleep?ms=3", *[b"/hello"] * 9, b"/hang", *[b"/hello"] * 9], several, strict=True):
+        each.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+
+    assert [talk.answer().body for talk in several if talk is not several[10]] == [b"slept", *[b"hello"] * 18]
+    assert server.standing()["hanging"] == 1
+    server.standing(release="yes")
+    assert several[10].answer().body == b"released"
+
+
 def test_a_request_that_hangs_on_a_path_that_was_quick_takes_the_lead_from_nobody_for_long(server, talks):
     server.standing(release="yes")
     quick = talks()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from srv.callers import Caller
-from srv.serve.http.connection import Connection
+from srv.serve.http.connection import Buffer, Connection
 from srv.serve.http.parser import Head
 
 
@@ -29,7 +29,7 @@ class Switches:
 class Exchange(Caller):
     """A complete request of a connection, waiting or running; and to whatever runs it, the client that waits for it."""
 
-    __slots__ = ("body", "connection", "head", "held", "patience", "received", "state")
+    __slots__ = ("answer", "body", "connection", "head", "held", "may_wait", "patience", "received", "state")
 
     def __init__(self, connection: Connection, head: Head, body: memoryview, held: int, received: float) -> None:
         super().__init__()
@@ -41,3 +41,6 @@ class Exchange(Caller):
         #: Seconds that the model gives it, where that is not what the server gives.
         self.patience: float | None = None
         self.state = State.RUNNING
+        #: Whether the leader runs it and sends its answer together with others'; then what is to be sent.
+        self.may_wait = False
+        self.answer: list[Buffer] = []

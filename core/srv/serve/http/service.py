@@ -58,7 +58,10 @@ class Service:
         self._custody = custody
 
     def run(self, exchange: Exchange) -> None:
-        """Answer one exchange with what the app says; never raises what the app raised."""
+        """Answer one exchange with what the app says; never raises what the app raised.
+
+        Where its answer may wait, it can be left in the exchange, for the caller to send.
+        """
         environ = environ_of(exchange, self._common, time.monotonic() - exchange.received)
         answer = Answer()
         result: Iterable[Buffer] = ()
@@ -93,16 +96,21 @@ class Service:
             framing += checked_length(length, size)
         head = self._heads.close(lines, framing + "\r\n")
         if self._followers.may_answer(exchange):
-            self._send(exchange, joined(head, parts, size), closing=closing)
-        self._custody.hand_back(exchange)
+            exchange.connection.closing = closing
+            exchange.answer = joined(head, parts, size)
+            if exchange.may_wait and len(exchange.answer) == 1:  # what is small enough for one buffer
+                return
+        self.send(exchange)
 
-    def _send(self, exchange: Exchange, parts: list[Buffer], *, closing: bool) -> None:
-        connection = exchange.connection
-        connection.closing = closing
-        try:
-            connection.send(parts)
-        except OSError:
-            connection.lost = True
+    def send(self, exchange: Exchange) -> None:
+        """Send the answer of an exchange, if it is its thread's to send, and hand the exchange back."""
+        if exchange.answer:
+            parts, exchange.answer = exchange.answer, []
+            try:
+                exchange.connection.send(parts)
+            except OSError:
+                exchange.connection.lost = True
+        self._custody.hand_back(exchange)
 
     def _answer_iterable(self, exchange: Exchange, answer: Answer, result: Iterable[Buffer]) -> None:
         """Answer with a body that comes in pieces, as a stream unless they are all there."""
