@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -71,3 +72,17 @@ def test_unaligned_numbers_are_copied_once():
 def test_lengths_that_lie_are_refused(data, datatype, shape, sentence):
     with pytest.raises(InvalidInput, match=sentence):
         read_raw(data, datatype, shape, "x")
+
+
+def test_bytes_of_many_small_elements_are_written_with_little_more_memory_than_they_need():
+    tensor = Tensor("x", np.full(100_000, b"", object), "BYTES")
+
+    tracemalloc.start()
+    try:
+        sent = write_raw(tensor)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(sent) == 400_000
+    assert most < 6 * len(sent)

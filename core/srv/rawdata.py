@@ -95,7 +95,11 @@ def write_raw(tensor: Tensor) -> bytes | memoryview:
     """The tensor's bytes: a view of its memory, but for BYTES, and on a big-endian machine."""
     array = tensor.data
     if tensor.datatype == "BYTES":
-        return b"".join([piece for value in array.reshape(-1) for piece in (_LENGTH.pack(len(value)), value)])
+        written = bytearray()  # not a join of pieces, each of which would cost a hundred bytes beside its own
+        for value in array.reshape(-1).tolist():
+            written += _LENGTH.pack(len(value))
+            written += value
+        return memoryview(written)
     if sys.byteorder == "big":
         array = array.astype(array.dtype.newbyteorder("<"))
     return array.reshape(-1).view(np.uint8).data if array.size else b""
