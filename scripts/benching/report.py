@@ -56,9 +56,9 @@ def terminal(result: Result) -> str:
 
 
 def rows(result: Result) -> list[list[str]]:
-    """The head and a row for each contestant; the last column is the ratio of the first figure to srv's."""
+    """The head and a row for each contestant; the last column is the ratio of its first figure to the first one's."""
     names = list(result.samples)
-    compared = len(names) > 1
+    compared = result.ratios and len(names) > 1
     head = ["", *(column.label for column in result.columns), *([f"times {names[0]}'s"] if compared else [])]
     table = [head]
     for name in names:

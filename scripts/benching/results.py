@@ -47,6 +47,8 @@ class Result:
     title: str
     columns: tuple[Column, ...] = LOAD
     how: str = ""
+    #: Whether the first figure of each contestant is shown as a multiple of the first one's.
+    ratios: bool = True
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -14,6 +14,7 @@ from benching import load, pages, report, results, wire  # noqa: E402 - scripts/
 from benching.results import Bar, Column, Result  # noqa: E402
 from benching.workloads import WORKLOADS  # noqa: E402
 from benching.workloads.batching import punctual  # noqa: E402
+from benching.workloads.memory import flat  # noqa: E402
 
 H2LOAD = """
 finished in 983.12ms, 8137.36 req/s, 1.25MB/s
@@ -131,6 +132,12 @@ def test_markdown_aligns_figures_and_escapes_bars():
 def test_the_slowest_percent_is_told_in_batch_rounds():
     samples = [{"p99": 9.0, "round": 2.0}, {"p99": 5.0, "round": 2.0}]
     assert punctual(samples) == Bar("p99 under 3 batch rounds", "2.50 rounds (p99 5.00 ms, a round 2.00 ms)", met=True)
+
+
+def test_memory_is_flat_when_the_second_half_adds_nothing():
+    growing = [(float(each), 100.0 + each) for each in range(21)]
+    assert flat(growing) == Bar("flat", "+10.0 MB in the second 100,000 (100.0 warm, 110.0 half way, 120.0)", met=False)
+    assert flat([*growing[:11], *[(0.0, 110.0)] * 10]).met
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

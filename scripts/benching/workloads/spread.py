@@ -17,7 +17,7 @@ def measure(bench: Bench) -> Result:
     """The share of connections that the busier worker holds; a half would be even."""
     columns = tuple(Column(f"of {count}", f"of {count} connections") for count in COUNTS)
     how = "What is told is the share of connections that the busier of two workers got: 0.5 is even, 1 is all."
-    result = Result("spread", "How connections spread over two workers", columns, how)
+    result = Result("spread", "How connections spread over two workers", columns, how, ratios=False)
     with noted(result, "srv"), bench.srv(settings={"workers": 2}, cores=CORES).serve("who") as server:
         for face, who in (("HTTP", over_http), ("gRPC", over_grpc)):
             for _ in range(bench.rounds):

@@ -11,7 +11,9 @@ from benching.workloads.workers import COLUMNS
 
 def measure(bench: Bench) -> Result:
     """The server has all cores here; the load generator takes next to nothing."""
-    result = Result("threads", "Threads, and workers against BLAS threads", COLUMNS, f"{len(CORES)} cores for all.")
+    result = Result(
+        "threads", "Threads, and workers against BLAS threads", COLUMNS, f"{len(CORES)} cores for all.", ratios=False
+    )
     for words, model, connections, options in KINDS:
         contestant = bench.srv(words, cores=CORES, **options)
         request = in_json(model, tensor("FP32", [3], [1.0, 2.5, 3.0]))
