@@ -74,11 +74,10 @@ def ratios(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """For each workload with load how many times srv's CPU for a request each peer takes."""
     found = {}
     for result in results:
-        mine = result.best("srv", "cpu") if result.columns[0].key == "cpu" else None
-        peers = {name: result.best(name, "cpu") for name in result.samples if name in COLOURS and name != "srv"}
-        if mine and peers:
+        if result.columns[0].key == "cpu" and (mine := result.best("srv", "cpu")):
+            peers = {name: result.best(name, "cpu") for name in result.samples if name in COLOURS and name != "srv"}
             found[result.title] = {name: theirs / mine for name, theirs in peers.items() if theirs}
-    return found
+    return {title: peers for title, peers in found.items() if peers}
 
 
 def overview(compared: Mapping[str, Mapping[str, float]], file: Path) -> Path:
@@ -96,6 +95,9 @@ def overview(compared: Mapping[str, Mapping[str, float]], file: Path) -> Path:
         axes.set_yticks(range(len(titles)), titles)
         axes.axvline(1, color=COLOURS["srv"])
         axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.set_xlim(left=0.5)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("CPU for a request, as times that of srv (the line)")
         axes.legend(frameon=False)
     return file

@@ -56,14 +56,14 @@ def terminal(result: Result) -> str:
 
 
 def rows(result: Result) -> list[list[str]]:
-    """The head and a row for each contestant; the last column is the ratio of its first figure to the first one's."""
+    """The head and a row for each contestant; behind its first figure how many times the first contestant's that is."""
     names = list(result.samples)
     compared = result.ratios and len(names) > 1
-    head = ["", *(column.label for column in result.columns), *([f"times {names[0]}'s"] if compared else [])]
-    table = [head]
-    for name in names:
-        row = [name, *(shown(result.best(name, column.key)) for column in result.columns)]
-        table.append([*row, *([ratio(result, names[0], name)] if compared else [])])
+    table = [["", *(column.label for column in result.columns)]]
+    table += [[name, *(shown(result.best(name, column.key)) for column in result.columns)] for name in names]
+    if compared:
+        for row, cell in zip(table, [f"× {names[0]}", *(ratio(result, names[0], name) for name in names)], strict=True):
+            row.insert(2, cell)
     return table
 
 

@@ -10,7 +10,7 @@ import pytest
 TOP = Path(__file__).parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
 
-from benching import load, pages, report, results, wire  # noqa: E402 - scripts/ is no package that is installed
+from benching import contestants, environments, load, pages, report, results, wire  # noqa: E402 - scripts/ is no package that is installed
 from benching.results import Bar, Column, Result  # noqa: E402
 from benching.workloads import WORKLOADS  # noqa: E402
 from benching.workloads.batching import punctual  # noqa: E402
@@ -97,9 +97,9 @@ def test_a_binary_request_says_how_long_its_json_is():
 
 def test_a_table_has_a_row_for_each_contestant_and_the_ratio_to_the_first():
     assert report.rows(two_contestants()) == [
-        ["", "CPU µs/request", "requests/s", "p50 ms", "p90 ms", "p99 ms", "times srv's"],
-        ["srv", "40.0", "1,100", "–", "–", "–", "1.00"],
-        ["mlserver", "500.0", "90.0", "–", "–", "–", "12.5"],
+        ["", "CPU µs/request", "× srv", "requests/s", "p50 ms", "p90 ms", "p99 ms"],
+        ["srv", "40.0", "1.00", "1,100", "–", "–", "–"],
+        ["mlserver", "500.0", "12.5", "90.0", "–", "–", "–"],
     ]
 
 
@@ -120,6 +120,22 @@ def test_the_page_keeps_what_is_written_above_its_marker(tmp_path):
     assert text.startswith("# Ours\n\n" + pages.MARKER)
     assert "old" not in text
     assert (tmp_path / "benchmarks/tiny.svg").read_text().startswith("<?xml")
+
+
+def test_the_overview_has_the_peers_of_workloads_that_measure_cpu():
+    alone = Result("large", "Large", samples={"srv": [{"cpu": 1.0}], "bare": [{"cpu": 1.0}]})
+    start = Result("start", "Start", (Column("ready", "s"),), samples={"srv": [{"ready": 1.0}], "mlserver": []})
+    assert pages.ratios([two_contestants(), alone, start]) == {"Tiny": {"mlserver": 12.5}}
+
+
+def test_a_peer_that_cannot_be_installed_is_a_sentence():
+    class Offline:
+        def made(self, name, wanted):
+            raise environments.NotInstalled(f"{' and '.join(wanted)} could not be installed: no network")
+
+    peers, absent = contestants.installed(["kserve"], Offline())
+    assert peers == []
+    assert absent[0].startswith("kserve was not measured: kserve==")
 
 
 def test_markdown_aligns_figures_and_escapes_bars():
