@@ -110,7 +110,7 @@ def test_a_pool_is_full_when_all_threads_are_busy_and_all_places_are_taken(until
     pool.grow(4)
     assert not pool.full()
     gate.set()
-    until(lambda: pool._held == 0)
+    until(lambda: pool.held == 0)
     pool.shutdown()
 
 

@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
+import grpc
 import numpy as np
 import pytest
 from servers import Server, eventually, launched, numbers, running, write_model
@@ -179,6 +181,22 @@ def test_a_call_that_outlasts_graceful_timeout_does_not_keep_the_server(tmp_path
             server.wait_for("predicting")
             assert server.stop(timeout=20) == 0
         assert len(callers.errors) == 1
+
+
+def test_clients_that_only_stand_there_do_not_keep_the_server(tmp_path):
+    write_model(tmp_path)
+    over = threading.Event()
+    with running(tmp_path) as server, client_of(server) as client:
+        assert doubled(client) == [6]
+        stream = client._client_stub.ModelStreamInfer(iter(over.wait, True))
+        host, _, port = address_of(server).rpartition(":")
+        with socket.create_connection((host, int(port))):
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 10  # graceful_timeout is 30
+        with pytest.raises(grpc.RpcError):
+            next(stream)
+        over.set()
 
 
 def test_calls_count_for_max_requests(tmp_path):

@@ -16,6 +16,7 @@ from srv.callers import Caller
 from srv.counts import Stages
 from srv.errors import SrvError
 from srv.grpc.errors import INTERNAL, BytesOverflow, told
+from srv.grpc.idle import IdleStreams
 from srv.grpc.pools import received
 from srv.inflight import InFlight
 from srv.logs import access_log
@@ -92,6 +93,10 @@ class Call(Caller):
         remaining = self._context.time_remaining()
         return None if remaining is None or remaining > _FOREVER else time.monotonic() + remaining
 
+    def end(self) -> None:
+        """Have the client hear that the call was cancelled."""
+        self._context.cancel()
+
     def active(self) -> bool:
         """Whether somebody still waits for the answer."""
         return bool(self._context.is_active())
@@ -116,6 +121,7 @@ class Passage:
         self._answered = answered
         self._hidden = hidden
         self.in_flight = in_flight
+        self.idle = IdleStreams()
 
     def unary(self, path: str, method: Method) -> Callable[[bytes, Any], bytes]:
         """A method as grpcio calls it; what it raises is told by the table, and never leaves as it is."""
@@ -149,7 +155,7 @@ class Passage:
         def answers(request: Any, context: Any) -> Iterator[bytes]:
             call = Call(context, self._hidden)
             try:
-                yield from method(request, call)
+                yield from method(request if isinstance(request, bytes) else self.idle.requests(request, call), call)
             except (grpc.RpcError, GeneratorExit):  # the client has left; grpcio knows its own
                 _log(path, call, grpc.StatusCode.CANCELLED)
                 raise

@@ -63,7 +63,8 @@ class Pool(ThreadPoolExecutor):
         self._lock = threading.Lock()
         self._queue: deque[_Task] = deque()
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        self._held = 0
+        #: How many calls run or wait.
+        self.held = 0
         self._closed = False
         self._size = 0
         self.grow(threads)
@@ -75,11 +76,11 @@ class Pool(ThreadPoolExecutor):
 
     def full(self) -> bool:
         """Whether all threads are busy and as many calls wait as may."""
-        return self._held >= self._size + self._most
+        return self.held >= self._size + self._most
 
     def waiting(self) -> int:
         """How many calls wait for a thread."""
-        return max(0, self._held - self._size)
+        return max(0, self.held - self._size)
 
     def grow(self, threads: int) -> None:
         """Have at least so many threads."""
@@ -90,7 +91,7 @@ class Pool(ThreadPoolExecutor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Any:  # noqa: D102
         task = _Task(function, arguments)
         with self._lock:
-            self._held += 1
+            self.held += 1
             self._queue.append(task)
         _when_over(arguments, lambda: self._drop(task))
         self._wakes.put(None)
@@ -108,7 +109,7 @@ class Pool(ThreadPoolExecutor):
             if task.waits:
                 task.waits = False
                 self._queue.remove(task)
-                self._held -= 1
+                self.held -= 1
 
     def _work(self) -> None:
         while True:
@@ -119,7 +120,7 @@ class Pool(ThreadPoolExecutor):
                 _run(task.function, task.arguments)
                 del task  # because a thread at rest must not hold on to a request
                 with self._lock:
-                    self._held -= 1
+                    self.held -= 1
             elif self._closed:
                 return
 
@@ -141,15 +142,15 @@ class Standing(ThreadPoolExecutor):
         self._name = name
         self.most = most
         self._lock = threading.Lock()
-        self._held = 0
+        self.held = 0
 
     def full(self) -> bool:
         """Whether as many calls stand as may."""
-        return self._held >= self.most
+        return self.held >= self.most
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Any:  # noqa: D102
         with self._lock:
-            self._held += 1
+            self.held += 1
         threading.Thread(target=self._work, args=(function, arguments), name=self._name, daemon=True).start()
 
     def _work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -157,7 +158,7 @@ class Standing(ThreadPoolExecutor):
             _run(function, arguments)
         finally:
             with self._lock:
-                self._held -= 1
+                self.held -= 1
 
 
 class AtOnce(ThreadPoolExecutor):

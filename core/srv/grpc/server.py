@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 _PROBE_THREADS = 4
 #: Streams of health and reflection that may stand at once, each in a thread of its own that sleeps.
 _MOST_STANDING = 256
+#: Seconds in which a client that has asked for nothing may still do so, once the server stops; and between two looks.
+_LAST_CHANCE, _ENDING_BEAT = 1.0, 0.1
 _LARGEST_NUMBER = 2**31 - 1
 
 
@@ -63,18 +66,17 @@ class GrpcServer:
     ) -> None:
         self._inference = Pool("srv-grpc", settings.grpc_threads, settings.max_queue)
         self._probes = Pool("srv-grpc-probe", _PROBE_THREADS, settings.max_queue)
+        self._standing = Standing("srv-grpc-standing", _MOST_STANDING)
+        self._in_flight = in_flight or InFlight(settings.max_inflight_bytes)
+        self._passage = Passage(answered, HIDDEN - {name.lower() for name in settings.pass_headers}, self._in_flight)
         self._routes = Routes(
             dataplane,
             modelplane,
-            Passage(
-                answered,
-                HIDDEN - {name.lower() for name in settings.pass_headers},
-                in_flight or InFlight(settings.max_inflight_bytes),
-            ),
+            self._passage,
             max_body_size=settings.max_body_size,
             inference=self._inference,
             probes=self._probes,
-            standing=Standing("srv-grpc-standing", _MOST_STANDING),
+            standing=self._standing,
             streams=streams or StreamCount(settings.max_streams),
         )
         self._tls = settings.tls
@@ -127,10 +129,19 @@ class GrpcServer:
         grace = self._endings.get()
         stop_listening(port)
         self._routes.health.close()
-        self._server.stop(grace).wait()
+        ended = self._server.stop(grace)
+        busy_until = time.monotonic()
+        while not ended.wait(_ENDING_BEAT) and time.monotonic() < busy_until + _LAST_CHANCE:
+            self._passage.idle.end(_LAST_CHANCE)
+            if self._busy():
+                busy_until = time.monotonic()
         self._inference.shutdown()
         self._probes.shutdown()
         self._stopped.set()
+
+    def _busy(self) -> bool:
+        """Whether a call is there, or an answer that goes out. grpcio itself waits for mute connections too."""
+        return any(pool.held for pool in (self._inference, self._probes, self._standing)) or self._in_flight.count > 0
 
 
 def _credentials(certfile: Path, keyfile: Path) -> Any:
