@@ -33,7 +33,7 @@ FLOORS = (
 )
 PLACES = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names.split())}
 # Installed with srv for the plugins of ours that import them, and for nothing else.
-FOR_PLUGINS_ONLY = {"docker", "prometheus_client", "jinja2"}
+FOR_PLUGINS_ONLY = {"docker", "prometheus_client", "jinja2", "yaml"}
 # Extras of setup.cfg, which only the plugins named here import, each inside of the function that needs it.
 EXTRAS = {"pandas": "srv_codecs"}
 # The test kit is imported by tests, which have brought these themselves.

@@ -43,6 +43,8 @@ class ImagePlan:
     requirements_files: list[str] = field(default_factory=list)
     #: Files and folders that those files name and that pip must find beside them.
     requirements_needs: list[str] = field(default_factory=list)
+    #: Whether those files tell pip by hashes what it may take; the further requirements are then installed after them.
+    hashed: bool = False
     #: The distributions that those files and the conda file name, normalised. What the user says there holds, so a
     #: plugin adds no requirement of its own on one of them.
     named: frozenset[str] = frozenset()
@@ -68,13 +70,15 @@ class ImagePlan:
     health: list[str] = field(default_factory=list)
     #: Lines of .dockerignore: the user's own where the folder has that file, else srv's.
     ignore: list[str] = field(default_factory=list)
+    #: Sentences that the person who makes the image is told.
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class BuildOrder:
     """What a builder is to make of a folder that was prepared for it."""
 
-    #: The context: it holds what the image gets and nothing else, so no .dockerignore counts. Gone after the build.
+    #: The context: it holds what the image gets, and a .dockerignore that names the Dockerfile. Gone after the build.
     context: Path
     #: The Dockerfile, in the context.
     dockerfile: Path

@@ -54,7 +54,7 @@ def test_help_lists_core_and_says_who_brings_the_rest(hello, capsys):
     for name, (_, line) in COMMANDS.items():
         assert f"  {name}" in out
         assert line.split()[0] in out
-    assert "  hello     from srv-hello\n" in out
+    assert "  hello       from srv-hello\n" in out
     assert "hello_command" not in sys.modules
 
 

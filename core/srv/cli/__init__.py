@@ -35,7 +35,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 #: The lines of commands that plugins of ours bring, which `srv --help` must not import.
 LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
-    {"init": "Write a package or a folder of models that works at once."}
+    {
+        "dockerfile": "Write a Dockerfile for a folder, for builders without srv.",
+        "init": "Write a package or a folder of models that works at once.",
+    }
 )
 
 #: Seconds that threads get to end by themselves when a command is done.

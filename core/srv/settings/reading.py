@@ -26,12 +26,14 @@ def read_server_settings(
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     plugin_sections: Collection[str] | None = None,
+    for_elsewhere: bool = False,
 ) -> ServerSettings:
     """The settings of a server of that folder, each with its origin. Raises a SettingError with one sentence.
 
     `flags` are those given on the command line, by setting. `plugin_sections` names the plugins whose sections may
     stand in the file; what is in them is checked by the plugins' own schemas, elsewhere. `environ` is `os.environ`
-    where it is left out.
+    where it is left out. `for_elsewhere` says that the server will run on another machine, so that the models folder
+    of the file need not be on this one.
     """
     environ = os.environ if environ is None else environ
     if not folder.is_dir():
@@ -46,7 +48,7 @@ def read_server_settings(
         refuse_unbuilt(leaves, unbuilt.SERVER, defaults, document)
         _resolve_paths(leaves, folder)
         origins = dict.fromkeys(leaves, document.place)
-        _require_models_dir(leaves, document.subject(("models_dir",)))
+        _require_models_dir(leaves, document.subject(("models_dir",)), may_be_missing=for_elsewhere)
 
     given = read_environment(environ, PREFIX, schema, unbuilt=unbuilt.SERVER, defaults=defaults, sections=sections)
     leaves, origins = overlay(leaves, given.leaves), origins | given.origins

@@ -1,0 +1,77 @@
+"""What a conda environment file asks for."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from srv_dockerfile.errors import BadCondaFile, PythonTooOld, TwoCondaFiles
+
+FILES = ("environment.yaml", "environment.yml", "conda.yaml", "conda.yml")
+OLDEST = (3, 11)
+
+_NAME = re.compile(r"(?:[^:]*::)?\s*(?P<name>[A-Za-z0-9_.-]+)(?P<rest>.*)")
+_BOUND = re.compile(r"(?P<how>[<>=!~]*)\s*(?P<major>\d+)(?:\.(?P<minor>\d+))?[\w.*]*")
+
+
+@dataclass(frozen=True)
+class CondaFile:
+    """One conda file: its name, what it asks of conda by name, and the lines that it hands to pip."""
+
+    name: str
+    packages: frozenset[str]
+    pip: tuple[str, ...]
+
+    def specs(self) -> list[str]:
+        """What the environment needs beside it: this machine's Python where it names none, and pip."""
+        python = [] if "python" in self.packages else [f"python={sys.version_info.major}.{sys.version_info.minor}"]
+        return [*python, *([] if "pip" in self.packages else ["pip"])]
+
+
+def conda_file(folder: Path) -> CondaFile | None:
+    """The folder's conda file, or None where it has none. Raises TwoCondaFiles, BadCondaFile, PythonTooOld."""
+    names = [name for name in FILES if (folder / name).is_file()]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise TwoCondaFiles(names)
+    packages, pip = set(), []
+    for each in _dependencies(folder, names[0]):
+        if isinstance(each, str) and (match := _NAME.fullmatch(each.strip())) is not None:
+            packages.add(match["name"].lower())
+            if match["name"] == "python" and _is_too_old(match["rest"]):
+                raise PythonTooOld(names[0], each)
+        elif isinstance(each, dict) and [*each] == ["pip"] and isinstance(each["pip"], list):
+            pip += [str(line) for line in each["pip"]]
+        else:
+            raise BadCondaFile(names[0], f"nobody knows what the dependency '{each}' means")
+    return CondaFile(names[0], frozenset(canonicalize_name(name) for name in packages), tuple(pip))
+
+
+def _dependencies(folder: Path, name: str) -> list[Any]:
+    import yaml
+
+    try:
+        document = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadCondaFile(name, f"it is no YAML ({' '.join(str(error).split())[:200]})") from None
+    dependencies = document.get("dependencies") if isinstance(document, dict) else None
+    if not isinstance(dependencies, list):
+        raise BadCondaFile(name, "it has no list 'dependencies'")
+    return dependencies
+
+
+def _is_too_old(spec: str) -> bool:
+    """Whether no Python that fits the spec is new enough; what cannot be understood is left to conda."""
+    for bound in _BOUND.finditer(spec):
+        version = int(bound["major"]), int(bound["minor"] or OLDEST[1])
+        if bound["how"] in ("", "=", "==", "~=", "<=") and version < OLDEST:
+            return True
+        if bound["how"] == "<" and (int(bound["major"]), int(bound["minor"] or 0)) <= OLDEST:
+            return True
+    return False

@@ -1,0 +1,87 @@
+"""The plan becomes the text of a Dockerfile: the same plan always the same text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from srv.images import APP, ENVIRONMENT, ImagePlan
+from srv.version import __version__
+from srv_dockerfile.files import OURS
+
+TEMPLATES = Path(__file__).parent / "templates"
+#: Where the wheels lie in the folder.
+WHEELS = f"{OURS}/wheels"
+
+
+def render(plan: ImagePlan) -> str:
+    """The Dockerfile of a plan, in words that Docker, BuildKit, Buildah, Podman and Kaniko all take."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Nothing here becomes HTML, so nothing is escaped as HTML; each filter quotes for where its word stands.
+    environment = Environment(  # noqa: S701
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"quoted": quoted, "array": array, "shell": shlex.quote, "words": _words}
+    return environment.get_template("Dockerfile.jinja").render(
+        plan=plan,
+        version=__version__,
+        apt=_apt,
+        rights=lambda place: f"chmod -R g=u,o-w {place}",
+        copied=list(_copied(plan)),
+        installs=list(_installs(plan)),
+        APP=APP,
+        ENVIRONMENT=ENVIRONMENT,
+        OURS=OURS,
+    )
+
+
+def quoted(value: str) -> str:
+    """A value of ENV or LABEL, in quotes, in which nothing is a variable; characters that no line holds are left out."""
+    text = "".join(character for character in value if character.isprintable())
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+
+
+def array(words: Sequence[str]) -> str:
+    """Program and arguments for CMD: run as they are, by no shell."""
+    return json.dumps(list(words), ensure_ascii=False)
+
+
+def _copied(plan: ImagePlan) -> Iterable[tuple[str, str]]:
+    """What the environment's stage needs of the folder, each with its place there."""
+    names = [*([plan.conda_file] if plan.conda_file else []), *plan.requirements_files, *plan.requirements_needs]
+    for name in dict.fromkeys(names):
+        is_folder = (plan.folder / name).is_dir()
+        above = PurePosixPath(name) if is_folder else PurePosixPath(name).parent
+        yield name, "./" if above == PurePosixPath() else f"./{above}/"
+    if plan.wheels:
+        yield WHEELS, f"./{WHEELS}/"
+
+
+def _installs(plan: ImagePlan) -> Iterable[list[str]]:
+    """The words of each `pip install`, one where that can be."""
+    files = [f"-r {shlex.quote(name)}" for name in plan.requirements_files]
+    found = [f"--find-links {WHEELS}"] if plan.wheels else []
+    further = [shlex.quote(word) for word in plan.requirements]
+    runs = [[*found, *files], [*found, *further]] if plan.hashed else [[*found, *files, *further]]
+    return [run for run in runs if run[len(found) :]]
+
+
+def _words(pair: tuple[str, str]) -> str:
+    """A COPY's two words; as a list where one has a blank."""
+    return json.dumps(list(pair)) if " " in "".join(pair) else " ".join(pair)
+
+
+def _apt(packages: Iterable[str]) -> str:
+    named = " ".join(shlex.quote(name) for name in dict.fromkeys(packages))
+    return (
+        "apt-get update \\\n"
+        f"    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {named} \\\n"
+        "    && rm -rf /var/lib/apt/lists/*"
+    )
