@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from srv.statistics import Kind, Ledger, Stages, by_model
+from srv.statistics import Kind, Ledger, Stages, by_model, model_statistics
 
 HELLO = Kind("m", "1", "rest", "ok")
 
@@ -88,3 +88,20 @@ def test_more_kinds_than_there_are_rows_are_not_counted_and_break_nothing(tmp_pa
         count(ledger, HELLO._replace(outcome=outcome), 2)
 
     assert {kind.outcome: sums.count for kind, sums in ledger.sums().items()} == {"a": 2, "b": 2}
+
+
+def test_batches_are_counted_by_their_rows_over_all_workers_and_are_no_kind_of_answer(tmp_path):
+    first, second = Ledger(tmp_path, "1"), Ledger(tmp_path, "2")
+    for ledger, rows in ((first, 3), (first, 3), (second, 3), (second, 1)):
+        ledger.record_batch("m", None, rows, Stages(infer=5, executions=1, batch=rows))
+
+    assert first.sums() == {}
+    assert {rows: (sums.count, sums.stages.infer) for rows, sums in first.batches()["m", None].items()} == {
+        1: (1, 5),
+        3: (3, 15),
+    }
+    stats = model_statistics("m", None, {}, first.batches()["m", None])["batch_stats"]
+    assert [(row["batch_size"], row["compute_infer"]) for row in stats] == [
+        (1, {"count": 1, "ns": 5}),
+        (3, {"count": 3, "ns": 15}),
+    ]

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from srv.counts import Stages
 from srv.errors import DeadlinePassed, ModelError, QueueFull, Unavailable
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 Run = Callable[[InferenceRequest, float | None, Stages], InferenceResponse]
 #: What is no fault of one request: it is everybody's, and trying them one by one would not help.
 EVERYBODYS = (DeadlinePassed, Unavailable, QueueFull)
+#: What took longer than this many seconds the last time is not run by a thread that others wait for.
+LONG = 0.0003
 #: After so many waits to which nobody came, only every so many-th leader waits.
 VAIN_WAITS = 4
 TRIED_AGAIN = 16
@@ -56,6 +59,7 @@ class Batching:
         self._running = 0
         self._waiting = 0
         self._vain_waits = 0
+        self._takes_long = False
 
     @property
     def waiting(self) -> int:
@@ -102,10 +106,14 @@ class Batching:
 
     def _run_one(self, request: InferenceRequest, deadline: float | None, stages: Stages) -> InferenceResponse:
         """Run one request, with a place. The answer is checked as a batch's is, so that a model's fault shows at once."""
+        if self._takes_long:
+            request.caller.blocks()
+        began = time.monotonic()
         try:
             response = self._run(request, deadline, stages)
         finally:
             self._execution.release()
+            self._takes_long = time.monotonic() - began > LONG
         rows = rows_of(request)
         if rows is not None:
             self._check_rows(response, rows)
@@ -121,6 +129,7 @@ class Batching:
         if rows is None or likeness is None:
             return self._alone(request, deadline, stages)
         request.caller.stops(None)  # so that it listens
+        request.caller.blocks()
         member = Member(request, rows, deadline, stages)
         batch = self._join(member, likeness)
         return self._lead(batch, member) if batch.leader is member else self._follow(batch, member)
@@ -199,6 +208,8 @@ class Batching:
             with self._lock:
                 if member.turn is Turn.WAIT:  # else somebody spoke in this moment
                     raise self._withdrawn(batch, member)
+        if member.next is not None:
+            member.next.rouse()
         if member.turn is Turn.LEAD:
             return self._lead(batch, member)
         return self._once_more(member) if member.turn is Turn.RUN_ALONE else self._taken(member)
@@ -285,21 +296,30 @@ class Batching:
         except (*EVERYBODYS, RowsLost) as error:
             for member in others:
                 member.error = error
-                member.call(Turn.TAKE)
+            self._call(others, Turn.TAKE)
             raise
         except BaseException as error:
             log.info("%d requests to model '%s' ran as one and failed; each runs alone now.", len(members), self._name)
-            for member in others:
-                member.call(Turn.RUN_ALONE)
+            self._call(others, Turn.RUN_ALONE)
             if not isinstance(error, Exception):
                 raise
             return self._once_more(leader)
         _count(members, leader, stages)
         for member, part in zip(members, parts, strict=True):
             member.response = part
-        for member in others:
-            member.call(Turn.TAKE)
+        self._call(others, Turn.TAKE)
         return self._taken(leader)
+
+    def _call(self, members: Sequence[Member], turn: Turn) -> None:
+        """Tell those who still wait what to do; they rouse each other."""
+        with self._lock:
+            waiting = [member for member in members if member.turn is Turn.WAIT]
+            for member, after in pairwise(waiting):
+                member.next = after
+            for member in waiting:
+                member.turn = turn
+        if waiting:
+            waiting[0].rouse()
 
     def _run_merged(self, members: Sequence[Member], stages: Stages) -> InferenceResponse:
         """What the model answers to all of them, checked."""

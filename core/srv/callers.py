@@ -31,6 +31,9 @@ class Caller:
         if stop is not None and self.left:  # looked at after the line above, as leave() does it the other way round
             stop()
 
+    def blocks(self) -> None:
+        """Who works for them is about to wait, or to do what takes long: a face may need the thread's place meanwhile."""
+
 
 class Nobody(Caller):
     """A caller that never leaves: a warm-up, a batch of several requests."""

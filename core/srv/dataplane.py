@@ -163,9 +163,15 @@ class DataPlane:
         else:
             models = [self.model(name, version)]
         counted = by_model(self._ledger.sums())
+        batches = self._ledger.batches()
         ordered = sorted(models, key=lambda model: (model.name, version_key(model.version or "")))
         return [
-            model_statistics(model.name, model.version, counted.get((model.name, model.version), {}))
+            model_statistics(
+                model.name,
+                model.version,
+                counted.get((model.name, model.version), {}),
+                batches.get((model.name, model.version), {}),
+            )
             for model in ordered
         ]
 
@@ -249,6 +255,8 @@ class DataPlane:
         kind = (model.name, model.version, face, OK if failure is None else outcome_of(failure))
         total = int((time.monotonic() - started) * 1e9)
         self._ledger.record(kind, stages, total, elements=stages.elements, executions=stages.executions)
+        if stages.batch:
+            self._ledger.record_batch(model.name, model.version, stages.batch, stages)
 
     def _stream(
         self, model: Model, request: InferenceRequest, started: float, deadline: float | None, stages: Stages

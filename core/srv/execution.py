@@ -274,6 +274,7 @@ class Execution:
 
     def wait(self, deadline: float | None, caller: Caller) -> bool:
         """Wait for a place, however many do; whether there is one then."""
+        caller.blocks()
         return self._places is None or self._places.wait(_until(deadline), caller)
 
     def release(self) -> None:

@@ -24,7 +24,7 @@ class Turn(Enum):
 class Member:
     """A request in a batch, and the thread that waits for its answer."""
 
-    __slots__ = ("arrived", "deadline", "error", "request", "response", "rows", "stages", "turn", "wake")
+    __slots__ = ("arrived", "deadline", "error", "next", "request", "response", "rows", "stages", "turn", "wake")
 
     def __init__(self, request: InferenceRequest, rows: int, deadline: float | None, stages: Stages) -> None:
         self.request = request
@@ -35,6 +35,8 @@ class Member:
         self.turn = Turn.WAIT
         self.response: InferenceResponse | None = None
         self.error: BaseException | None = None
+        #: Whom this one rouses when it was roused itself. Were all roused at once, they would fight for the interpreter.
+        self.next: Member | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
 

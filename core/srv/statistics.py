@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from srv import errors
@@ -30,6 +31,8 @@ _COUNT, _ELEMENTS, _EXECUTIONS, _LAST, _QUEUE, _INPUT, _INFER, _OUTPUT, _TOTAL, 
 _QUEUES = _DURATIONS + len(BOUNDS) + 1
 _WIDTH = _QUEUES + len(BOUNDS) + 1
 _write_sums = struct.Struct(f"{_DURATIONS}q").pack_into
+#: What stands in a row's kind for the face where it is no kind of answer, but a size of batches.
+_BATCHES = "batches of"
 #: Where a thread's row begins, and what stands in its first cells.
 Row = tuple[int, list[int]]
 #: More kinds of answers than a worker's threads will ever give; pages that nobody writes take no memory.
@@ -78,6 +81,8 @@ class Ledger:
         self._kinds: list[Kind] = []
         self._lock = threading.Lock()
         self._mine = threading.local()
+        self._batches: dict[tuple[str, str | None, int], Row | None] = {}
+        self._counting = threading.Lock()
 
     def record(
         self, kind: tuple[str, str | None, str, str], stages: Stages, total: int, *, elements: int, executions: int
@@ -106,8 +111,37 @@ class Ledger:
         self._cells[base + _DURATIONS + bisect_left(_BOUNDS_NS, total)] += 1
         self._cells[base + _QUEUES + (bisect_left(_BOUNDS_NS, queue) if queue > _BOUNDS_NS[0] else 0)] += 1
 
+    def record_batch(self, model: str, version: str | None, rows: int, stages: Stages) -> None:
+        """Count that a model that batches has run with so many rows, alone or together.
+
+        There is one row for each size, because one for each thread too would be too many: who counts takes a lock.
+        """
+        key = (model, version, rows)
+        with self._counting:
+            if key not in self._batches:
+                self._batches[key] = self._row_of(Kind(model, version, _BATCHES, str(rows)))
+            row = self._batches[key]
+            if row is not None:
+                base, sums = row
+                sums[_COUNT] += 1
+                sums[_INPUT] += stages.input
+                sums[_INFER] += stages.infer
+                sums[_OUTPUT] += stages.output
+                _write_sums(self._map, base * 8, *sums)
+
     def sums(self) -> dict[Kind, Sums]:
         """What was counted so far: by all workers that share the folder, dead ones too, or by this one alone."""
+        return {kind: sums for kind, sums in self._all().items() if kind.face != _BATCHES}
+
+    def batches(self) -> dict[tuple[str, str | None], dict[int, Sums]]:
+        """How often models that batch have run, and how long, by name and version and there by rows."""
+        batches: dict[tuple[str, str | None], dict[int, Sums]] = {}
+        for kind, sums in self._all().items():
+            if kind.face == _BATCHES:
+                batches.setdefault((kind.model, kind.version), {})[int(kind.outcome)] = sums
+        return batches
+
+    def _all(self) -> dict[Kind, Sums]:
         sums: dict[Kind, Sums] = {}
         if self._folder is None:
             with self._lock:
@@ -137,17 +171,21 @@ class Ledger:
         return True
 
     def _new_row(self, kind: Kind) -> Row | None:
-        """A row for this thread and kind; None when all are taken, or the disk takes no more."""
-        row: Row | None = None
-        with self._lock:
-            place = len(self._kinds)
-            if place < _ROWS and self._told(kind):
-                self._kinds.append(kind)
-                row = (place * _WIDTH, [0] * _DURATIONS)
+        """A row for this thread and kind."""
+        row = self._row_of(kind)
         if not hasattr(self._mine, "rows"):
             self._mine.rows = {}
         self._mine.rows[kind] = row
         return row
+
+    def _row_of(self, kind: Kind) -> Row | None:
+        """A row that nobody has; None when all are taken, or the disk takes no more."""
+        with self._lock:
+            place = len(self._kinds)
+            if place >= _ROWS or not self._told(kind):
+                return None
+            self._kinds.append(kind)
+            return (place * _WIDTH, [0] * _DURATIONS)
 
 
 def by_model(sums: Mapping[Kind, Sums]) -> dict[tuple[str, str | None], dict[str, Sums]]:
@@ -158,10 +196,13 @@ def by_model(sums: Mapping[Kind, Sums]) -> dict[tuple[str, str | None], dict[str
     return models
 
 
-def model_statistics(name: str, version: str | None, outcomes: Mapping[str, Sums]) -> dict[str, Any]:
+def model_statistics(
+    name: str, version: str | None, outcomes: Mapping[str, Sums], batches: Mapping[int, Sums] = MappingProxyType({})
+) -> dict[str, Any]:
     """One model's row of the statistics extension; all but `fail` counts what was answered well.
 
-    `batch_stats` tells of executions of one element; it is empty where others were among them.
+    `batch_stats` tells of executions by their rows, where the model batches. Else it tells of those of one element,
+    and is empty where others were among them.
     """
     good = outcomes.get(OK, Sums())
     bad = Sums()
@@ -169,12 +210,10 @@ def model_statistics(name: str, version: str | None, outcomes: Mapping[str, Sums
         if outcome != OK:
             bad.add(sums)
     stages = good.stages
-    computed = {
-        "compute_input": _duration(good.count, stages.input),
-        "compute_infer": _duration(good.count, stages.infer),
-        "compute_output": _duration(good.count, stages.output),
-    }
-    alone = good.executions > 0 and good.executions == good.elements
+    computed = _computed(good)
+    by_rows = [{"batch_size": rows, **_computed(batches[rows])} for rows in sorted(batches)]
+    if not batches and 0 < good.executions == good.elements:
+        by_rows = [{"batch_size": 1, **computed}]
     return {
         "name": name,
         "version": version or "",
@@ -189,7 +228,16 @@ def model_statistics(name: str, version: str | None, outcomes: Mapping[str, Sums
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
         },
-        "batch_stats": [{"batch_size": 1, **computed}] if alone else [],
+        "batch_stats": by_rows,
+    }
+
+
+def _computed(sums: Sums) -> dict[str, dict[str, int]]:
+    stages = sums.stages
+    return {
+        "compute_input": _duration(sums.count, stages.input),
+        "compute_infer": _duration(sums.count, stages.infer),
+        "compute_output": _duration(sums.count, stages.output),
     }
 
 

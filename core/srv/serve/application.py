@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class Assembled(Protocol):
     """A server without sockets, as a worker needs it."""
 
+    #: Told how many threads each face must have at least; who has the faces puts it in.
+    grow: Callable[[int], object]
+
     @property
     def app(self) -> Callable[..., Any]:
         """The WSGI app, which answers from the start."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,6 +25,7 @@ from srv.registry import Model, ModelState, Registry
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
+from srv.runtime import Runtime
 from srv.serve.following import Follower
 from srv.serve.rundir import RunDirectory
 from srv.serve.running import Running
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 #: A model by name and version.
 Wanted = tuple[str, str | None]
+#: Threads beside those whose requests wait in a full batch.
+BESIDE_A_BATCH = 4
 
 
 class WarmUpFailed(SrvError):
@@ -75,10 +77,11 @@ class Assembled:
         self.repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
         self.registry = Registry()
         self._loop = EventLoop()
+        self.grow: Callable[[int], object] = lambda threads: None  # noqa: ARG005  nobody has faces yet
         self.loader = Loader(
             self.registry,
             plugins,
-            prepare=partial(prepare, codecs=self.codecs, loop=self._loop, settings=settings),
+            prepare=self._prepare,
             warm_up=warm_up,
             run_async=self._loop.run,
             events=self.hooks,
@@ -211,6 +214,11 @@ class Assembled:
         self.loader.close()
         self.hooks.worker_stopping()
         self._loop.close()
+
+    def _prepare(self, model: Model, runtime: Runtime) -> None:
+        prepare(model, runtime, codecs=self.codecs, loop=self._loop, settings=self.settings)
+        if model.settings.max_batch_size > 1:
+            self.grow(model.settings.max_batch_size + BESIDE_A_BATCH)
 
     def _refuse(self, failed: FailedModel) -> None:
         log.error("Model '%s' cannot be served: %s", failed.name, failed.error)

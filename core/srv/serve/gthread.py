@@ -28,6 +28,10 @@ class GthreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         finally:
             self.answered()
 
+    def grow(self, threads: int) -> None:
+        """Have at least so many threads for requests from now on."""
+        self.tpool._max_workers = max(self.tpool._max_workers, threads)  # where it looks with each submit
+
     def answered(self) -> None:
         """A request was answered."""
 

@@ -80,6 +80,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._spent = False
         self._leaving = False
         self._stopping = threading.Event()
+        self._growing = threading.Lock()  # because models may load at the same time
         self._loader: threading.Thread | None = None
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
@@ -127,6 +128,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
         self._serve_grpc()
+        self.app.assembled.grow = self._grow
         if self.app.reload:
             self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
@@ -145,6 +147,13 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
             self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None
+
+    def _grow(self, threads: int) -> None:
+        """Have at least so many threads on each face."""
+        with self._growing:
+            self.grow(threads)
+            if self._grpc is not None:
+                self._grpc.grow(threads)
 
     def _count_call(self) -> None:
         self.nr += 1

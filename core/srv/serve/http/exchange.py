@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +30,9 @@ class Switches:
 class Exchange(Caller):
     """A complete request of a connection, waiting or running; and to whatever runs it, the client that waits for it."""
 
-    __slots__ = ("answer", "body", "connection", "head", "held", "may_wait", "patience", "received", "state")
+    __slots__ = (
+        "answer", "body", "connection", "gives_way", "head", "held", "may_wait", "patience", "received", "state",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, head: Head, body: memoryview, held: int, received: float) -> None:
         super().__init__()
@@ -44,3 +47,10 @@ class Exchange(Caller):
         #: Whether the leader runs it and sends its answer together with others'; then what is to be sent.
         self.may_wait = False
         self.answer: list[Buffer] = []
+        #: How the thread that runs it gives the lead away, if it leads.
+        self.gives_way: Callable[[Exchange], object] | None = None
+
+    def blocks(self) -> None:
+        """Have another thread lead, if the one that runs this leads."""
+        if self.gives_way is not None:
+            self.gives_way(self)

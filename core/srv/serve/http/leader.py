@@ -186,7 +186,8 @@ class Leader:
         if self._followers.idle() and self._paces.quick(head.path):
             began = time.monotonic()
             lead = self._sprint(exchange)
-            self._paces.ran(head.path, time.monotonic() - began)
+            if lead is Lead.KEPT:
+                self._paces.ran(head.path, time.monotonic() - began)
             return lead
         self._send_answers()  # before the lead is given away
         self._custody.set_deadline(exchange.connection, exchange.received + self._limits.patience(head.path))
@@ -199,6 +200,7 @@ class Leader:
         """Run a request while leading, unless that takes so long that another thread leads meanwhile."""
         followers = self._followers
         exchange.may_wait = bool(self._ready or self._unsent)
+        exchange.gives_way = self._give_way
         followers.sprint = exchange
         if self._relief.dozing:
             self._relief.call()
@@ -210,6 +212,11 @@ class Leader:
         if exchange.answer:  # it is this thread's alone, because the lead is another's
             self._service.send(exchange)
         return Lead.LOST
+
+    def _give_way(self, exchange: Exchange) -> None:
+        """Have another thread lead, because what this one runs is about to wait; that says nothing of its pace."""
+        if self._followers.relieve(exchange):
+            self._custody.expect(exchange, self._custody.patience(exchange))
 
     def _send_answers(self) -> None:
         """Send what waits to be sent."""

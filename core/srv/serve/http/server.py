@@ -93,20 +93,22 @@ class Server:
             relief=self._relief,
         )
         self._threads: list[threading.Thread] = []
+        self._hiring = threading.Lock()  # because a model may ask for more threads while the first ones start
 
     def start(self) -> None:
         """Start the threads: one leads, as many as may run requests follow."""
-        with self._followers.lead:  # nobody leads before all are there
+        with self._hiring, self._followers.lead:  # nobody leads before all are there
             self._hire(self._followers.threads + 1)
             threading.Thread(target=self._relief.run, name="srv-http-relief", daemon=True).start()
 
     def grow(self, threads: int) -> None:
         """Let so many requests run at once, if that is more than so far."""
-        more = threads - self._followers.threads
-        if more > 0:
-            self._followers.threads = threads
-            if self._threads:
-                self._hire(more)
+        with self._hiring:
+            more = threads - self._followers.threads
+            if more > 0:
+                if self._threads:
+                    self._hire(more)
+                self._followers.threads = threads  # they are there now
 
     def tick(self) -> None:
         """Keep the answers' date right; to be called about once a second."""

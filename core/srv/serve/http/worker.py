@@ -30,18 +30,26 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """
 
     alive: bool
-    server: Server
+    server: Server | None = None
+    _threads_wanted = 0
 
     def run(self) -> None:
         """Serve until told to stop, then finish what was begun."""
         # Before its first beat a worker is never taken for dead, because the file's time is not yet of that clock.
         self.notify()
         limits = self.limits()
-        self.server = self._make_server(limits)
-        self.server.start()
+        self.server = server = self._make_server(limits)
+        server.grow(self._threads_wanted)  # asked for after the line above, as grow() does it the other way round
+        server.start()
         while self.alive and self._parent_lives():
-            self._beat(HEARTBEAT)
-        self._drain(limits.graceful_timeout)
+            self._beat(server, HEARTBEAT)
+        self._drain(server, limits.graceful_timeout)
+
+    def grow(self, threads: int) -> None:
+        """Have at least so many threads for requests, from now on or from the start."""
+        self._threads_wanted = max(self._threads_wanted, threads)
+        if self.server is not None:
+            self.server.grow(self._threads_wanted)
 
     def limits(self) -> Limits:
         """What this worker puts up with."""
@@ -81,20 +89,20 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.nr += 1
         self.answered()
 
-    def _drain(self, patience: float) -> None:
+    def _drain(self, server: Server, patience: float) -> None:
         """Let in who has come, let nobody else in, and wait until all have left."""
-        self.server.drain()
+        server.drain()
         until = time.monotonic() + patience
-        while not self.server.drained() and time.monotonic() < until:
-            self._beat(DRAINING_BEAT)
-        if not self.server.drained():
+        while not server.drained() and time.monotonic() < until:
+            self._beat(server, DRAINING_BEAT)
+        if not server.drained():
             self.log.warning("Stopping with requests still running: graceful_timeout has passed.")
-        self.server.stop(DRAINING_BEAT)
+        server.stop(DRAINING_BEAT)
 
-    def _beat(self, seconds: float) -> None:
+    def _beat(self, server: Server, seconds: float) -> None:
         """Show that this process lives, then sleep until a signal comes or the time is over."""
         self.notify()
-        self.server.tick()
+        server.tick()
         with contextlib.suppress(InterruptedError, BlockingIOError):
             if select.select([self.PIPE[0]], [], [], seconds)[0]:
                 os.read(self.PIPE[0], 4096)
