@@ -29,6 +29,8 @@ from srv_dockerfile.requirements import Named, read_lines, read_requirements
 REQUIREMENTS = "requirements.txt"
 #: Where models are mounted, unless the folder's settings say otherwise.
 MOUNTED = "/mnt/models"
+#: What srv's parser of requests is compiled with, because the index has it as a source only.
+COMPILER = ("gcc", "libc6-dev")
 
 
 def opened(folder: Path, installed: Plugins, *, no_plugin: Collection[str] = ()) -> tuple[Plugins, Hooks]:
@@ -62,6 +64,7 @@ def plan_for(folder: Path, plugins: Plugins, hooks: Hooks, *, wheels: Path, base
         models=found.models,
         root_name=_root_name(folder, found.models, root_values),
         base_image=f"python:{sys.version_info.major}.{sys.version_info.minor}-slim",
+        build_packages=[*COMPILER],
         labels={
             "org.opencontainers.image.title": title,
             "org.opencontainers.image.description": f"Models served by srv {__version__}",
