@@ -17,7 +17,8 @@ from srv.registry import Model
 from srv.rest.answers import write_response
 from srv.rest.binary import HEADER, SIZE, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.compression import unpack
-from srv.rest.envelope import InputEnvelope, OutputEnvelope, checked, read_envelope
+from srv.rest.cutting import LARGE, read_cut
+from srv.rest.envelope import InputEnvelope, OutputEnvelope, RequestEnvelope, checked, read_envelope
 from srv.rest.numbers import read_data
 from srv.rest.passing import HIDDEN, RequestHeaders
 from srv.settings import ServerSettings
@@ -148,8 +149,17 @@ def read_request(
     Raises InvalidInput naming the field that is wrong.
     """
     text = bytes(body if json_length is None else memoryview(body)[:json_length])
-    envelope = read_envelope(text)
-    binary = BinaryData(memoryview(body)[len(text) :], announced=json_length is not None)
+    behind = memoryview(body)[len(text) :]
+    announced = json_length is not None
+    if len(text) >= LARGE and (envelope := read_cut(text)) is not None:
+        try:
+            return _request(envelope, BinaryData(behind, announced=announced), headers)
+        except InvalidInput:
+            pass  # read whole, it says the same of an array as where that is short
+    return _request(read_envelope(text), BinaryData(behind, announced=announced), headers)
+
+
+def _request(envelope: RequestEnvelope, binary: BinaryData, headers: Mapping[str, str]) -> InferenceRequest:
     inputs = [_tensor(tensor, binary, place) for place, tensor in enumerate(envelope.inputs)]
     binary.check_end()
     return InferenceRequest(

@@ -19,7 +19,21 @@ _FIELD = re.compile(r"\{(\w+)[^{}]*\}")
 _MODEL, _VERSION = "/v2/models/{model}", "/versions/{version}"
 _EVENTS, _JSON, _BYTES = "text/event-stream", "application/json", "application/octet-stream"
 
-#: What the routes of srv's own take and give, by the end of their path; plugins' routes say nothing of it.
+#: What the routes of srv's own tell, by the class that answers; plugins' routes say nothing of it.
+_TELLS: Mapping[str, str] = {
+    "Root": "Root",
+    "Live": "Live",
+    "Ready": "Ready",
+    "Server": "ServerMetadata",
+    "Models": "Models",
+    "ModelPage": "ModelMetadata",
+    "ModelReady": "ModelReady",
+    "ModelConfig": "ModelConfig",
+    "Statistics": "Statistics",
+    "Index": "Index",
+    "Control": "Done",
+}
+#: What the others take and give, by the end of their path.
 _TAKES: Mapping[str, str] = {
     "/infer": "InferenceRequest",
     "/infer_stream": "InferenceRequest",
@@ -143,12 +157,17 @@ def _operation(method: str, path: str, resource: object, answers: object, own: M
     end = next((end for end in (*_TAKES, *_GIVES) if path.endswith(end)), "") if ours and method == "post" else ""
     good: dict[str, Any] = {"description": _first_line(answers) or "The answer."}
     if end in _GIVES:
-        schema = ref(own.get(_GIVES[end], _GIVES[end]))
-        good["content"] = {_EVENTS: {"schema": {"type": "string"}}} if "stream" in end else {_JSON: {"schema": schema}}
+        given = own.get(_GIVES[end], _GIVES[end])
+        if "stream" in end:  # of events OpenAPI 3.0 can say no more than this
+            good["description"] += f" Each event's data is an object like {given}, or Error."
+            good["content"] = {_EVENTS: {}}
+        else:
+            good["content"] = {_JSON: {"schema": ref(given)}}
         if end == "/infer":
             good["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
     elif ours:
-        good["content"] = {_JSON: {"schema": {}}}
+        told = _TELLS.get(type(resource).__name__)
+        good["content"] = {_JSON: {"schema": {"type": "object"} if told is None else ref(told)}}
     operation: dict[str, Any] = {
         "summary": _first_line(type(resource)),
         "responses": {
