@@ -1,24 +1,30 @@
 """Threads: of the server for a model that waits, of linear algebra for one that multiplies."""
 
+from contextlib import ExitStack
 from typing import Any
 
 from benching.processes import CORES
 from benching.results import Result
-from benching.turns import Bench, over_http
-from benching.wire import in_json, tensor
+from benching.turns import Bench, Turn, http_turn, noted, take_turns
+from benching.wire import check, in_json, tensor
 from benching.workloads.workers import COLUMNS
+
+NUMBERS = [1.0, 2.5, 3.0]
 
 
 def measure(bench: Bench) -> Result:
     """The server has all cores here; the load generator takes next to nothing."""
-    result = Result(
-        "threads", "Threads, and workers against BLAS threads", COLUMNS, f"{len(CORES)} cores for all.", ratios=False
-    )
-    for words, model, connections, options in KINDS:
-        contestant = bench.srv(words, cores=CORES, **options)
-        request = in_json(model, tensor("FP32", [3], [1.0, 2.5, 3.0]))
-        right = lambda numbers: numbers == [1.0, 2.5, 3.0]  # noqa: E731
-        over_http(bench, result, [contestant], [model], request, right, connections=connections)
+    how = f"{len(CORES)} cores for all. Waiting: 64 connections. Multiplying: 8 connections."
+    result = Result("threads", "Threads, and workers against BLAS threads", COLUMNS, how, ratios=False)
+    with ExitStack() as stack:
+        turns: dict[str, Turn] = {}
+        for words, model, connections, options in KINDS:
+            with noted(result, words):
+                server = stack.enter_context(bench.srv(words, cores=CORES, **options).serve(model))
+                request = in_json(model, tensor("FP32", [3], NUMBERS))
+                check(server, request, lambda numbers: numbers == NUMBERS)
+                turns[words] = http_turn(server, request, connections, bench.http)
+        take_turns(bench, result, turns)
     return result
 
 
