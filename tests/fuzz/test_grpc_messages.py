@@ -1,6 +1,7 @@
 import os
 import time
 
+import grpc
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from srv.errors import InvalidInput
 from srv.grpc import splitting
 from srv.grpc.convert import is_typed, read_request
-from srv.grpc.descriptors import ModelInferRequest
+from srv.grpc.descriptors import INFERENCE, ModelInferRequest, ModelInferResponse
 from srv.grpc.splitting import read_message
 from srv.tensors import DTYPES
 
@@ -22,7 +23,7 @@ LENGTHS = st.integers(-2, 5) | st.sampled_from([2**31, 2**40, 2**62, 2**63 - 1, 
 @st.composite
 def requests(draw):
     """The bytes of a request that is nearly right, and then perhaps cut, damaged or doubled."""
-    message = ModelInferRequest(model_name="m", id=draw(st.text(max_size=3)))
+    message = ModelInferRequest(model_name="echo", id=draw(st.text(max_size=3)))
     for _ in range(draw(st.integers(0, 3))):
         datatype = draw(st.sampled_from([*DTYPES, "", "FP128"]))
         tensor = message.inputs.add(name="x", datatype=datatype, shape=draw(st.lists(LENGTHS, max_size=4)))
@@ -65,3 +66,23 @@ def test_whatever_comes_is_a_request_or_refused_and_takes_no_memory(monkeypatch)
 
     while time.monotonic() < end:
         claim()
+
+
+def test_a_server_answers_whatever_comes_and_goes_on(server, outlived):
+    refusals = set()
+    end = time.monotonic() + SECONDS
+    address = server.wait_for(r"listening on (\S+) for gRPC").group(1)
+    with outlived(), grpc.insecure_channel(address) as channel:
+        infer = channel.unary_unary(f"/{INFERENCE}/ModelInfer")
+
+        @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(requests())
+        def claim(data):
+            try:
+                ModelInferResponse.FromString(infer(data, timeout=10))
+            except grpc.RpcError as error:
+                refusals.add(error.code())
+
+        while time.monotonic() < end:
+            claim()
+    assert refusals <= {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}

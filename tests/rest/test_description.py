@@ -76,7 +76,11 @@ def test_a_models_own_tensors_are_described(app):
     assert x["example"] == {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 1, 1, 1]}
     assert words["properties"]["datatype"]["enum"] == ["BYTES"]
     given = described["components"]["schemas"]["InferenceResponse.m"]["properties"]["outputs"]["items"]
-    assert given["properties"]["data"]["items"]["anyOf"][0] == {"type": "integer", "minimum": -128, "maximum": 127}
+    assert given["properties"]["data"]["anyOf"][0]["items"]["anyOf"][0] == {
+        "type": "integer",
+        "minimum": -128,
+        "maximum": 127,
+    }
 
 
 def test_models_whose_names_differ_in_a_sign_only_are_told_apart(app):
