@@ -44,7 +44,7 @@ def conda_file(folder: Path) -> CondaFile | None:
     for each in _dependencies(folder, names[0]):
         if isinstance(each, str) and (match := _NAME.fullmatch(each.strip())) is not None:
             packages.add(match["name"].lower())
-            if match["name"] == "python" and _is_too_old(match["rest"]):
+            if match["name"].lower() == "python" and _is_too_old(match["rest"]):
                 raise PythonTooOld(names[0], each)
         elif isinstance(each, dict) and [*each] == ["pip"] and isinstance(each["pip"], list):
             pip += [str(line) for line in each["pip"]]
