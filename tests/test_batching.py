@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from srv.answering import PredictFailed, prepare
@@ -53,7 +56,7 @@ def serve(codecs, loop, tmp_path):
 
     yield make
     for crowd in crowds:
-        crowd.model.runtime.gate.set()
+        crowd.runtime.gate.set()
         crowd.pool.shutdown()
 
 
@@ -657,3 +660,83 @@ def test_elements_are_counted_with_each_request_and_an_execution_once(serve):
     assert sum(each.batch for each in stages[1:3]) == 3
     assert all(each.queue > 0 for each in stages[1:3])
     assert stages[1].infer == stages[2].infer > 0
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+class Mixed(Doubles):
+    """Works row by row, and refuses some rows."""
+
+    def predict(self, request):
+        self.begin(np.zeros(0))
+        scale = request.parameters.get("scale", 1)
+        outputs = []
+        for tensor in request.inputs:
+            if tensor.datatype == "BYTES":
+                flat = [value + b"!" for value in tensor.data.reshape(-1)]
+                outputs.append(Tensor(f"{tensor.name}_out", np.array(flat, object).reshape(tensor.shape)))
+                continue
+            if (tensor.data == 13).any():
+                raise InvalidInput("No 13, please.")
+            if (tensor.data == 14).any():
+                raise ValueError
+            outputs.append(Tensor(f"{tensor.name}_out", tensor.data * np.array(scale).astype(tensor.data.dtype)))
+        return InferenceResponse(outputs, parameters={"scale": scale})
+
+
+def mostly(usual, *others):
+    return st.sampled_from([*[usual] * 8, *others])
+
+
+@st.composite
+def requests(draw):
+    shape = (draw(mostly(1, 0, 2, 3, 5)), *draw(mostly((), (2,))))
+    tensors = []
+    for name in draw(mostly("x", "xz")):
+        size = int(np.prod(shape))
+        kind = draw(mostly("FP32", "INT64", "BYTES"))
+        numbers = draw(st.lists(mostly(1, 2, 3, 13, 14), min_size=size, max_size=size))
+        values = [str(number).encode() for number in numbers] if kind == "BYTES" else numbers
+        tensors.append(Tensor(name, values, kind, shape) if size else Tensor(name, np.empty(shape, np.float32)))
+    return {
+        "inputs": tensors,
+        "outputs": draw(mostly(None, ["x_out"], ["y_out"])),
+        "parameters": draw(mostly({}, {"scale": 2}, {"scale": 2.0}, {"scale": True})),
+    }
+
+
+def told(answer):
+    """An answer so that it can be compared, or what it failed with."""
+    try:
+        response = answer()
+    except (InvalidInput, PredictFailed, DeadlinePassed) as error:
+        return type(error), str(error)
+    return (
+        [(tensor.name, tensor.datatype, tensor.data.dtype, tensor.data.tolist()) for tensor in response.outputs],
+        sorted((name, repr(value)) for name, value in response.parameters.items()),
+    )
+
+
+@trying(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(st.tuples(requests(), mostly(None, PATIENCE, 0.0)), min_size=2, max_size=7),
+    concurrency=st.sampled_from([None, 1, 2]),
+    most=st.sampled_from([2, 4, 16]),
+)
+def test_whatever_comes_together_is_answered_as_if_it_had_come_alone(serve, asked, concurrency, most):
+    alone = serve(Mixed, max_batch_size=0)
+    crowd = serve(Mixed, max_batch_size=most, concurrency=concurrency)
+    # The first of a batch is always at the gate, so that the others gather behind it.
+    crowd.occupy()
+
+    together = [crowd.send(InferenceRequest(**said), deadline=seconds) for said, seconds in asked]
+    crowd.runtime.gate.set()
+
+    for (said, seconds), answer in zip(asked, together, strict=True):
+        until = None if seconds is None else time.monotonic() + seconds
+        expected = told(lambda said=said, until=until: alone.model.answer(InferenceRequest(**said), until))
+        got = told(lambda answer=answer: answer.result(PATIENCE))
+        assert got == expected or (seconds == 0 and got[0] is DeadlinePassed)  # it has not run
+    crowd.pool.shutdown()
+    assert crowd.batching.waiting == 0

@@ -66,10 +66,6 @@ class Batching:
         """How many requests wait, for company or for the model's concurrency."""
         return self._waiting + self._execution.waiting
 
-    def busy(self) -> bool:
-        """Whether who comes now may have to wait."""
-        return bool(self._running or self._open)
-
     def answer(self, request: InferenceRequest, deadline: float | None, stages: Stages) -> InferenceResponse:
         """The response to one request, which may run with others as one.
 
