@@ -8,7 +8,13 @@ from distributions import installed_in
 from srv.version import __version__
 from srv_dockerfile.planning import opened, plan_for
 
-OURS = "[srv.codecs]\nnp = srv_codecs.np:NumpyCodec\npd = srv_codecs.tables:PandasCodec\n"
+OURS = """
+[srv.codecs]
+np = srv_codecs.np:NumpyCodec
+pd = srv_codecs.tables:PandasCodec
+[srv.commands]
+dockerfile = srv_dockerfile:dockerfile
+"""
 
 
 @pytest.fixture

@@ -1,0 +1,192 @@
+"""The text of the Dockerfile: what each builder takes, and no word more."""
+
+import json
+import re
+
+import pytest
+from dockerfile_reading import instructions, stages
+
+from srv.images import ImagePlan
+from srv_dockerfile.text import render
+
+
+@pytest.fixture
+def text(tmp_path):
+    """The text of a plan with these fields."""
+
+    def make(**fields):
+        given = {"title": "scale", "requirements": ["srv-inference==1.0"], "command": ["python", "-P"]} | fields
+        return render(ImagePlan(tmp_path, **given))
+
+    return make
+
+
+EVERYTHING = {
+    "conda_file": "environment.yaml",
+    "conda_specs": ["python=3.11", "pip"],
+    "requirements_files": ["requirements.txt"],
+    "requirements_needs": ["more/limits.txt", "a b.txt"],
+    "requirements": ["srv-kiln==1.0", "thing @ https://x.example/t.whl"],
+    "system_packages": ["libgomp1"],
+    "build_packages": ["gcc", "libc6-dev"],
+    "env": {"B": "2", "A": "1"},
+    "labels": {"org.opencontainers.image.title": "scale"},
+    "ports": [8080, 8081],
+    "health": ["python", "-P", "-m", "srv", "health"],
+}
+
+
+@pytest.mark.parametrize("fields", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_the_dialect_is_the_one_that_every_builder_takes(text, fields):
+    written = text(**fields)
+    lines = instructions(written)
+
+    assert not re.search(
+        r"<<|--mount|--chmod|--chown|--link|--parents|^# *syntax|^# *escape", written, re.MULTILINE | re.IGNORECASE
+    )
+    assert {line.split()[0] for line in lines} <= {
+        "ARG",
+        "FROM",
+        "USER",
+        "ENV",
+        "RUN",
+        "WORKDIR",
+        "COPY",
+        "LABEL",
+        "EXPOSE",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "CMD",
+    }
+    assert not [
+        line for line in lines if line.startswith("COPY") and re.search(r"[*?\[](?!\")", line.removeprefix("COPY ["))
+    ]
+    used = re.findall(r"--from=(\w+)", written)
+    named = [line.split(" AS ")[1] for line in lines if " AS " in line]
+    assert sorted(used) == sorted(named)
+
+
+@pytest.mark.parametrize("fields", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_the_image_ends_as_a_numeric_user_with_no_step_run_after_it(text, fields):
+    last = stages(text(**fields))[-1]
+
+    assert last[-2:] == ["USER 1000:0", 'CMD ["python", "-P"]']
+    assert [line for line in last if line.startswith("USER")][-1] == "USER 1000:0"
+
+
+def test_index_arguments_exist_in_the_environment_s_stage_alone(text):
+    environment, folder, image = stages(text(**EVERYTHING))[1:]
+
+    assert [line for line in environment if line.startswith("ARG PIP_")] == [
+        "ARG PIP_INDEX_URL",
+        "ARG PIP_EXTRA_INDEX_URL",
+        "ARG PIP_TRUSTED_HOST",
+    ]
+    assert not [line for line in [*folder, *image] if "PIP_" in line or line.startswith("ARG")]
+
+
+def test_the_folder_is_copied_last_so_that_a_code_change_makes_one_layer_anew(text):
+    environment, folder, image = stages(text(**EVERYTHING))[1:]
+
+    assert [line for line in image if line.startswith(("COPY", "RUN"))][-1] == "COPY --from=folder /folder /srv"
+    assert "COPY . /folder/app" in folder
+    assert not [line for line in environment if line.startswith("COPY . ")]
+
+
+def test_a_plain_environment_is_a_virtual_one_of_the_base_image(text):
+    head, environment, *_ = stages(text())
+
+    assert head == ["ARG BASE_IMAGE=python:3.11-slim"]
+    assert environment[0] == "FROM ${BASE_IMAGE} AS environment"
+    assert "RUN python -m venv /opt/env" in environment
+    assert environment[-1] == "RUN /opt/env/bin/python -m pip install srv-inference==1.0 && chmod -R g=u,o-w /opt/env"
+    assert not [line for line in environment if line.startswith("COPY")]
+
+
+def test_a_conda_file_is_made_an_environment_by_root_at_its_place(text):
+    head, environment, *_ = stages(text(conda_file="conda.yml", conda_specs=["python=3.11", "a>1"], requirements=[]))
+
+    assert head == ["ARG BASE_IMAGE=python:3.11-slim", "ARG CONDA_IMAGE=mambaorg/micromamba:2-bookworm"]
+    assert environment[:2] == ["FROM ${CONDA_IMAGE} AS environment", "USER root"]
+    assert environment[-3:] == [
+        "COPY conda.yml ./",
+        "RUN micromamba create -y -p /opt/env -f conda.yml python=3.11 'a>1'",
+        "RUN chmod -R g=u,o-w /opt/env",
+    ]
+
+
+def test_files_keep_their_places_beside_each_other(text, tmp_path):
+    (tmp_path / "vendored").mkdir()
+
+    environment = stages(
+        text(requirements_files=["requirements.txt"], requirements_needs=["sub/a.txt", "vendored", "a b.txt"])
+    )[1]
+
+    assert [line for line in environment if line.startswith("COPY")] == [
+        "COPY requirements.txt ./",
+        "COPY sub/a.txt ./sub/",
+        "COPY vendored ./vendored/",
+        'COPY ["a b.txt", "./"]',
+    ]
+
+
+def test_wheels_are_found_where_they_lie_and_are_not_left_in_the_folder(text, tmp_path):
+    _, environment, folder, _ = stages(text(wheels=[tmp_path / "a-1-py3-none-any.whl"]))
+
+    assert "COPY .srv/wheels ./.srv/wheels/" in environment
+    assert environment[-1].startswith(
+        "RUN /opt/env/bin/python -m pip install --find-links .srv/wheels srv-inference==1.0"
+    )
+    assert folder[-1] == "RUN rm -rf /folder/app/.srv && chmod -R g=u,o-w /folder/app"
+
+
+def test_what_has_hashes_is_installed_in_a_run_of_its_own(text):
+    environment = stages(text(requirements_files=["requirements.txt"], hashed=True))[1]
+
+    assert [line.removeprefix("RUN /opt/env/bin/python -m pip install ") for line in environment[-2:]] == [
+        "-r requirements.txt",
+        "srv-inference==1.0 && chmod -R g=u,o-w /opt/env",
+    ]
+
+
+def test_requirements_are_quoted_for_the_shell(text):
+    assert "'numpy<3; python_version > \"3\"'" in text(requirements=['numpy<3; python_version > "3"'])
+
+
+HOSTILE = ['a "b" \\ $HOME ${X} `id` größe', "line\nLABEL evil=1", "' \t #"]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_value_stays_a_value_whatever_is_in_it(text, value):
+    lines = text(labels={"title": value}, env={"A": value}).splitlines()
+
+    words = [line.partition("=")[2] for line in lines if line.startswith(("LABEL title", "ENV A="))]
+    meant = "".join(character for character in value if character.isprintable())
+    assert [re.sub(r"\\(.)", r"\1", word[1:-1]) for word in words] == [meant, meant]
+    assert all(re.fullmatch(r'"(?:[^"\\$]|\\.)*"', word) for word in words)
+    assert len([line for line in lines if line.startswith("LABEL")]) == 1
+
+
+def test_the_command_runs_without_a_shell(text):
+    command = ["python", "-P", 'ein "Wort" größer']
+
+    last = stages(text(command=command))[-1][-1]
+
+    assert json.loads(last.removeprefix("CMD ")) == command
+
+
+def test_the_same_plan_gives_the_same_text_whatever_order_it_was_filled_in(text):
+    other = EVERYTHING | {"env": {"A": "1", "B": "2"}}
+
+    assert text(**EVERYTHING) == text(**other)
+
+
+def test_no_line_is_too_long_to_read_and_none_ends_in_blanks(text):
+    for line in text(**EVERYTHING).splitlines():
+        assert len(line) <= 120
+        assert line == line.rstrip()
+
+
+def test_there_is_never_more_than_one_empty_line(text):
+    for fields in ({}, EVERYTHING):
+        assert "\n\n\n" not in text(**fields)
