@@ -4,7 +4,7 @@ import gunicorn_h1c
 import pytest
 
 from srv.serve.http.limits import Limits
-from srv.serve.http.parser import HeadReader, Names
+from srv.serve.http.parser import MOST_KNOWN, HeadReader, Names
 from srv.serve.http.refusals import BrokenRequest, Refused
 
 GOOD = b"POST /v2/models/m/infer?a=b HTTP/1.1\r\nHost: x:80\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\n"
@@ -111,3 +111,24 @@ def test_what_h1c_takes_the_reader_refuses(reader, taken):
 def test_a_refusal_says_what_is_wrong_and_nothing_of_the_server(reader):
     with pytest.raises(BrokenRequest, match=r"^The request is broken: the header content-length comes twice\.$"):
         reader.read(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+
+
+def test_a_head_that_comes_again_is_read_once(reader):
+    head = reader.read(GOOD + b"abc")
+
+    assert reader.read(GOOD + b"de") is head
+    assert reader.read(GOOD.replace(b"x:80", b"x:81")) is not head
+    assert reader.read(GOOD.replace(b"a=b", b"a=c")).query == "a=c"
+
+
+def test_heads_of_any_number_take_little_memory(reader):
+    for number in range(2000):
+        assert reader.read(GOOD.replace(b"a=b", b"a=%d" % number)).query == f"a={number}"
+
+    assert len(reader._known) <= MOST_KNOWN
+
+
+def test_what_is_refused_is_refused_again(reader):
+    for _ in range(2):
+        with pytest.raises(BrokenRequest):
+            reader.read(GOOD.replace(b"Host: x:80", b"Host: x y"))

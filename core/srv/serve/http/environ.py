@@ -32,15 +32,20 @@ def environ_of(exchange: Exchange, common: Environ, queued: float) -> Environ:
     head = exchange.head
     connection = exchange.connection
     body = exchange.body
-    environ = {**common, **head.fields}
+    if head.environ is None:
+        head.environ = {
+            **common,
+            **head.fields,
+            "REQUEST_METHOD": head.method,
+            "PATH_INFO": head.path,
+            "QUERY_STRING": head.query,
+            "RAW_URI": head.target.decode("ascii"),
+        }
+    environ = head.environ.copy()
     if head.chunked:
         # The chunks are gone: apps that look for a length find the real one.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["CONTENT_LENGTH"] = str(len(body))
-    environ["REQUEST_METHOD"] = head.method
-    environ["PATH_INFO"] = head.path
-    environ["QUERY_STRING"] = head.query
-    environ["RAW_URI"] = head.target.decode("ascii")
     environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
     environ["SERVER_NAME"], environ["SERVER_PORT"] = connection.server
     environ["wsgi.input"] = BodyReader(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPMethod
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gunicorn_h1c import parse_request_fast
@@ -22,13 +23,21 @@ SINGLE = frozenset({"HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE"})
 REMEMBERED = 1024
 SLASH = ord("/")
 VERSION = b" HTTP/1."
+END = b"\r\n\r\n"
+#: Clients send the same head again and again; so many, each of at most so many bytes, are read once.
+MOST_KNOWN = 256
+LONGEST_KNOWN = 2048
 
 
 class Head:
-    """A request's head, checked: what the app gets to see, and how its body is framed."""
+    """A request's head, checked: what the app gets to see, and how its body is framed.
+
+    Requests whose heads are the same bytes share one; nobody changes it.
+    """
 
     __slots__ = (
         "chunked",
+        "environ",
         "expects",
         "fields",
         "keep_alive",
@@ -46,6 +55,7 @@ class Head:
     path: str
     query: str
     fields: dict[str, str]  # names as in a WSGI environ
+    environ: dict[str, Any] | None  # what all requests with this head have in theirs, once one was made
     size: int  # how many bytes the head took
     length: int
     chunked: bool
@@ -76,12 +86,24 @@ class HeadReader:
         self._h1c_limits = (0, limits.request_line, limits.header_count, limits.header_size, True, False)
         self._names = Names()
         self._hosts: set[str] = set()
+        self._known: dict[bytes, Head] = {}
 
     def read(self, data: bytes) -> Head | None:
         """The head at the start of the data, or None if it has not ended yet; raises Refused.
 
         The data starts with the request line: empty lines before it are the caller's to drop.
         """
+        text = data[: data.find(END) + len(END)]
+        head = self._known.get(text)
+        if head is None:
+            head = self._read(data)
+            if head is not None and head.size == len(text) <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[text] = head
+        return head
+
+    def _read(self, data: bytes) -> Head | None:
         try:
             request = parse_request_fast(data, *self._h1c_limits)
         except IncompleteError:
@@ -89,6 +111,7 @@ class HeadReader:
         except ValueError:
             raise diagnose(data, self._limits) from None
         head = Head()
+        head.environ = None
         head.size = size = request.consumed
         method: bytes = request.method
         target: bytes = request.path

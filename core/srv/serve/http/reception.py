@@ -12,11 +12,10 @@ from srv.serve.http.connection import Connection, Step
 from srv.serve.http.diagnosis import diagnose, early_fault
 from srv.serve.http.exchange import Exchange
 from srv.serve.http.limits import MEBIBYTE, Limits
-from srv.serve.http.parser import HeadReader
+from srv.serve.http.parser import END, HeadReader
 from srv.serve.http.refusals import BytesOverflow, HeadersTooLarge
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-END = b"\r\n\r\n"
 CARRIAGE_RETURN = 13
 EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 #: What is read at once where it is not known what comes.

@@ -119,6 +119,10 @@ class Server:
         self._switches.draining = True
         self._watch.ring()
 
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return len(self._followers.waiting)
+
     def drained(self) -> bool:
         """Whether no connection is left."""
         return not self._custody.connections

@@ -51,6 +51,10 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.server is not None:
             self.server.grow(self._threads_wanted)
 
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return 0 if self.server is None else self.server.waiting()
+
     def limits(self) -> Limits:
         """What this worker puts up with."""
         settings = getattr(self.app, "settings", None)
