@@ -169,10 +169,13 @@ def bench(*words):
     return subprocess.run([sys.executable, TOP / "scripts/bench", *words], capture_output=True, text=True, check=False)
 
 
-def test_a_workload_or_peer_that_does_not_exist_is_wrong_usage():
-    answer = bench("tiniest")
+@pytest.mark.parametrize(
+    "words, said", [(["tiniest"], "'tiniest' is no workload"), (["--peers", "x"], "'x' is no peer")]
+)
+def test_a_workload_or_peer_that_does_not_exist_is_wrong_usage(words, said):
+    answer = bench(*words)
     assert answer.returncode == 2
-    assert "'tiniest' is neither a workload nor a peer." in answer.stderr
+    assert said in answer.stderr
 
 
 @pytest.mark.e2e
