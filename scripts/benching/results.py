@@ -118,6 +118,13 @@ def read(document: Mapping[str, Any]) -> Result:
     return Result(**known)
 
 
+def together(documents: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], str, list[Result]]:
+    """What several runs were taken on (the last one's word), their commands, and each workload's latest result."""
+    found = {each["name"]: read(each) for document in documents for each in document["workloads"]}
+    commands = "\n".join(document["command"] for document in documents)
+    return dict(documents[-1]["taken"]), commands, list(found.values())
+
+
 def shown(figure: float | None) -> str:
     """A figure with as many digits as say something."""
     if figure is None:

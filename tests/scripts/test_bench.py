@@ -68,6 +68,18 @@ def test_a_result_is_read_as_it_was_written():
     assert results.read(json.loads(json.dumps(result.document()))) == result
 
 
+def test_several_runs_make_one_page_where_the_latest_word_on_a_workload_counts():
+    again = two_contestants()
+    again.samples["srv"] = [{"cpu": 30.0}]
+    runs = [
+        {"taken": {"date": name}, "command": name, "workloads": [each.document() for each in found]}
+        for name, found in (("first", [two_contestants(), Result("iris", "Iris")]), ("second", [again]))
+    ]
+    taken, command, found = results.together(json.loads(json.dumps(runs)))
+    assert (taken, command) == ({"date": "second"}, "first\nsecond")
+    assert [(each.name, each.best("srv", "cpu")) for each in found] == [("tiny", 30.0), ("iris", None)]
+
+
 def test_what_h2load_prints_is_read():
     assert load.read_h2load(H2LOAD) == (8000, 0.98312, 1, 840000)
 
