@@ -21,7 +21,9 @@ CHANGES = (
     "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
     'CMD ["python3"]',
 )
-PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
+# The official image has Python's headers too. It has no compiler: here there is one, so that it is fetched once and not
+# for each builder that compiles something.
+PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "python3", "python3-dev", "python3-pip", "python3-venv")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LEFT_OUT = ("man", "locale", "doc")
 

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 #: The lines of commands that plugins of ours bring, which `srv --help` must not import.
 LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
     {
+        "build": "Build an image that serves a folder.",
         "dockerfile": "Write a Dockerfile for a folder, for builders without srv.",
         "init": "Write a package or a folder of models that works at once.",
     }

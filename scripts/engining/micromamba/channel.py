@@ -6,6 +6,7 @@ Called with the Python's prefix and the channel's folder, by a Python that has p
 import asyncio
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -88,3 +89,4 @@ def entry(path: Path, tree: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # at once, because rattler's threads may crash while the interpreter is taken down

@@ -1,0 +1,32 @@
+"""One engine for all tests of images: the one that is there, or our own, which is ended again."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+SCRIPT = TOP / "scripts/engine"
+
+
+@pytest.fixture(scope="session")
+def engines():
+    """The engine at DOCKER_HOST or the default socket, else one that scripts/engine brings up."""
+    from .engines import Engines, engine_answers, obstacles, own_environ
+
+    environ = own_environ()
+    if engine_answers(environ):
+        yield Engines(environ, obstacles(environ))
+        return
+    was_up = subprocess.run([SCRIPT, "status"], check=False).returncode == 0
+    answer = subprocess.run(
+        [SCRIPT, "up", "docker", "buildah", "micromamba"], capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        pytest.skip(
+            f"No engine answers, and scripts/engine can bring up none: {answer.stderr.strip().splitlines()[-1]}"
+        )
+    environ |= dict(line.split("=", 1) for line in answer.stdout.splitlines())
+    yield Engines(environ, obstacles(environ))
+    if not was_up:
+        subprocess.run([SCRIPT, "down"], check=True)

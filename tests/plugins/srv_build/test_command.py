@@ -1,0 +1,70 @@
+import gc
+
+import pytest
+from servers import write_model
+
+from srv.cli import run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    write_model(folder)
+    return folder
+
+
+@pytest.fixture
+def no_builders(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    yield
+    gc.collect()  # the Docker SDK leaves the socket that was refused
+
+
+def test_a_tag_with_shell_characters_is_refused_before_anything_is_looked_at(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text("{ broken")
+    assert run(["build", str(tmp_path), "-t", "acme:1;touch /tmp/x"]) == 1
+    assert capsys.readouterr().err.startswith("'acme:1;touch /tmp/x' is no name for an image. ")
+
+
+def test_an_unknown_builder_is_refused_with_those_there_are(folder, capsys):
+    assert run(["build", str(folder), "-t", "acme", "--builder", "buildha"]) == 1
+    assert capsys.readouterr().err == (
+        "No builder is called 'buildha'; there are buildah, docker, podman. Did you mean 'buildah'?\n"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_without_any_builder_each_says_why_and_srv_dockerfile_is_named(folder, no_builders, capsys, tmp_path):
+    assert run(["build", str(folder), "-t", "acme"]) == 1
+    assert capsys.readouterr().err == (
+        f"No builder can be used here. docker: no engine answers at unix://{tmp_path}/none.sock (No such file or "
+        "directory). buildah: buildah is not installed. podman: podman is not installed. Start or install one, or "
+        f"write the Dockerfile for a builder elsewhere: srv dockerfile '{folder}'\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["double"]
+
+
+BAD_OPTIONS = {
+    "--build-arg of nothing": (["--build-arg", "=1"], "'=1' names no ARG"),
+    "--build-arg with a blank": (["--build-arg", "A B=1"], "'A B=1' names no ARG"),
+    "--build-arg without a value": (["--build-arg", "NOT_SET_ANYWHERE"], "the environment has none for it"),
+    "--label without a value": (["--label", "who"], "'who' is not NAME=VALUE"),
+    "--label without a name": (["--label", "=who"], "'=who' is not NAME=VALUE"),
+}
+
+
+@pytest.mark.parametrize("options, words", BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_an_option_that_says_nothing_is_wrong_usage(folder, options, words, capsys):
+    assert run(["build", str(folder), "-t", "acme", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_without_the_plugin_the_command_is_gone(folder, capsys):
+    assert run(["--no-plugin", "build", "build", str(folder), "-t", "acme"]) != 0
+    said = capsys.readouterr().err
+    assert "build" in said
+    assert "disabled" in said or "No such command" in said
+    assert run(["--no-plugin", "build", "--help"]) == 0
+    assert "\n  build " not in capsys.readouterr().out
