@@ -70,6 +70,7 @@ def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, 
     model.answer = answering
     model.stream = answering.stream
     model.wait_idle = answering.execution.wait_idle
+    model.waiting = answering.waiting if answering.execution.has_queue or answering.batching is not None else None
     model.metadata = ModelMetadata(
         name=model.name,
         versions=(),
@@ -146,6 +147,10 @@ class Answering:
         response.outputs = self._predict.encoding.as_asked(request, select_outputs(request, response))
         stages.output += time.monotonic_ns() - began
         return response
+
+    def waiting(self) -> int:
+        """How many requests wait for a place, or for company."""
+        return self.execution.waiting if self.batching is None else self.batching.waiting
 
     def _run(
         self, request: InferenceRequest, method: _Method, execute: Execute, deadline: float | None, stages: Stages

@@ -21,6 +21,16 @@ class Kind(NamedTuple):
     outcome: str
 
 
+class Queue(NamedTuple):
+    """Requests that wait in a worker: for a thread of a face, or, where there is a model, for a place or batch of it."""
+
+    worker: int
+    face: str
+    model: str
+    version: str | None
+    waiting: int
+
+
 @dataclass(slots=True)
 class Stages:
     """Where one request's time went, in nanoseconds; stages that it never reached are 0.

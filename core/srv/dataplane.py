@@ -251,6 +251,10 @@ class DataPlane:
         """What was counted so far, by all workers since the server's start."""
         return self._ledger.sums()
 
+    def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
+        """How often models that batch have run with how many rows, by name and version; counted as `sums` are."""
+        return self._ledger.batches()
+
     def _count(self, model: Model, face: str, started: float, stages: Stages, failure: Exception | None = None) -> None:
         kind = (model.name, model.version, face, OK if failure is None else outcome_of(failure))
         total = int((time.monotonic() - started) * 1e9)

@@ -182,6 +182,11 @@ class Execution:
         self._running: deque[None] = deque()  # its length counts; append and pop need no lock
 
     @property
+    def has_queue(self) -> bool:
+        """Whether requests may have to wait for a place."""
+        return self._places is not None
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for a place."""
         return self._places.waiting if self._places is not None else 0

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from marshmallow import Schema
 
     from srv.coding import InputCodec, RequestCodec
-    from srv.counts import Kind, Sums
+    from srv.counts import Kind, Queue, Sums
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
     from srv.modelsettings import ModelSettings
@@ -68,6 +68,12 @@ class Running(Protocol):
 
     def statistics(self) -> Mapping[Kind, Sums]:
         """What all workers have counted since the server's start, dead ones too. Models are named only if known."""
+
+    def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
+        """How often each version of a model that batches has run, by the rows of a batch; counted as above."""
+
+    def queues(self) -> Sequence[Queue]:
+        """How many requests wait in each worker, by face and, for models that have a queue, by model."""
 
     def states(self) -> Mapping[str, int]:
         """How many versions of models are in each state, in the worker that answers; every state is there."""

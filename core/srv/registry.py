@@ -40,6 +40,7 @@ class Model:
 
     __slots__ = (
         "answer", "code", "metadata", "name", "reason", "runtime", "settings", "state", "stream", "version", "wait_idle",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -53,6 +54,8 @@ class Model:
         self.answer: Answer | None = None
         self.stream: Stream | None = None
         self.wait_idle: Callable[[], None] | None = None
+        #: How many requests wait for it, where it has a queue.
+        self.waiting: Callable[[], int] | None = None
         self.metadata: ModelMetadata | None = None
 
     @property

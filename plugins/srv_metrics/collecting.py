@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -11,9 +12,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
-from srv.counts import BOUNDS, Kind, Sums
+from srv.counts import BOUNDS, Kind, Queue, Sums
 from srv.hookspecs import PluginRow, Running
 
+#: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _ASKED = ("model", "version", "face")
 
 
@@ -29,6 +32,8 @@ class Collector(Base):
         yield _requests(sums)
         yield from _times(sums)
         yield from _work(sums)
+        yield _batches(self._server.batches())
+        yield from _queues(self._server.queues())
         yield _models(self._server.states())
         yield _plugins(self._server.plugins())
         yield from _processes(self._server.processes())
@@ -82,6 +87,34 @@ def _work(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
     yield from (inferences, executions, compute)
 
 
+def _batches(batches: Mapping[tuple[str, str | None], Mapping[int, Sums]]) -> Metric:
+    family = HistogramMetricFamily("srv_batch_size", "Rows of each run of a model that batches.", labels=_ASKED[:2])
+    for (model, version), sizes in batches.items():
+        counts = [0] * (len(_SIZES) + 1)
+        for rows, counted in sizes.items():
+            counts[bisect_left(_SIZES, rows)] += counted.count
+        rows_in_all = sum(rows * counted.count for rows, counted in sizes.items())
+        family.add_metric((model, version or ""), _buckets(counts, _SIZES), rows_in_all)
+    return family
+
+
+def _queues(queues: Iterable[Queue]) -> Iterator[Metric]:
+    faces = GaugeMetricFamily(
+        "srv_queue_requests", "Requests that wait for a thread, of max_queue.", labels=("face", "worker")
+    )
+    models = GaugeMetricFamily(
+        "srv_model_queue_requests",
+        "Requests that wait for a model's concurrency or batch, of its max_queue.",
+        labels=("model", "version", "worker"),
+    )
+    for queue in queues:
+        if queue.model:
+            models.add_metric((queue.model, queue.version or "", str(queue.worker)), queue.waiting)
+        else:
+            faces.add_metric((queue.face, str(queue.worker)), queue.waiting)
+    yield from (faces, models)
+
+
 def _models(states: Mapping[str, int]) -> Metric:
     family = GaugeMetricFamily(
         "srv_models", "Versions of models by state, in the worker that answers.", labels=("state",)
@@ -114,7 +147,7 @@ def _labels(kind: Kind) -> list[str]:
     return [kind.model, kind.version or "", kind.face, kind.outcome]
 
 
-def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
+def _buckets(counts: Sequence[int], bounds: Sequence[float] = BOUNDS) -> list[tuple[str, float]]:
     """Cumulative, as Prometheus has them."""
-    bounds = (*(str(bound) for bound in BOUNDS), "+Inf")
-    return [*zip(bounds, (float(count) for count in accumulate(counts)), strict=True)]
+    texts = (*(str(float(bound)) for bound in bounds), "+Inf")
+    return [*zip(texts, (float(count) for count in accumulate(counts)), strict=True)]

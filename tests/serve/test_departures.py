@@ -69,6 +69,7 @@ class Alone(Kept):
         self.note(f"begins {x[0]:g}")
         while not (PLACE / "open").exists():
             time.sleep(0.01)
+        self.note("ends")
         return x
 """
 
@@ -222,6 +223,25 @@ def test_who_waits_for_the_model_waits_no_longer_and_never_runs(server, notes, w
     assert ask(first.connection, "POST", "/v2/models/alone/infer", json.dumps(numbers(3)).encode()).status == 200
     assert "alone begins 2" not in notes()
     first.leave()
+
+
+def test_the_metrics_tell_how_many_wait_for_a_face_and_for_a_model(server, notes):
+    first = OverHttp(server, "alone", 1, stream=False)
+    eventually(lambda: notes() == ["alone begins 1"])
+    waits = [OverHttp(server, "alone", 2, stream=False) for _ in range(2)]
+    waits += [OverGrpc(server, "sleeps", 2, stream=False) for _ in range(7)]
+    (pid,) = server.workers()
+
+    def waiting():
+        page = dict(line.rsplit(" ", 1) for line in server.get("/metrics").body.decode().splitlines())
+        told = f'{{face="grpc",worker="{pid}"}}', f'{{model="alone",version="",worker="{pid}"}}'
+        return page[f"srv_queue_requests{told[0]}"], page[f"srv_model_queue_requests{told[1]}"]
+
+    eventually(lambda: waiting() == ("3.0", "2.0"))
+    for client in (*waits, first):
+        client.leave()
+    (server.place / "open").touch()
+    eventually(lambda: notes().count("sleeps cancelled") == 4 and "alone ends" in notes())
 
 
 def test_who_waits_for_a_thread_over_http_gives_the_place_up(server, notes):

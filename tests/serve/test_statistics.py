@@ -35,6 +35,10 @@ def test_what_three_workers_count_is_one_sum_that_outlives_a_killed_worker(tmp_p
             assert server.post("/v2/models/double/infer", numbers(1)).status == 200
         assert {counted(server) for _ in range(12)} == {(60, 60.0, 60.0)}
 
+        faces = r'^srv_queue_requests\{face="(\w+)",worker="(\d+)"\} 0.0$'
+        queues = re.findall(faces, server.get("/metrics").body.decode(), re.MULTILINE)
+        assert set(queues) == {(face, str(worker)) for face in ("rest", "grpc") for worker in workers}
+
         victim = min(workers)
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: processes(server, without=victim))

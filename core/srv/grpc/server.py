@@ -116,6 +116,10 @@ class GrpcServer:
         """Whether the last call has ended, for which so many seconds are waited."""
         return self._stopped.wait(seconds)
 
+    def waiting(self) -> int:
+        """How many calls wait for a thread for inference."""
+        return self._inference.waiting()
+
     def grow(self, threads: int) -> None:
         """Have at least so many threads for inference."""
         self._inference.grow(threads)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from srv.modelplane import ModelPlane
     from srv.serve.following import Follower
     from srv.serve.reloading.reloader import Reloader
+    from srv.serve.running import Running
 
 
 class Assembled(Protocol):
@@ -32,6 +33,10 @@ class Assembled(Protocol):
     @property
     def app(self) -> Callable[..., Any]:
         """The WSGI app, which answers from the start."""
+
+    @property
+    def running(self) -> Running:
+        """What plugins are told of the server as it runs."""
 
     @property
     def modelplane(self) -> ModelPlane:

@@ -32,6 +32,10 @@ class GthreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Have at least so many threads for requests from now on."""
         self.tpool._max_workers = max(self.tpool._max_workers, threads)  # where it looks with each submit
 
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return int(self.tpool._work_queue.qsize())
+
     def answered(self) -> None:
         """A request was answered."""
 

@@ -128,6 +128,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
         self._serve_grpc()
+        self.app.assembled.running.faces["rest"] = self.waiting
         self.app.assembled.grow = self._grow
         if self.app.reload:
             self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
@@ -147,6 +148,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
             self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None
+        self.app.assembled.running.faces["grpc"] = self._grpc.waiting
 
     def _grow(self, threads: int) -> None:
         """Have at least so many threads on each face."""
@@ -231,6 +233,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         match question:
             case {"ask": "state"}:
                 return {"pid": self.pid, "generation": self._follower.generation}
+            case {"ask": "queues"} if self.app.assembled is not None:
+                return {"queues": [*self.app.assembled.running.own_queues()]}
             case {
                 "ask": "follow",
                 "order": {"do": "load" | "unload", "name": str()} as order,
@@ -238,7 +242,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             }:
                 reason = self._follower.hear(order, given)
                 return {"done": True} if reason is None else {"failed": reason}
-        return {"error": "The questions are 'state' and 'follow'."}
+        return {"error": "The questions are 'state', 'queues' and 'follow'."}
 
     # -- from serving to the end ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,11 @@ class Doubler(Runtime):
         return x + x
 
 
+class Echo(Runtime):
+    def predict(self, x: list[str]) -> list[str]:
+        return x
+
+
 @pytest.fixture
 def client(srv_client, isolated_plugins):
     isolated_plugins()
@@ -90,3 +95,20 @@ def test_every_line_is_of_a_family_with_a_help_text(client):
     text = client.get("/metrics").body.decode()
     helped = set(re.findall(r"^# HELP (\w+) \S", text, re.MULTILINE))
     assert set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)) == helped
+
+
+def test_batches_are_counted_by_their_rows_and_queues_by_model(srv_client, isolated_plugins):
+    isolated_plugins()
+    client = srv_client(model(Echo, name="batched", max_batch_size=8), model(Echo, name="plain"))
+    for rows in (["a"], ["a", "b", "c"], ["a", "b", "c"]):
+        client.infer("batched", {"x": rows})
+    client.infer("plain", {"x": ["a"]})
+
+    told = samples(client.get("/metrics"))
+
+    buckets = {bound: told["srv_batch_size_bucket", bound, "batched", ""] for bound in ("1.0", "2.0", "4.0", "+Inf")}
+    assert buckets == {"1.0": 1, "2.0": 1, "4.0": 3, "+Inf": 3}
+    assert told["srv_batch_size_sum", "batched", ""] == 7
+    assert told["srv_model_queue_requests", "batched", "", str(os.getpid())] == 0
+    assert ("srv_model_queue_requests", "plain", "", str(os.getpid())) not in told
+    assert ("srv_batch_size_sum", "plain", "") not in told
