@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import sys
 from collections.abc import Sequence
@@ -60,12 +59,15 @@ def size_of(shape: Sequence[int], itemsize: int, where: str) -> int:
     """How many values a client's shape holds. Raises BadShape for one that no array can have."""
     if len(shape) > _MOST_DIMENSIONS:
         raise BadShape(where, f"it has {len(shape)} dimensions, of which {_MOST_DIMENSIONS} are possible")
+    size = largest = 1
     for place, length in enumerate(shape):
         if length < 0:
             raise BadShape(f"{where}", f"its length {place} is {length}, and lengths are 0 or more")
-    if math.prod(max(length, 1) for length in shape) * itemsize > _MOST_BYTES:
+        size *= length
+        largest *= length or 1
+    if largest * itemsize > _MOST_BYTES:
         raise BadShape(where, "it is larger than any array")
-    return math.prod(shape)
+    return size
 
 
 def read_raw(

@@ -35,8 +35,8 @@ class Bfloat16InJson(InvalidInput):
         super().__init__(f"Output '{name}' is BF16, which has no JSON form; ask for it as binary output.")
 
 
-def write_response(response: InferenceResponse, binary: Callable[[str], bool]) -> tuple[bytes, list[Bytes]]:
-    """The response's JSON, and behind it the bytes of the outputs that go as binary data.
+def write_response(response: InferenceResponse, binary: Callable[[str], bool] | None) -> tuple[bytes, list[Bytes]]:
+    """The response's JSON, and behind it the bytes of the outputs that go as binary data, if any may.
 
     Data in JSON are flat, in row-major order. NaN and ±Infinity become null.
 
@@ -51,7 +51,8 @@ def write_response(response: InferenceResponse, binary: Callable[[str], bool]) -
         answer["parameters"] = dict(response.parameters)
     behind: list[Bytes] = []
     outputs = [
-        _binary_output(tensor, behind) if binary(tensor.name) else _output(tensor) for tensor in response.outputs
+        _output(tensor) if binary is None or not binary(tensor.name) else _binary_output(tensor, behind)
+        for tensor in response.outputs
     ]
     answer["outputs"] = outputs
     text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -86,7 +87,7 @@ def _output(tensor: Tensor) -> dict[str, Any]:
         data = _texts(tensor.name, data)
     elif tensor.datatype == "BF16":
         raise Bfloat16InJson(tensor.name)
-    elif data.dtype == np.float16:
+    elif tensor.datatype == "FP16":
         data = data.astype(np.float32)  # exact, and every release of orjson writes it
     output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data}
     if tensor.parameters:

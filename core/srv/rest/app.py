@@ -66,16 +66,6 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         # These read what all workers have written, or tell of every model, and a busy disk must not hold the leader.
         return path.startswith("/v2/models/") and not path.endswith(("/stats", "/dataplane.json"))
 
-    def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """Answer one request; below `root_path` as at the root, because a proxy may or may not take the prefix off."""
-        if self._root:
-            path = env["PATH_INFO"]
-            below = self._below_root(path)
-            if below is not path:
-                env["SCRIPT_NAME"] = env.get("SCRIPT_NAME", "") + self._root
-                env["PATH_INFO"] = below
-        return super().__call__(env, start_response)
-
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
         """As Falcon has it; what stands at the path is described by the face's own description."""
         super().add_route(uri_template, resource, **options)
@@ -86,6 +76,19 @@ class App(falcon.App[falcon.Request, falcon.Response]):
             return path
         below = path[len(self._root) :]
         return (below or "/") if below[:1] in ("", "/") else path
+
+
+class AppBelow(App):
+    """The same below `root_path` as at the root, because a proxy may or may not take the prefix off."""
+
+    def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answer one request."""
+        path = env["PATH_INFO"]
+        below = self._below_root(path)
+        if below is not path:
+            env["SCRIPT_NAME"] = env.get("SCRIPT_NAME", "") + self._root
+            env["PATH_INFO"] = below
+        return super().__call__(env, start_response)
 
 
 def create_app(
@@ -100,7 +103,7 @@ def create_app(
 
     `middleware` is what plugins bring; `server` is what their routes, added later, find as `req.context.server`.
     """
-    app = App(
+    app = (AppBelow if settings.root_path else App)(
         [*_own_middleware(settings), *middleware],
         root_path=settings.root_path,
         server=server,

@@ -121,13 +121,14 @@ class Infer:
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
         request = self._reader.read(req, self._dataplane.model(model, version))
-        binary = BinaryChoice(request)
+        binary = BinaryChoice(request) if request.outputs or request.parameters else None
         context = req.context
         response = self._dataplane.infer(model, version, request, received=context.started, stages=context.stages)
-        for name, value in response.headers.items():
-            if name.lower() != "x-request-id":  # the request's own
-                put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
-                put(name, value)
+        if response.headers:
+            for name, value in response.headers.items():
+                if name.lower() != "x-request-id":  # the request's own
+                    put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
+                    put(name, value)
         answer, behind = write_response(response, binary)
         if not behind:
             resp.content_type = falcon.MEDIA_JSON

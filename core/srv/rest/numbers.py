@@ -95,7 +95,7 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
     else:
         flat = _as_objects(_listed(text, "str", shape, size, where))
     array = flat if len(shape) == 1 else flat.reshape(shape)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

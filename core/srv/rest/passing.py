@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import falcon
 
 from srv.hookspecs import Running
-from srv.logs import access_log
+from srv.logs import ACCESS, access_log
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -69,7 +70,9 @@ class Passage:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Write the access log's line."""
+        """Write the access log's line, where there is one."""
+        if not ACCESS.isEnabledFor(logging.INFO):
+            return
         context = req.context
         access_log(
             req.method,

@@ -94,9 +94,5 @@ def _error(error: SrvError) -> bytes:
 
 
 def _frame(response: InferenceResponse) -> bytes:
-    text, _ = write_response(response, _never_binary)
+    text, _ = write_response(response, None)
     return text
-
-
-def _never_binary(name: str) -> bool:
-    return False
