@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = float(os.environ.get("SRV_FUZZ_SECONDS", "40")) * 1.5
+SECONDS = float(os.environ.get("SRV_FUZZ_SECONDS", "40")) * 1.25
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
