@@ -1,11 +1,12 @@
-"""Streams of Triton's gRPC clients."""
+"""What only Triton's gRPC clients do: streams, and messages that gRPC compresses."""
 
 import threading
 
 import numpy as np
 import pytest
+from triton import GRPC
 
-pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("name", ["grpc", "grpc.aio"])]
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("name", GRPC)]
 
 
 def heard_over_grpc(client, requests):
@@ -46,3 +47,10 @@ def test_a_stream_gives_every_response_in_its_order_and_outlives_an_error(client
 def test_what_answers_once_answers_on_a_stream_too(clients, name, tensor):
     doubled = ("double", [tensor(np.array([3], np.float32), "FP32")], 1)
     assert HEAR[name](clients(name), [doubled, doubled]) == [6, 6]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_compressed_message_is_read(client, name, tensor, coding):
+    many = np.arange(2000, dtype=np.float32)
+    answer = client.infer("double", [tensor(many, "FP32")], compression_algorithm=coding)
+    assert np.array_equal(answer.as_numpy("output"), 2 * many)
