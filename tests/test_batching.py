@@ -16,12 +16,13 @@ from srv.batching import TRIED_AGAIN, VAIN_WAITS, RowsLost
 from srv.callers import Caller
 from srv.codecs import Codecs
 from srv.counts import Stages
+from srv.dataplane import DataPlane
 from srv.discovery import discover
 from srv.errors import ClientLeft, DeadlinePassed, InvalidInput, Unavailable
 from srv.execution import EventLoop, ModelBusy, ModelGone
 from srv.messages import InferenceRequest, InferenceResponse, RequestedOutput
 from srv.modelsettings import ModelSettings, Spec
-from srv.registry import Model
+from srv.registry import Model, ModelState, Registry
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
 from srv.tensors import Tensor
@@ -76,9 +77,13 @@ class Crowd:
 
     def send(self, request, *, deadline=None, caller=None, stages=None):
         request.caller = caller or request.caller
-        entered, waiting = self.runtime.entered, self.batching.waiting
         seconds = None if deadline is None else time.monotonic() + deadline
-        asked = self.pool.submit(self.model.answer, request, seconds, stages or Stages())
+        return self.hand_over(self.model.answer, request, seconds, stages or Stages())
+
+    def hand_over(self, answer, *arguments):
+        """Have a thread ask, and come back when the request runs or waits."""
+        entered, waiting = self.runtime.entered, self.batching.waiting
+        asked = self.pool.submit(answer, *arguments)
         eventually(lambda: asked.done() or self.runtime.entered > entered or self.batching.waiting > waiting)
         return asked
 
@@ -660,6 +665,38 @@ def test_elements_are_counted_with_each_request_and_an_execution_once(serve):
     assert sum(each.batch for each in stages[1:3]) == 3
     assert all(each.queue > 0 for each in stages[1:3])
     assert stages[1].infer == stages[2].infer > 0
+
+
+def test_hooks_ids_and_statistics_are_each_requests_own(serve):
+    crowd = serve(Doubles)
+    crowd.model.state = ModelState.READY
+    heard = []
+    plane = DataPlane(
+        Registry(),
+        server_name="s",
+        request_timeout=PATIENCE,
+        before=[("p", lambda model, request: heard.append(f"{request.id} {request.headers['who']}"))],
+        after=[
+            ("p", lambda model, request, response, error, timings: heard.append(f"{request.id} {response['output']}"))
+        ],
+    )
+    plane.registry.put(crowd.model)
+
+    def ask(value, name):
+        return crowd.hand_over(
+            plane.infer, "m", None, InferenceRequest([floats(value)], id=name, headers={"who": name})
+        )
+
+    crowd.runtime.gate.clear()
+    asked = [ask(0, "a"), ask(1, "b"), ask(2, "c")]
+    crowd.runtime.gate.set()
+
+    assert [each.result(PATIENCE).id for each in asked] == ["a", "b", "c"]
+    assert heard[:3] == ["a a", "b b", "c c"]
+    assert sorted(heard[3:]) == ["a [0.]", "b [2.]", "c [4.]"]
+    (row,) = plane.statistics("m")
+    assert (row["inference_count"], row["execution_count"], row["inference_stats"]["success"]["count"]) == (3, 2, 3)
+    assert [(each["batch_size"], each["compute_infer"]["count"]) for each in row["batch_stats"]] == [(1, 1), (2, 1)]
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------------

@@ -125,7 +125,6 @@ class Batching:
         if rows is None or likeness is None:
             return self._alone(request, deadline, stages)
         request.caller.stops(None)  # so that it listens
-        request.caller.blocks()
         member = Member(request, rows, deadline, stages)
         batch = self._join(member, likeness)
         return self._lead(batch, member) if batch.leader is member else self._follow(batch, member)
@@ -197,6 +196,7 @@ class Batching:
         caller = member.request.caller
         caller.stops(member.rouse)
         try:
+            caller.blocks()
             member.wait(member.deadline)
         finally:
             caller.stops(None)
@@ -233,6 +233,7 @@ class Batching:
     # -- leading -------------------------------------------------------------------------------------------------------
 
     def _lead(self, batch: Batch, leader: Member) -> InferenceResponse:
+        leader.request.caller.blocks()
         too_late = leader.deadline is not None and leader.deadline <= batch.until
         if not batch.called:
             leader.wait(leader.deadline if too_late else batch.until)

@@ -215,8 +215,9 @@ class Leader:
 
     def _give_way(self, exchange: Exchange) -> None:
         """Have another thread lead, because what this one runs is about to wait; that says nothing of its pace."""
-        if self._followers.relieve(exchange):
-            self._custody.expect(exchange, self._custody.patience(exchange))
+        if self._followers.sprint is exchange:
+            self._custody.set_deadline(exchange.connection, exchange.received + self._custody.patience(exchange))
+            self._followers.relieve(exchange)
 
     def _send_answers(self) -> None:
         """Send what waits to be sent."""
