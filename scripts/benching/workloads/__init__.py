@@ -14,6 +14,7 @@ WORKLOADS = (
     "grpc_tiny",
     "grpc_1m",
     "grpc_16m",
+    "together",
     "start",
     "start_iris",
     "batching",

@@ -1,0 +1,48 @@
+"""HTTP and gRPC at the same time, on one worker: what each face's clients notice of the other's."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from benching.results import LOAD, Result, Sample
+from benching.turns import Bench, GrpcTurn, Turn, http_turn, noted, take_turns
+from benching.wire import check, check_call, in_contents, in_json, tensor
+
+CLIENTS = 8
+FACES = ("HTTP", "gRPC")
+
+
+def measure(bench: Bench) -> Result:
+    """Each face alone, then both, round by round."""
+    how = f"Model sum, three numbers; {CLIENTS} connections over HTTP, {CLIENTS} streams on a connection over gRPC."
+    result = Result("together", "HTTP and gRPC, alone and at the same time", LOAD[1:], how, ratios=False)
+    request, call = in_json("sum", tensor("FP32", [3], [1.0, 2.5, 3.0])), in_contents("sum", [1.0, 2.5, 3.0])
+    with noted(result, "srv"), ExitStack() as stack:
+        server = stack.enter_context(bench.srv().serve("sum", "echo"))
+        check(server, request, lambda numbers: numbers == [6.5])
+        size = check_call(server, call, lambda numbers: numbers == [6.5])
+        http = http_turn(server, request, CLIENTS, bench.http)
+        both = AtOnce(http, GrpcTurn(server, call, CLIENTS, size))
+        turns: dict[str, Turn] = {
+            "HTTP alone": http,
+            "gRPC alone": GrpcTurn(server, call, CLIENTS, size),
+            "HTTP beside gRPC": lambda seconds: both.measure(seconds, "HTTP"),
+            "gRPC beside HTTP": lambda seconds: both.measure(seconds, "gRPC"),
+        }
+        take_turns(bench, result, turns)
+    return result
+
+
+class AtOnce:
+    """A turn of each face at the same time, asked for by one face after the other."""
+
+    def __init__(self, http: Turn, grpc: Turn) -> None:
+        self._turns = dict(zip(FACES, (http, grpc), strict=True))
+        self._kept: dict[str, Sample] = {}
+
+    def measure(self, seconds: float, face: str) -> Sample:
+        """What that face gave: now, or when the other one was asked for."""
+        if face not in self._kept:
+            with ThreadPoolExecutor(len(FACES)) as pool:
+                running = {name: pool.submit(turn, seconds) for name, turn in self._turns.items()}
+            self._kept = {name: each.result() for name, each in running.items()}
+        return self._kept.pop(face)
