@@ -2,6 +2,7 @@ import json
 
 import pytest
 from falcon import testing
+from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 
 from srv.discovery import discover
@@ -87,6 +88,17 @@ def test_models_whose_names_differ_in_a_sign_only_are_told_apart(app):
     models = [ModelMetadata(name, (), "python", (), (), {}) for name in ("a-b", "a_b", "a.b", "model")]
     validate(described := document_of(ServerMetadata("srv", "1", ()), app.routes, models))
     assert "/v2/models/a.b/infer" in described["paths"]
+
+
+@pytest.mark.parametrize("path", [EVERYTHING, ONE])
+def test_what_is_told_is_as_the_description_says(app, path):
+    client, described = testing.TestClient(app), document(app, path)
+    for template, item in described["paths"].items():
+        if "get" in item and (template == "/" or template.startswith("/v2")):
+            schema = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            assert "$ref" in schema or template.endswith("dataplane.json"), template
+            answer = client.simulate_get(template.replace("{model}", "m").replace("{version}", "3"))
+            OAS30Validator({**schema, "components": described["components"]}).validate(answer.json)
 
 
 def test_what_the_description_gives_as_example_is_answered(app):
