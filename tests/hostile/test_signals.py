@@ -199,6 +199,7 @@ def test_sigterm_ends_no_stream_before_its_end_on_either_face(server, tmp_path, 
     with capsys.disabled():
         counts = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
         print(f"\nSIGTERM beside streams, 3 workers: {counts}; {begun.stat().st_size} streams begun; {took:.1f} s")
+    assert took < 15  # graceful_timeout is 30, and a stream takes 0.2
     assert begun.stat().st_size == whole
     assert server.ran.stat().st_size == outcomes["whole once_over_grpc"]
     assert {name for name in outcomes if "broken" in name or "wrong" in name} == set()
