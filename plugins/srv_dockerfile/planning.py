@@ -134,7 +134,7 @@ def _add_environment(plan: ImagePlan) -> None:
     if (folder / REQUIREMENTS).is_file():
         plan.requirements_files.append(REQUIREMENTS)
         read_requirements(folder, REQUIREMENTS, named)
-    plan.requirements_needs = [name for name in named.needs if name not in plan.requirements_files]
+    plan.requirements_needs = named.needs
     plan.named, plan.hashed = frozenset(named.distributions), named.hashed
     ignore = Ignore(plan.ignore)
     for name in (plan.conda_file, *plan.requirements_files, *plan.requirements_needs):

@@ -13,7 +13,9 @@ from packaging.utils import canonicalize_name
 from srv_dockerfile.errors import BadRequirements
 
 _OPTION = re.compile(r"(-[a-zA-Z]|--[a-z-]+)(?:\s*=\s*|\s+|(?<=-[a-zA-Z]))(?P<value>.+)")
-_FILES = {"-r": "requirement", "--requirement": "requirement", "-c": "constraint", "--constraint": "constraint"}
+#: The options that name a file or folder beside the file; the first two, another requirements file.
+_REQUIREMENTS = ("-r", "--requirement")
+_FILES = (*_REQUIREMENTS, "-c", "--constraint", "-f", "--find-links")
 _EDITABLE = ("-e", "--editable")
 #: What a Dockerfile's COPY takes as it stands, also among quotes.
 _COPIED = re.compile(r"[\w./ @+~,=-]+")
@@ -46,19 +48,19 @@ def read_lines(folder: Path, lines: Iterable[str], place: str, named: Named) -> 
                 place, line, "an image has nothing to edit. Leave -e out, or the line where srv serves that code itself"
             )
         if option is not None and option[1] in _FILES:
-            _include(folder, place, line, option["value"].strip("'\""), _FILES[option[1]], named)
+            _include(folder, place, line, option["value"].strip("'\""), named, is_read=option[1] in _REQUIREMENTS)
         elif not line.startswith("-"):
             _read_requirement(folder, place, line, named)
 
 
-def _include(folder: Path, place: str, line: str, value: str, what: str, named: Named) -> None:
+def _include(folder: Path, place: str, line: str, value: str, named: Named, *, is_read: bool) -> None:
     if "://" in value:
         return
     name = _beside(folder, place, line, value)
     if name is None or name in named.needs:
         return
     named.needs.append(name)
-    if what == "requirement" and (folder / name).is_file():
+    if is_read and (folder / name).is_file():
         read_requirements(folder, name, named)
 
 

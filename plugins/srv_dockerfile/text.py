@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from srv.images import APP, ENVIRONMENT, ImagePlan
@@ -34,11 +34,13 @@ def render(plan: ImagePlan) -> str:
         version=__version__,
         apt=_apt,
         rights=lambda place: f"chmod -R g=u,o-w {place}",
-        copied=list(_copied(plan)),
+        needed=list(_places(plan, [*([plan.conda_file] if plan.conda_file else []), *plan.requirements_needs])),
+        copied=list(_places(plan, [*_own_files(plan), *([WHEELS] if plan.wheels else [])])),
         installs=list(_installs(plan)),
         APP=APP,
         ENVIRONMENT=ENVIRONMENT,
         OURS=OURS,
+        WHEELS=WHEELS,
     )
 
 
@@ -53,24 +55,25 @@ def array(words: Sequence[str]) -> str:
     return json.dumps(list(words), ensure_ascii=False)
 
 
-def _copied(plan: ImagePlan) -> Iterable[tuple[str, str]]:
-    """What the environment's stage needs of the folder, each with its place there."""
-    names = [*([plan.conda_file] if plan.conda_file else []), *plan.requirements_files, *plan.requirements_needs]
+def _own_files(plan: ImagePlan) -> list[str]:
+    """The requirements files that nothing else includes."""
+    return [name for name in plan.requirements_files if name not in plan.requirements_needs]
+
+
+def _places(plan: ImagePlan, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What the environment's stage needs of the folder, each with the same place there."""
     for name in dict.fromkeys(names):
-        is_folder = (plan.folder / name).is_dir()
+        is_folder = name == WHEELS or (plan.folder / name).is_dir()
         above = PurePosixPath(name) if is_folder else PurePosixPath(name).parent
         yield name, "./" if above == PurePosixPath() else f"./{above}/"
-    if plan.wheels:
-        yield WHEELS, f"./{WHEELS}/"
 
 
 def _installs(plan: ImagePlan) -> Iterable[list[str]]:
     """The words of each `pip install`, one where that can be."""
     files = [f"-r {shlex.quote(name)}" for name in plan.requirements_files]
-    found = [f"--find-links {WHEELS}"] if plan.wheels else []
     further = [shlex.quote(word) for word in plan.requirements]
-    runs = [[*found, *files], [*found, *further]] if plan.hashed else [[*found, *files, *further]]
-    return [run for run in runs if run[len(found) :]]
+    runs = [files, further] if plan.hashed else [[*files, *further]]
+    return [run for run in runs if run]
 
 
 def _words(pair: tuple[str, str]) -> str:

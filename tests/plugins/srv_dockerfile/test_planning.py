@@ -128,6 +128,14 @@ def srv_settings_schema():
 """
 
 
+def test_a_content_type_for_tables_brings_pandas_along(plan, site):
+    site.add("pandas", "", version="2.2.3", requires=())
+
+    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"content_type": "pd"}}})
+
+    assert made.requirements == ["pandas==2.2.3", SRV]
+
+
 @pytest.mark.parametrize("only", ["srv-kiln", "kiln"])
 def test_plugins_only_names_distributions_too(plan, site, only):
     add_kiln(site)
@@ -155,6 +163,12 @@ def test_conda_file_and_requirements_go_together(plan):
     assert made.requirements_needs == ["more.txt"]
     assert made.named == {"xgboost", "srv-inference", "joblib", "pandas"}
     assert made.requirements == []
+
+
+def test_requirements_that_the_conda_file_includes_are_there_when_it_is_read(plan):
+    made = plan({"conda.yaml": "dependencies: [{pip: [-r requirements.txt]}]", "requirements.txt": "joblib"})
+
+    assert made.requirements_needs == ["requirements.txt"]
 
 
 def test_a_runtime_that_nobody_has_is_an_error_and_with_an_environment_file_a_note(plan):

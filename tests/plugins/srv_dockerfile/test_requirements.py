@@ -47,6 +47,10 @@ def test_files_that_it_includes_are_needed_and_read(read):
     assert named.distributions == {"scipy", "joblib"}
 
 
+def test_a_folder_of_wheels_beside_it_is_needed(read):
+    assert read("--find-links=sub\n-f https://wheels.example\n").needs == ["sub"]
+
+
 def test_wheels_and_folders_beside_it_are_needed(read):
     named = read("./my_thing-1.0-py3-none-any.whl\n./sub\n", **{"my_thing-1.0-py3-none-any.whl": ""})
 

@@ -123,10 +123,10 @@ def test_files_keep_their_places_beside_each_other(text, tmp_path):
     )[1]
 
     assert [line for line in environment if line.startswith("COPY")] == [
-        "COPY requirements.txt ./",
         "COPY sub/a.txt ./sub/",
         "COPY vendored ./vendored/",
         'COPY ["a b.txt", "./"]',
+        "COPY requirements.txt ./",
     ]
 
 
@@ -134,10 +134,21 @@ def test_wheels_are_found_where_they_lie_and_are_not_left_in_the_folder(text, tm
     _, environment, folder, _ = stages(text(wheels=[tmp_path / "a-1-py3-none-any.whl"]))
 
     assert "COPY .srv/wheels ./.srv/wheels/" in environment
-    assert environment[-1].startswith(
-        "RUN /opt/env/bin/python -m pip install --find-links .srv/wheels srv-inference==1.0"
-    )
+    assert "ENV PIP_FIND_LINKS=/tmp/environment/.srv/wheels" in environment
     assert folder[-1] == "RUN rm -rf /folder/app/.srv && chmod -R g=u,o-w /folder/app"
+
+
+def test_a_conda_environment_is_not_solved_anew_for_what_only_pip_reads(text, tmp_path):
+    fields = {
+        "conda_file": "conda.yml",
+        "requirements_files": ["requirements.txt"],
+        "requirements_needs": ["limits.txt"],
+    }
+
+    environment = stages(text(**fields, wheels=[tmp_path / "a-1-py3-none-any.whl"]))[1]
+
+    steps = [line.split()[1] for line in environment if line.startswith(("COPY", "RUN"))]
+    assert steps == ["conda.yml", "limits.txt", "micromamba", "requirements.txt", ".srv/wheels", "/opt/env/bin/python"]
 
 
 def test_what_has_hashes_is_installed_in_a_run_of_its_own(text):
