@@ -15,6 +15,7 @@ from srv.testing import Binary, Json, assert_runtime_conforms
 
 Row = Annotated[NDArray[np.float64], Spec(shape=(-1,))]
 GOOD = {"x": [1.0, 2.0]}
+BATCHED = {"settings": {"max_batch_size": 8, "max_batch_time": 0.001}}
 
 
 class Doubler(Runtime):
@@ -83,6 +84,7 @@ class Spread(Runtime):
         (ByRequest, {"request": GOOD, "expected": {"most": [6]}, "files": {"factor.txt": "3"}, "wrong": [{"x": []}]}),
         (Writes, {"request": GOOD}),
         (Random, {"request": GOOD, "deterministic": False}),
+        (Doubler, {"request": GOOD, **BATCHED}),
         (Optional, {"request": {"words": ["a", "b"]}, "expected": {"output": ["a!", "b!"]}}),
         (Optional, {"request": {"words": ["a"], "sign": ["?"]}, "expected": {"output": ["a?"]}}),
         (
@@ -91,7 +93,17 @@ class Spread(Runtime):
         ),
         (Doubler, {"request": InferenceRequest([Tensor("x", [np.inf])]), "expected": {"output": [np.inf]}}),
     ],
-    ids=["signature", "request", "writes", "random", "optional left out", "optional", "outputs", "binary only"],
+    ids=[
+        "signature",
+        "request",
+        "writes",
+        "random",
+        "batched",
+        "optional left out",
+        "optional",
+        "outputs",
+        "binary only",
+    ],
 )
 def test_good_runtimes_conform(runtime, said):
     assert_runtime_conforms(runtime, **said)
@@ -219,6 +231,11 @@ class KeepsARequest(Runtime):
         return 2 * self.x
 
 
+class MixesRows(Runtime):
+    def predict(self, x: Row) -> NDArray[np.float64]:
+        return x - x.mean() if x.size else x
+
+
 class NotAtOnce(Runtime):
     def load(self):
         self.busy = threading.Lock()
@@ -328,6 +345,7 @@ class GivesNoText(Runtime):
         (RefusesNothing, {"wrong": [{"x": [-1.0]}]}, r"answers wrong\[0\] in JSON with 200, and should refuse it"),
         (BlamesItself, {}, r"with no rows in JSON with 503 .*Not now"),
         (KeepsARequest, {}, r"wrongly when 8 threads ask at once(?s:.*)in local variables(?s:.*)concurrency = 1"),
+        (MixesRows, BATCHED, r"requests as one differently than each alone: 'output' is (?s:.*)each row by itself"),
         (NotAtOnce, {}, r"wrongly when 8 threads ask at once: one gets 500(?s:.*)RuntimeError: busy"),
         (RemembersInItsClass, {}, r"answers differently after it was loaded anew(?s:.*)or in its class"),
         (LoadsOnce, {}, "could not be loaded again while it served: .*there can be only one"),

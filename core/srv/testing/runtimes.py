@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from srv.errors import LoadFailed
+from srv.merging import divided, likeness_of, merged, rows_of
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.modelsettings import DATATYPES, Spec
 from srv.registry import Model
@@ -58,7 +59,8 @@ def assert_runtime_conforms(
 
     Checked are: the answer, in each form that carries it; the metadata against what is taken and given; every declared
     output; empty, missing, null, misshapen and mistyped inputs, none of which may be a 5xx; `threads` threads at once;
-    a reload, an unload and a load after it. Raises an AssertionError that says what to do.
+    a reload, an unload and a load after it; with a `max_batch_size` in `settings` also that a batch's rows are answered as
+    each alone. Raises an AssertionError that says what to do.
     """
     given = model(runtime, name=MODEL, files=files, **settings)
     title = runtime if isinstance(runtime, str) else runtime.__name__
@@ -77,6 +79,8 @@ def assert_runtime_conforms(
             for place, asked in enumerate(wrong):
                 bench.check_refuses(f"wrong[{place}]", as_request(asked))
             bench.check_still_right("after requests that are wrong")
+            bench.learn_variants()
+            bench.check_batches()
             bench.check_threads(threads)
         bench.check_reload()
 
@@ -265,7 +269,6 @@ class _Bench:
 
     def check_threads(self, count: int) -> None:
         """Several threads at once get each their own answer."""
-        self._learn_variants()
         tasks = [
             (form, request, right) for request, right in self.known for form in self.forms if form.carries(request)
         ]
@@ -289,7 +292,23 @@ class _Bench:
             )
             raise self.fail(f"answers wrongly when {count} threads ask at once: {faults[0]}", advice)
 
-    def _learn_variants(self) -> None:
+    def check_batches(self) -> None:
+        """Where the model batches, the rows of several requests are answered as those of each alone."""
+        first = likeness_of(self.known[0][0])
+        alike = [known for known in self.known if rows_of(known[0]) and likeness_of(known[0]) == first]
+        if self.running().settings.max_batch_size <= 1 or not alike:
+            return
+        answer = self.ask(merged([request for request, _ in alike]))
+        faults = [f"they get {answer}"]
+        if answer.ok:
+            parts = divided(answer.response, [rows_of(request) or 0 for request, _ in alike])
+            faults = [differences(part, right) for part, (_, right) in zip(parts, alike, strict=True)]
+        if any(faults) and (self.deterministic or not answer.ok):
+            advice = "predict must treat each row by itself, or the model has no max_batch_size."
+            fault = next(filter(None, faults))
+            raise self.fail(f"answers {len(alike)} requests as one differently than each alone: {fault}", advice)
+
+    def learn_variants(self) -> None:
         """More right answers, so that one thread's can be told from another's."""
         for request in variants(self.known[0][0]):
             if not any(form.carries(request) for form in self.forms):
