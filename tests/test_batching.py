@@ -201,10 +201,16 @@ def test_as_many_batches_run_at_once_as_concurrency_allows(serve):
 
 def test_what_has_more_rows_than_a_batch_runs_alone(serve):
     crowd = serve(Doubles, max_batch_size=2)
-    crowd.occupy()
+    stages = Stages()
+    first = crowd.occupy()
     crowd.ask(1)
-    crowd.ask(1, 2, 3)
+    large = crowd.ask(1, 2, 3, stages=stages)
     assert crowd.runtime.seen == [[0], [1, 2, 3]]
+
+    crowd.runtime.gate.set()
+
+    assert outputs([first, large]) == [[0], [2, 4, 6]]
+    assert (stages.elements, stages.executions, stages.batch) == (3, 1, 0)  # not by size, because clients choose it
 
 
 def test_a_batch_without_room_goes_and_the_next_begins(serve):

@@ -114,7 +114,8 @@ class Batching:
         if rows is not None:
             self._check_rows(response, rows)
         stages.executions = 1
-        stages.batch = rows or 1
+        size = rows or 1
+        stages.batch = size if size <= self._most else 0  # because the sizes that clients choose have no end
         return response
 
     # -- in a batch ----------------------------------------------------------------------------------------------------

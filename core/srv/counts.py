@@ -41,7 +41,8 @@ class Stages:
 
     `elements` are what the statistics extension counts as inferences: the first length of the first input, where the
     model takes batches (it has a `max_batch_size`, or declares its first input with -1 first), else 1. `executions`
-    is 1 with one of those that ran as one; that has in `batch` the elements of all of them, if the model batches.
+    is 1 with one of those that ran as one; that has in `batch` the elements of all of them, if the model batches and
+    they are no more than its `max_batch_size`.
     """
 
     queue: int = 0
