@@ -474,6 +474,26 @@ def test_one_bad_request_does_not_spoil_its_neighbours(serve, bad, error, concur
     assert sorted(crowd.runtime.seen[2:]) == [[1], [2], [3], [bad]]
 
 
+def test_who_has_left_when_a_batch_failed_does_not_run_alone(serve):
+    class Fails(Doubles):
+        def predict(self, x: np.ndarray) -> np.ndarray:
+            self.begin(x)
+            if len(x) > 1:
+                caller.left = True  # without a word to the thread that waits
+                raise ValueError
+            return x
+
+    crowd = serve(Fails)
+    caller = Caller()
+    crowd.occupy()
+    asked = [crowd.ask(1), crowd.ask(2, caller=caller)]
+    crowd.runtime.gate.set()
+
+    assert outputs(asked[:1]) == [[1]]
+    assert isinstance(asked[1].exception(PATIENCE), ClientLeft)
+    assert crowd.runtime.seen == [[0], [1, 2], [1]]
+
+
 def test_that_a_model_is_not_available_is_said_to_all_without_trying_again(serve):
     class Away(Doubles):
         def predict(self, x: np.ndarray) -> np.ndarray:

@@ -225,7 +225,7 @@ class Batching:
         with self._lock:
             self._running += 1
         try:
-            if not self._execution.wait(member.deadline, member.request.caller):
+            if member.late or not self._execution.wait(member.deadline, member.request.caller):
                 raise self._why(member)
             return self._run_one(member.request, member.deadline, member.stages)
         finally:
