@@ -40,7 +40,6 @@ def render(plan: ImagePlan) -> str:
         APP=APP,
         ENVIRONMENT=ENVIRONMENT,
         OURS=OURS,
-        WHEELS=WHEELS,
     )
 
 
@@ -71,9 +70,12 @@ def _places(plan: ImagePlan, names: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _installs(plan: ImagePlan) -> Iterable[list[str]]:
     """The words of each `pip install`, one where that can be."""
     files = [f"-r {shlex.quote(name)}" for name in plan.requirements_files]
+    found = (
+        [f"--find-links {WHEELS}"] if plan.wheels else []
+    )  # an option, because pip adds it to those of the base image
     further = [shlex.quote(word) for word in plan.requirements]
     runs = [files, further] if plan.hashed else [[*files, *further]]
-    return [run for run in runs if run]
+    return [[*found, *run] for run in runs if run]
 
 
 def _words(pair: tuple[str, str]) -> str:

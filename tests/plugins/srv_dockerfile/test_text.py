@@ -134,7 +134,9 @@ def test_wheels_are_found_where_they_lie_and_are_not_left_in_the_folder(text, tm
     _, environment, folder, _ = stages(text(wheels=[tmp_path / "a-1-py3-none-any.whl"]))
 
     assert "COPY .srv/wheels ./.srv/wheels/" in environment
-    assert "ENV PIP_FIND_LINKS=/tmp/environment/.srv/wheels" in environment
+    assert environment[-1].startswith(
+        "RUN /opt/env/bin/python -m pip install --find-links .srv/wheels srv-inference==1.0"
+    )
     assert folder[-1] == "RUN rm -rf /folder/app/.srv && chmod -R g=u,o-w /folder/app"
 
 
