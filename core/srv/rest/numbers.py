@@ -36,6 +36,8 @@ _LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float16, n
 _FEW = 256
 _decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_integers = msgspec.json.Decoder(list[int]).decode
+#: Text of more bytes has a parser of its own, so that no thread is left with eight times that.
+_LONG = 262_144
 _local = threading.local()
 
 
@@ -108,7 +110,7 @@ def _numbers(
             return _from_list(values, dtype, datatype, where)
     wide, code = _WIDE[dtype.kind]
     try:
-        flat = np.frombuffer(_parser().parse(text).as_buffer(of_type=code), wide)
+        flat = np.frombuffer(_parser(len(text)).parse(text).as_buffer(of_type=code), wide)
     except (TypeError, ValueError, RuntimeError, AttributeError):
         # Something that is no number of this kind, or needs more than 64 bits: the slower way says which.
         values = _listed(text, "int" if dtype.kind in "iu" else "float", shape, size, where)
@@ -128,8 +130,10 @@ def _few_numbers(text: bytes, dtype: np.dtype[Any]) -> list[Any] | None:
         return None
 
 
-def _parser() -> Any:
-    """This thread's parser: one is not safe for several, and a new one allocates."""
+def _parser(length: int) -> Any:
+    """This thread's parser, because one is not safe for several; a new one for long text, because it keeps its memory."""
+    if length > _LONG:
+        return simdjson.Parser()
     parser = getattr(_local, "parser", None)
     if parser is None:
         parser = _local.parser = simdjson.Parser()

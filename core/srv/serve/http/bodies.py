@@ -25,7 +25,7 @@ def keep_freed_blocks() -> bool:
     except (OSError, AttributeError):
         return False
     wanted = ((M_MMAP_THRESHOLD, 64 * MEBIBYTE), (M_TRIM_THRESHOLD, 256 * MEBIBYTE), (M_ARENA_MAX, 2))
-    return all([mallopt(option, value) for option, value in wanted])
+    return all(mallopt(option, value) for option, value in wanted)
 
 
 def room_for(length: int) -> memoryview:

@@ -33,6 +33,14 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     server: Server | None = None
     _threads_wanted = 0
 
+    def init_process(self) -> None:
+        """From the fork to the end."""
+        # Imported here because the master imports this module too, and has no use for numpy.
+        from srv.serve.http.bodies import keep_freed_blocks
+
+        keep_freed_blocks()  # before there are threads, because each would have its own arena by then
+        super().init_process()
+
     def run(self) -> None:
         """Serve until told to stop, then finish what was begun."""
         # Before its first beat a worker is never taken for dead, because the file's time is not yet of that clock.
@@ -69,12 +77,10 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _make_server(self, limits: Limits) -> Server:
         # Imported here because the master imports this module too, and has no use for numpy.
-        from srv.serve.http.bodies import keep_freed_blocks
         from srv.serve.http.doors import most_connections
         from srv.serve.http.journal import Journal
         from srv.serve.http.server import Server, never
 
-        keep_freed_blocks()
         app = self.wsgi
         return Server(
             app,
