@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from benching.binaries import is_seven, numbers
 from benching.environments import say
@@ -63,8 +64,8 @@ def measure(bench: Bench) -> Result:
         (
             Column("idle", "PSS MB idle"),
             Column("warm", "warm"),
-            Column("half", "100,000 later"),
-            Column("after", "200,000 later"),
+            Column("first", "first 100,000"),
+            Column("second", "second 100,000"),
         ),
         "Small and large, good and refused, JSON, binary, typed and raw.",
         axes=("requests", "PSS MB"),
@@ -75,21 +76,23 @@ def measure(bench: Bench) -> Result:
         idle = server.pss()
         points = [(float(done), server.pss()) for done in slices(server)]
         result.series["srv"] = [(0.0, idle), *points]
-        result.samples["srv"] = [{"idle": idle, "warm": points[0][1], "half": half_way(points), "after": points[-1][1]}]
+        first, second = halves(points)
+        result.samples["srv"] = [{"idle": idle, "warm": points[0][1], "first": first, "second": second}]
         result.bars.append(flat(points))
     return result
 
 
-def half_way(points: Sequence[tuple[float, float]]) -> float:
-    """The memory in the middle of what came after the warm-up."""
-    return points[len(points) // 2][1]
+def halves(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The median of the first and of the second half of what came after the warm-up; single points waver."""
+    after = [memory for _, memory in points[1:]]
+    return median(after[: len(after) // 2]), median(after[len(after) // 2 :])
 
 
 def flat(points: Sequence[tuple[float, float]]) -> Bar:
-    """Whether the second half added nothing; in the first one malloc's arenas still fill."""
-    warm, half, after = points[0][1], half_way(points), points[-1][1]
-    growth = f"{after - half:+.1f} MB in the second 100,000 ({warm:.1f} warm, {half:.1f} half way, {after:.1f})"
-    return Bar("flat", growth, after - half < 0.02 * half)
+    """Whether the second half holds as much as the first one."""
+    first, second = halves(points)
+    growth = f"{second - first:+.1f} MB (median of the first 100,000 {first:.1f}, of the second {second:.1f})"
+    return Bar("flat", growth, second - first < 0.02 * first)
 
 
 def slices(server: Server) -> Iterator[int]:
