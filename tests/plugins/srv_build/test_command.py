@@ -1,4 +1,5 @@
 import gc
+import json
 
 import pytest
 from servers import write_model
@@ -68,3 +69,20 @@ def test_without_the_plugin_the_command_is_gone(folder, capsys):
     assert "disabled" in said or "No such command" in said
     assert run(["--no-plugin", "build", "--help"]) == 0
     assert "\n  build " not in capsys.readouterr().out
+
+
+def test_srv_plugins_lists_the_commands_and_with_no_plugin_both_are_disabled(capsys):
+    def states(*words):
+        assert run([*words, "plugins", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        return {
+            row["name"]: row["state"]
+            for row in rows
+            if row["kind"] == "command" and row["name"] in ("build", "dockerfile")
+        }
+
+    assert states() == {"build": "found", "dockerfile": "found"}
+    assert states("--no-plugin", "build", "--no-plugin", "dockerfile") == {
+        "build": "disabled",
+        "dockerfile": "disabled",
+    }
