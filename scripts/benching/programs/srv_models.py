@@ -52,7 +52,7 @@ class Waits(Runtime):
 
 
 class Loops(Runtime):
-    """Some 4 ms of Python, which holds the interpreter lock."""
+    """Some 3 ms of Python, which holds the interpreter lock."""
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Count."""
