@@ -333,3 +333,50 @@ def test_a_warm_up_that_fails_fails_the_load(serve, warmup, reason):
 
     with pytest.raises(LoadFailed, match=reason):
         load_all(server)
+
+
+class Together(Runtime):
+    """Loads once another one of its kind loads too."""
+
+    parallel_load = True
+    meeting = threading.Barrier(2, timeout=20)
+
+    def load(self):
+        self.meeting.wait()
+        if self.settings.parameters.uri == "none":
+            raise FileNotFoundError(self.name)
+
+    def predict(self, request):
+        return 1
+
+
+def pair(tmp_path, **uris):
+    for name, uri in uris.items():
+        (tmp_path / name).mkdir()
+        settings = {"runtime": "together", "parameters": {"uri": uri} if uri else {}}
+        (tmp_path / name / "model-settings.json").write_text(json.dumps(settings))
+
+
+def test_models_load_beside_each_other_where_their_runtime_allows_it(serve, tmp_path, isolated_plugins):
+    isolated_plugins(runtimes={"together": Together})
+    pair(tmp_path, a=None, b=None)
+    server = serve(m=one())
+
+    load_all(server)
+
+    assert [infer(server, name) for name in "abm"] == [1, 1, 1]
+    assert server.dataplane.readiness.problem() is None
+
+
+def test_of_models_that_load_beside_each_other_one_that_fails_is_the_outcome(serve, tmp_path, isolated_plugins):
+    isolated_plugins(runtimes={"together": Together})
+    pair(tmp_path, a="none", b=None)
+    (tmp_path / "a" / "none").touch()
+    server = serve(on_load_error="continue")
+
+    load_all(server)
+
+    assert infer(server, "b") == 1
+    assert server.registry.find("a").reason.startswith("FileNotFoundError")
+    with pytest.raises(LoadFailed, match="Model 'a'"):
+        load_all(serve())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -103,6 +105,29 @@ class Loader:
         begun = self._begin(settings)
         self._serve([begun])
         return begun.model
+
+    def load_together(self, several: Sequence[ModelSettings]) -> list[LoadFailed]:
+        """Load models beside each other, and serve each that could be loaded; the failures of the others, in order."""
+        failures: list[LoadFailed] = []
+        with ThreadPoolExecutor(
+            max_workers=min(len(several), os.cpu_count() or 1), thread_name_prefix="srv-load"
+        ) as pool:
+            for loading in [pool.submit(self._begin, settings) for settings in several]:
+                try:
+                    self._serve([loading.result()])
+                except LoadFailed as error:
+                    failures.append(error)
+        return failures
+
+    def loads_beside_others(self, settings: ModelSettings) -> bool:
+        """Whether a model's runtime is a registered one that says so of itself."""
+        if settings.runtime is None:
+            return False
+        try:
+            runtime_class = self._plugins.load(Kind.RUNTIME, settings.runtime)
+        except Exception:  # noqa: BLE001  the load itself says what is wrong
+            return False
+        return getattr(runtime_class, "parallel_load", False) is True
 
     def load_all(self, versions: Sequence[ModelSettings]) -> None:
         """Load all the versions that a model is to have, then serve them in the place of all that it has, at once.
@@ -252,7 +277,8 @@ class Loader:
             self._registry.put(model)
         else:
             serving.reason = f"it serves, and loading it again failed: {model.reason}"
-        self._events.model_failed(model, model.reason)
+        with self._lock:  # because models that load beside each other may fail at once, and plugins are told in turn
+            self._events.model_failed(model, model.reason)
 
     def _stop(self, model: Model) -> None:
         """Let the last predict return, then let the runtime go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,7 +14,7 @@ from srv.codecs import Codecs
 from srv.counts import Stages
 from srv.dataplane import DataPlane
 from srv.discovery import Plugins
-from srv.errors import LoadFailed, SrvError
+from srv.errors import LoadFailed, SrvError, listed
 from srv.execution import EventLoop
 from srv.hooks import Hooks
 from srv.inflight import InFlight
@@ -139,7 +139,7 @@ class Assembled:
         return [each for each in held if each[0] not in unloaded]
 
     def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
-        """Load these models one after the other, telling what is done at the moment.
+        """Load these models, those together whose runtimes allow it and then one after the other, telling what is done.
 
         With on_load_error "exit", LoadFailed is raised for the first that cannot be loaded; called again, it goes on
         with those that do not serve yet. With "continue" the others are loaded, and the server stays unready.
@@ -148,7 +148,12 @@ class Assembled:
         settings = {(each.name, each.version): each for each in found.models}
         broken = {(each.name, each.version): each for each in found.failures}
         self.dataplane.readiness.wanted = {name for name, _ in wanted}
+        tried = self._load_together(
+            {each: settings[each] for each in wanted if each in settings and not self._serves(each)}, report
+        )
         for each in wanted:
+            if each in tried:
+                continue
             if each in broken:
                 self._refuse(broken[each])
             elif each not in settings:
@@ -161,6 +166,20 @@ class Assembled:
                 except LoadFailed as error:
                     self._give_up(error)
         self.dataplane.readiness.loaded = True
+
+    def _load_together(
+        self, wanted: Mapping[Wanted, ModelSettings], report: Callable[[str], None]
+    ) -> Collection[Wanted]:
+        """Load those whose runtimes allow it beside each other; which ones."""
+        several = {each: model for each, model in wanted.items() if self.loader.loads_beside_others(model)}
+        if len(several) < 2:
+            return ()
+        report(f"loading {len(several)} models together: {listed(model.name for model in several.values())}")
+        with self.modelplane.turn:
+            failures = self.loader.load_together([*several.values()])
+        for error in failures:
+            self._give_up(error)
+        return several.keys()
 
     def serving(self) -> str:
         """The models that are served, in one line."""
