@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tritonclient.grpc
 import tritonclient.http
 
@@ -45,6 +46,11 @@ class Engines:
         """Run srv."""
         return self.run(sys.executable, "-P", "-m", "srv", *words, check=check, **environ)
 
+    def need(self, builder: str) -> None:
+        """Skip the test where the builder can not be used."""
+        if builder in self.obstacles:
+            pytest.skip(f"Not run with {builder}: {self.obstacles[builder]}.")
+
     @property
     def docker(self) -> str:
         """The Docker client."""
@@ -58,6 +64,12 @@ class Engines:
         """What the builder knows of an image."""
         [told] = json.loads(self.run(self.runner(builder), "image", "inspect", tag).stdout)
         return told
+
+    def health_check(self, builder: str, tag: str) -> list[str]:
+        """The program that the image names as its health check."""
+        how, *words = self.image(builder, tag)["Config"]["Healthcheck"]["Test"]
+        assert how == "CMD"
+        return words
 
     @contextmanager
     def container(self, builder: str, tag: str, *options: str, **environ: str) -> Iterator[Container]:
@@ -105,12 +117,9 @@ class Container:
         given.set_data_from_numpy(np.array(values))
         with kind.InferenceServerClient(f"127.0.0.1:{port}") as client:
             answer = client.infer(model, [given])
-            [output] = (
-                answer.get_response(as_json=True)["outputs"]
-                if kind is tritonclient.grpc
-                else answer.get_response()["outputs"]
-            )
-            return answer.as_numpy(output["name"]).tolist()
+            told = answer.get_response()
+            name = told["outputs"][0]["name"] if isinstance(told, dict) else told.outputs[0].name
+            return answer.as_numpy(name).tolist()
 
     def state(self) -> dict[str, Any]:
         """What its engine says of it."""

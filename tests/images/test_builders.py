@@ -24,8 +24,7 @@ BASE = "FROM python:3.11-slim\n"
 
 @pytest.fixture(params=BUILDERS)
 def builder(request, engines, monkeypatch):
-    if request.param in engines.obstacles:
-        pytest.skip(f"Not run with {request.param}: {engines.obstacles[request.param]}.")
+    engines.need(request.param)
     for name, value in engines.environ.items():
         monkeypatch.setenv(name, value)
     return BUILDERS[request.param]()

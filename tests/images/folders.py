@@ -1,0 +1,172 @@
+"""Folders that become images, one of each kind, and how each is built and run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+from servers import write_model
+
+from .engines import Engines
+
+#: Under this name the base image is there too, so that a plugin can choose another than srv does.
+ANOTHER_BASE = "python:3.11-slim-bookworm"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A folder, the model that its image serves, and what it makes of a number."""
+
+    folder: Path
+    model: str = "double"
+    factor: float = 2.0
+    #: For the builder's process, and for `docker run`.
+    environ: Mapping[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
+    #: A builder that the folder's own plugin brings and that is taken instead of docker.
+    own_builder: str | None = None
+
+
+def plain(place: Path) -> Case:
+    """No file says what the environment is."""
+    write_model(place / "plain")
+    return Case(place / "plain")
+
+
+def requirements(place: Path) -> Case:
+    """A requirements.txt, and a model that needs what it names."""
+    folder = place / "requirements"
+    write_model(folder, load="import colorama\nreturn True")
+    (folder / "requirements.txt").write_text("colorama>=0.4\n")
+    return Case(folder)
+
+
+def conda(place: Path) -> Case:
+    """A conda file with a part for pip, beside a requirements.txt."""
+    folder = place / "conda"
+    checks = "import colorama, iniconfig, srv_conda_demo\nassert sys.base_prefix == '/opt/env', sys.base_prefix\n"
+    write_model(folder, load=f"{checks}return True")
+    (folder / "environment.yaml").write_text(
+        "channels: [conda-forge]\ndependencies: [python=3.11, pip, srv-conda-demo>=1.1, {pip: [colorama]}]\n"
+    )
+    (folder / "requirements.txt").write_text("iniconfig\n")
+    return Case(folder)
+
+
+def embedded(place: Path) -> Case:
+    """The folder is a model itself, with its weights; the image gives it the folder's name."""
+    write_model(
+        place,
+        "tripled",
+        load="self.factor = float(self.artifact('weights.txt').read_text())\nreturn True",
+        predict="return self.factor * x",
+    )
+    (place / "tripled/weights.txt").write_text("3\n")
+    settings = place / "tripled/model-settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"parameters": {"uri": "."}}))
+    return Case(place / "tripled", "tripled", 3.0)
+
+
+def mounted(place: Path) -> Case:
+    """Only defaults are in the image; the models come with a volume."""
+    folder, models = place / "mounted", place / "models"
+    folder.mkdir()
+    (folder / "model-settings.json").write_text(json.dumps({"parameters": {"extra": {"factor": 5}}}))
+    write_model(models, predict="return self.settings.parameters.extra['factor'] * x")
+    for path in [place, models, *models.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return Case(folder, factor=5.0, options=[f"--volume={models}:/mnt/models:ro"])
+
+
+SETUP = """
+[metadata]
+name = acme-images
+version = 1.4
+
+[options]
+py_modules = acme_images
+install_requires = srv-inference>=0.1
+
+[options.entry_points]
+srv.runtimes =
+    scale = acme_images:Scale
+srv.plugins =
+    acme = acme_images
+"""
+
+ACME = """
+from srv import Runtime, hookimpl
+
+
+class Scale(Runtime):
+    def load(self):
+        return True
+
+    def predict(self, request):
+        from srv import InferenceResponse, Tensor
+        x = request.inputs[0]
+        return InferenceResponse(outputs=[Tensor("y", x.array * 7)])
+
+
+@hookimpl
+def srv_image_plan(plan):
+    plan.base_image = "python:3.11-slim-bookworm"
+    plan.system_packages.append("hello")
+
+
+@hookimpl
+def srv_builders():
+    from srv_build.docker_engine import DockerEngine
+
+    class Kiln(DockerEngine):
+        name = "kiln"
+
+    return {"kiln": Kiln}
+"""
+
+
+def plugin(place: Path) -> Case:
+    """A model of a runtime that was installed from a checkout, whose plugin also changes the image and builds it."""
+    folder, source, site = place / "plugin", place / "acme-images", place / "site"
+    source.mkdir()
+    (source / "setup.cfg").write_text(SETUP)
+    (source / "setup.py").write_text("from setuptools import setup\n\nsetup()\n")
+    (source / "acme_images.py").write_text(dedent(ACME))
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "--target", site, source]
+    subprocess.run(pip, check=True)
+    (folder / "scaled").mkdir(parents=True)
+    (folder / "scaled/model-settings.json").write_text(json.dumps({"runtime": "scale"}))
+    return Case(folder, "scaled", 7.0, environ={"PYTHONPATH": str(site)}, own_builder="kiln")
+
+
+FOLDERS: Mapping[str, Callable[[Path], Case]] = {
+    make.__name__: make for make in (plain, requirements, conda, embedded, mounted, plugin)
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image, how long it took, and what was said meanwhile."""
+
+    tag: str
+    seconds: float
+    said: str
+
+
+def build(engines: Engines, builder: str, case: Case, tag: str, *options: str) -> Built:
+    """Build the image of a folder by `srv build`, or by BuildKit from what `srv dockerfile` writes."""
+    began = time.monotonic()
+    if builder == "buildkit":
+        engines.srv("dockerfile", case.folder, "-i", "--force", **case.environ)
+        words = [engines.docker, "build", "--progress=plain", "-t", tag, *options, case.folder]
+        answer = engines.run(*words, DOCKER_BUILDKIT="1")
+    else:
+        chosen = case.own_builder if case.own_builder and builder == "docker" else builder
+        answer = engines.srv("build", case.folder, "-t", tag, "--builder", chosen, *options, **case.environ)
+    return Built(tag, time.monotonic() - began, answer.stdout + answer.stderr)
