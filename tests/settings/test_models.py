@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from srv.modelsettings import ModelSettings, Spec
-from srv.settings import unbuilt
 from srv.settings.documents import read_document
-from srv.settings.errors import MissingSetting, NotBuiltYet, SettingError
+from srv.settings.errors import MissingSetting, SettingError
 from srv.settings.models import model_settings, read_model_document, with_defaults
 from srv.settings.schemas import ModelSchema, ParametersSchema, SpecSchema, is_model_name
 
@@ -136,13 +135,6 @@ def test_null_leaves_a_setting_to_its_default(read):
 def test_settings_that_no_model_can_have_are_one_sentence(read, file, sentence):
     said = str(refused(read, file))
     assert said in (f"m/model-settings.json, {sentence}", f"m/model-settings.json: {sentence}")
-
-
-def test_a_setting_for_what_is_not_built_is_refused_unless_it_says_what_holds_anyway(read, monkeypatch):
-    monkeypatch.setattr(unbuilt, "MODEL", {"max_batch_time": unbuilt.Unbuilt("batching")})
-
-    assert isinstance(refused(read, {"runtime": "a", "max_batch_time": 0.5}), NotBuiltYet)
-    assert read({"runtime": "a", "max_batch_time": 0.0}).max_batch_time == 0.0
 
 
 def test_what_is_missing_is_told_as_missing(read):

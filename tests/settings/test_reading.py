@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srv.settings import PluginSettings, ServerSettings, read_server_settings, unbuilt
+from srv.settings import PluginSettings, ServerSettings, read_server_settings
 from srv.settings.errors import (
     ContradictorySettings,
     FolderMissing,
@@ -57,7 +57,7 @@ def test_the_defaults_are_those_of_the_contract():
 
 
 def test_every_setting_is_in_the_schema_and_every_key_of_the_schema_is_a_setting():
-    beside = {"folder", "sections", "model_defaults", "origins", "notes"}
+    beside = {"folder", "root_name", "sections", "model_defaults", "origins", "notes"}
     assert set(ServerSchema().fields) == set(ServerSettings.__dataclass_fields__) - beside
     assert set(PluginsSchema().fields) == set(PluginSettings.__dataclass_fields__)
 
@@ -232,13 +232,6 @@ def test_the_section_of_a_plugin_is_an_object(read):
     assert str(refused(read, {"metrics": 3}, sections=["metrics"])).endswith(
         "'metrics' must be an object, the plugin's settings, not 3."
     )
-
-
-def test_a_variable_or_a_flag_for_what_is_not_built_is_refused_too(read, monkeypatch):
-    monkeypatch.setattr(unbuilt, "SERVER", {"backlog": unbuilt.Unbuilt("waiting")})
-
-    assert str(refused(read, environ={"SRV_BACKLOG": "3"})).startswith("SRV_BACKLOG is about waiting, which")
-    assert str(refused(read, flags={"backlog": 3})).startswith("--backlog is about waiting, which")
 
 
 def test_a_flag_out_of_range_is_named_as_it_was_typed(read):

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from srv.settings import unbuilt
 from srv.settings.reference import MARKER, page, reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -21,8 +20,3 @@ def test_the_reference_says_type_default_variable_and_meaning():
         "| The port of REST; 0 takes a free one and says which. |"
     ) in reference()
     assert "| `plugins.strict` | true or false | `false` | `SRV_PLUGINS__STRICT` |" in reference()
-
-
-def test_the_reference_says_what_is_not_built_yet(monkeypatch):
-    monkeypatch.setattr(unbuilt, "MODEL", {"max_batch_size": unbuilt.Unbuilt("batching")})
-    assert "*Not built yet: batching.*" in reference()

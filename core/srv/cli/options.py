@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from srv.settings import unbuilt
 from srv.settings.checks import field_of
 from srv.settings.fields import Choice, Flag, Seconds, Strict, Whole
 from srv.settings.schemas import ServerSchema
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_COMMON = (
+#: The settings that have a flag, in the order in which the help shows them.
+FLAGS = (
     "host",
     "http_port",
     "grpc_port",
@@ -29,8 +29,6 @@ _COMMON = (
     "log_format",
     "access_log",
 )
-#: The settings that have a flag, in the order in which the help shows them; what is not built has none yet.
-FLAGS = tuple(setting for setting in _COMMON if setting not in unbuilt.SERVER)
 
 
 def settings_flags(command: Command) -> Command:

@@ -11,10 +11,9 @@ from marshmallow import Schema, ValidationError
 from srv.errors import SettingsError, nearest
 from srv.settings import foreign
 from srv.settings.documents import dotted
-from srv.settings.errors import MissingSetting, NotBuiltYet, UnknownSetting, WrongSetting
+from srv.settings.errors import MissingSetting, UnknownSetting, WrongSetting
 from srv.settings.fields import ListOf, Section, Strict
 from srv.settings.schemas import ModelSchema, ParametersSchema, ServerSchema
-from srv.settings.unbuilt import Unbuilt
 
 #: Settings by their path: those of a section each on its own, everything else whole.
 Leaves: TypeAlias = dict[tuple[str, ...], Any]
@@ -64,14 +63,6 @@ def checked(schema: Schema, values: Mapping[str, Any], place: Place, *, sections
             raise WrongSetting(place.subject((key,)), "must be an object, the plugin's settings", values[key])
         leaves |= _in_parts(key, values[key]) or {(key,): {}}
     return leaves
-
-
-def refuse_unbuilt(leaves: Leaves, table: Mapping[str, Unbuilt], defaults: Mapping[str, Any], place: Place) -> None:
-    """Refuse what needs something that is not built, unless it is what holds anyway."""
-    for path, value in leaves.items():
-        entry = table.get(path[0])
-        if entry is not None and (len(path) > 1 or value != defaults[path[0]]):
-            raise NotBuiltYet(place.subject(path), entry.what)
 
 
 def overlay(below: Leaves, above: Leaves) -> Leaves:

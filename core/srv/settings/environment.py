@@ -11,10 +11,9 @@ from marshmallow import Schema
 
 from srv.errors import nearest
 from srv.settings import foreign
-from srv.settings.checks import Leaves, Named, checked, field_of, overlay, refuse_unbuilt
+from srv.settings.checks import Leaves, Named, checked, field_of, overlay
 from srv.settings.errors import WrongSetting
 from srv.settings.fields import NotThis, Section, Strict
-from srv.settings.unbuilt import Unbuilt
 
 PREFIX = "SRV_"
 MODEL_PREFIX = "SRV_MODEL__"
@@ -42,8 +41,6 @@ def read_environment(
     prefix: str,
     schema: Schema,
     *,
-    unbuilt: Mapping[str, Unbuilt],
-    defaults: Mapping[str, Any],
     sections: Collection[str] = (),
     never: Collection[tuple[str, ...]] = (),
 ) -> EnvironmentSettings:
@@ -67,7 +64,6 @@ def read_environment(
             path = names[name]
             place = Named(name, path)
             leaves = checked(schema, _nested(path, _value(schema, path, text, place)), place)
-            refuse_unbuilt(leaves, unbuilt, defaults, place)
             outcome.take(name, leaves)
         elif section is not None:
             outcome.take(name, _section_leaves(section, text, Named(name, section)))

@@ -63,13 +63,6 @@ class ContradictorySettings(SettingError):
     """Settings that are fine one by one and cannot stand together."""
 
 
-class NotBuiltYet(SettingError):
-    """A setting for something that this version of srv does not have."""
-
-    def __init__(self, subject: str, what: str) -> None:
-        super().__init__(f"{subject} is about {what}, which this version of srv does not have yet. Take it out.")
-
-
 def shown(value: object) -> str:
     """A setting's value as an error on the terminal shows it: short, and text told from numbers."""
     if isinstance(value, str):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srv.modelsettings import ModelParameters, ModelSettings, Spec
-from srv.settings import unbuilt
-from srv.settings.checks import Leaves, checked, overlay, refuse_unbuilt
+from srv.settings.checks import Leaves, checked, overlay
 from srv.settings.documents import Document
 from srv.settings.errors import ContradictorySettings
 from srv.settings.schemas import ModelSchema
@@ -30,7 +29,6 @@ def model_defaults() -> Mapping[str, Any]:
 def read_model_document(document: Document) -> Leaves:
     """What a model-settings.json says, by path. Raises a SettingError."""
     leaves = checked(ModelSchema(), document.values, document)
-    refuse_unbuilt(leaves, unbuilt.MODEL, model_defaults(), document)
     for key in ("inputs", "outputs"):
         _refuse_repeats(document, key, leaves.get((key,)) or ())
     if ("runtime",) in leaves and ("implementation",) in leaves:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from srv.settings import unbuilt
-from srv.settings.checks import Leaves, Named, checked, overlay, refuse_unbuilt
+from srv.settings.checks import Leaves, Named, checked, overlay
 from srv.settings.documents import dotted, read_document
 from srv.settings.environment import MODEL_PREFIX, PREFIX, read_environment
 from srv.settings.errors import ContradictorySettings, FolderMissing, MissingSetting
-from srv.settings.models import NEVER_DEFAULTS, model_defaults
+from srv.settings.models import NEVER_DEFAULTS
 from srv.settings.schemas import ModelSchema, ServerSchema, is_loopback
 from srv.settings.server import CorsSettings, PluginSettings, ServerSettings, TlsSettings
 
@@ -38,26 +36,24 @@ def read_server_settings(
     environ = os.environ if environ is None else environ
     if not folder.is_dir():
         raise FolderMissing(folder, "The folder")
-    schema, defaults, sections = ServerSchema(), _defaults(folder), plugin_sections or ()
+    schema, sections = ServerSchema(), plugin_sections or ()
 
     leaves: Leaves = {}
     origins: dict[tuple[str, ...], str] = {}
     document = read_document(folder / FILE)
     if document is not None:
         leaves = checked(schema, document.values, document, sections=sections)
-        refuse_unbuilt(leaves, unbuilt.SERVER, defaults, document)
         _resolve_paths(leaves, folder)
         origins = dict.fromkeys(leaves, document.place)
         _require_models_dir(leaves, document.subject(("models_dir",)), may_be_missing=for_elsewhere)
 
-    given = read_environment(environ, PREFIX, schema, unbuilt=unbuilt.SERVER, defaults=defaults, sections=sections)
+    given = read_environment(environ, PREFIX, schema, sections=sections)
     leaves, origins = overlay(leaves, given.leaves), origins | given.origins
     _require_models_dir(given.leaves, "SRV_MODELS_DIR", may_be_missing=True)
 
     for key, value in (flags or {}).items():
         flag = Named(f"--{key.replace('_', '-')}", (key,))
         said = checked(schema, {key: value}, flag)
-        refuse_unbuilt(said, unbuilt.SERVER, defaults, flag)
         _require_models_dir(said, flag.name)
         leaves, origins = overlay(leaves, said), origins | dict.fromkeys(said, flag.name)
 
@@ -65,8 +61,6 @@ def read_server_settings(
         environ,
         MODEL_PREFIX,
         ModelSchema(),
-        unbuilt=unbuilt.MODEL,
-        defaults=model_defaults(),
         never=NEVER_DEFAULTS,
     )
     if {("runtime",), ("implementation",)} <= models.leaves.keys():
@@ -82,11 +76,6 @@ def read_server_settings(
         origins={dotted(path): name for path, name in origins.items() if path in leaves or path[0] == "model"},
         notes=(*given.notes, *models.notes),
     )
-
-
-def _defaults(folder: Path) -> dict[str, Any]:
-    settings = ServerSettings(folder=folder)
-    return {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
 
 
 def _resolve_paths(leaves: Leaves, folder: Path) -> None:
