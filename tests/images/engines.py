@@ -67,7 +67,8 @@ class Engines:
 
     def health_check(self, builder: str, tag: str) -> list[str]:
         """The program that the image names as its health check."""
-        how, *words = self.image(builder, tag)["Config"]["Healthcheck"]["Test"]
+        told = self.image(builder, tag)
+        how, *words = (told.get("Healthcheck") or told["Config"]["Healthcheck"])["Test"]  # Podman has it at the top
         assert how == "CMD"
         return words
 

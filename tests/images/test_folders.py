@@ -10,6 +10,10 @@ from .folders import Case, build, plain
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
 
+TOKEN = "s3cret-t0ken"
+#: A private index, which all builds here are given, so that they share one environment.
+INDEX = ["--build-arg", f"PIP_EXTRA_INDEX_URL=file:///tmp/{TOKEN}/simple"]
+
 
 @pytest.fixture(scope="module")
 def builder(engines):
@@ -27,7 +31,7 @@ def case(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def image(engines, builder, case):
-    return build(engines, builder, case, "srv-test:ways")
+    return build(engines, builder, case, "srv-test:ways", *INDEX)
 
 
 WAYS = {
@@ -67,7 +71,7 @@ def test_the_environment_overrides_the_image(engines, builder, image):
 def test_a_change_of_code_runs_no_pip_and_takes_seconds(engines, builder, case, image, figure):
     write_model(case.folder, predict="return 20 * x")
     try:
-        again = build(engines, builder, case, "srv-test:again")
+        again = build(engines, builder, case, "srv-test:again", *INDEX)
     finally:
         write_model(case.folder)
     steps = again.said.splitlines()
@@ -82,13 +86,10 @@ def test_a_change_of_code_runs_no_pip_and_takes_seconds(engines, builder, case, 
 def test_neither_history_nor_layers_hold_an_address_a_token_or_a_path_of_this_machine(
     engines, builder, case, image, tmp_path
 ):
-    token = "s3cret-t0ken"
-    arguments = ["--build-arg", f"PIP_EXTRA_INDEX_URL=file:///tmp/{token}/simple"]
-    built = build(engines, builder, case, "srv-test:secret", *arguments)
     runner = engines.runner(builder)
-    told = engines.run(runner, "history", "--no-trunc", built.tag).stdout
-    engines.run(runner, "save", "-o", tmp_path / "image.tar", built.tag)
-    secrets = [token, str(case.folder), str(tmp_path.parent)]
+    told = engines.run(runner, "history", "--no-trunc", image.tag).stdout
+    engines.run(runner, "save", "-o", tmp_path / "image.tar", image.tag)
+    secrets = [TOKEN, str(case.folder), str(tmp_path.parent)]
     assert [secret for secret in secrets if secret in told] == []
     layers = (tmp_path / "image.tar").read_bytes()
     assert [secret for secret in secrets if secret.encode() in layers] == []
@@ -106,7 +107,7 @@ def test_names_with_blanks_quotes_and_letters_of_any_script_travel(engines, buil
     with (folder / "huge.bin").open("r+b") as huge:
         huge.truncate(2 << 30)
     (folder / ".dockerignore").write_text("huge.bin\n")
-    built = build(engines, builder, Case(folder), "srv-test:hostile")
+    built = build(engines, builder, Case(folder), "srv-test:hostile", *INDEX)
     with engines.container(builder, built.tag) as container:
         assert container.wait_ready().infer("double", 1.0) == ([2.0], [2.0])
         there = container.execute("ls", "-1", "/srv/app").stdout.splitlines()
@@ -140,7 +141,7 @@ def test_a_step_that_fails_shows_its_last_words_and_leaves_no_file(engines, buil
 
 
 def test_quiet_prints_the_id_only(engines, builder, case, image):
-    answer = engines.srv("build", case.folder, "-t", "srv-test:quiet", "--builder", builder, "--quiet")
+    answer = engines.srv("build", case.folder, "-t", "srv-test:quiet", "--builder", builder, "--quiet", *INDEX)
     assert re.fullmatch(r"sha256:[0-9a-f]{64}\n", answer.stdout)
     assert answer.stderr == ""
 

@@ -9,9 +9,8 @@ from .folders import FOLDERS, build
 
 BUILDERS = ("docker", "buildkit", "buildah", "podman")
 WHOLE = [(builder, folder) for folder in FOLDERS for builder in BUILDERS]
-#: Each builder and each kind of folder at least once; what is slow in one builder is shared with its other tests.
+#: Each builder and each kind of folder at least once; docker with the plain folder is in test_folders.py.
 COVERING = [
-    ("docker", "plain"),
     ("docker", "plugin"),
     ("buildkit", "embedded"),
     ("buildah", "mounted"),
