@@ -3,7 +3,7 @@ import time
 import pytest
 
 from srv.serve.http import relief
-from srv.serve.http.relief import QUICK, Paces
+from srv.serve.http.relief import COMPUTING, QUICK, Paces
 
 
 @pytest.fixture
@@ -34,6 +34,28 @@ def test_a_path_that_is_slow_now_and_then_is_quick(paces):
         ran(paces, "/a", QUICK / 2, 2)
 
     assert paces.quick("/a")
+
+
+def test_on_one_core_a_path_may_compute_for_longer_and_not_wait():
+    computes, waits, long = Paces(parallel=False), Paces(parallel=False), Paces(parallel=False)
+    for _ in range(200):
+        computes.ran("/a", 2 * QUICK, computed=1.9 * QUICK)
+        waits.ran("/a", 2 * QUICK, computed=0.1 * QUICK)
+        long.ran("/a", 2 * COMPUTING, computed=2 * COMPUTING)
+
+    assert computes.quick("/a")
+    assert not waits.quick("/a")
+    assert not long.quick("/a")
+
+
+def test_how_long_a_path_computes_matters_only_on_one_core_and_when_it_has_been_slow():
+    single, several = Paces(parallel=False), Paces()
+    assert not single.suspects("/a")
+    for paces in (single, several):
+        paces.ran("/a", 2 * QUICK)
+
+    assert single.suspects("/a")
+    assert not several.suspects("/a")
 
 
 def test_a_few_requests_that_hang_are_enough(paces):

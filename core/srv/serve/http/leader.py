@@ -184,17 +184,25 @@ class Leader:
         if self._nonblocking(head.method, head.path):
             return self._sprint(exchange)
         if self._followers.idle() and self._paces.quick(head.path):
-            began = time.monotonic()
-            lead = self._sprint(exchange)
-            if lead is Lead.KEPT:
-                self._paces.ran(head.path, time.monotonic() - began)
-            return lead
+            return self._try(exchange)
         self._send_answers()  # before the lead is given away
         self._custody.set_deadline(exchange.connection, exchange.received + self._limits.patience(head.path))
         place = self._followers.place(exchange)
         if place is Place.NOWHERE:
             self._custody.refuse_exchange(exchange, QueueOverflow(self._limits.max_queue))
         return Lead.GIVEN if place is Place.RUN else Lead.KEPT
+
+    def _try(self, exchange: Exchange) -> Lead:
+        """Run a request that has been quick so far, and remember how quick it was this time."""
+        path = exchange.head.path
+        suspect = self._paces.suspects(path)
+        computed = -time.thread_time() if suspect else 0.0
+        began = time.monotonic()
+        lead = self._sprint(exchange)
+        if lead is Lead.KEPT:
+            seconds = time.monotonic() - began
+            self._paces.ran(path, seconds, computed=computed + time.thread_time() if suspect else 0.0)
+        return lead
 
     def _sprint(self, exchange: Exchange) -> Lead:
         """Run a request while leading, unless that takes so long that another thread leads meanwhile."""

@@ -16,6 +16,9 @@ from srv.serve.http.followers import Followers
 
 #: A request that takes longer is not for the leader: it would keep more than one core's worth of others waiting.
 QUICK = 0.0003
+#: On one core it may compute this long, waiting for nothing: no other thread could run beside it anyway, and most of
+#: NumPy lets go of the interpreter lock, for which several threads on one core would queue again and again.
+COMPUTING = 0.001
 #: After this long the lead is taken from a thread that runs a request.
 PATIENCE = 0.004
 #: How much the last run says about a path, and how much one says that cost its thread the lead.
@@ -52,9 +55,13 @@ class Pace:
 
 
 class Paces:
-    """Which paths are quick. One that is not known is taken for quick until it is not."""
+    """Which paths are quick. One that is not known is taken for quick until it is not.
 
-    def __init__(self) -> None:
+    `parallel` says whether threads of this process may run beside each other, on cores of their own.
+    """
+
+    def __init__(self, *, parallel: bool = True) -> None:
+        self._longest = QUICK if parallel else COMPUTING
         self._paces: dict[str, Pace] = {}  # of paths that were slow lately
 
     def quick(self, path: str) -> bool:
@@ -62,9 +69,13 @@ class Paces:
         pace = self._paces.get(path)
         return pace is None or pace.banned_until < time.monotonic()
 
-    def ran(self, path: str, seconds: float) -> None:
-        """A request of this path was run by the leader and took so long."""
-        if seconds > QUICK:
+    def suspects(self, path: str) -> bool:
+        """Whether it matters of how long a request of this path computes."""
+        return path in self._paces and self._longest > QUICK
+
+    def ran(self, path: str, seconds: float, *, computed: float = 0.0) -> None:
+        """A request of this path was run by the leader and took so long; so much of that it computed."""
+        if seconds > QUICK and (computed > self._longest or seconds - computed > QUICK):
             self._pace(path).ran(1.0, WEIGHT)
         elif path in self._paces:
             pace = self._paces[path]

@@ -44,11 +44,12 @@ class Server:
         started: Callable[[], object],
         context: ssl.SSLContext | None = None,
         multiprocess: bool = False,
+        parallel: bool = True,
         streams: StreamCount | None = None,
         in_flight: InFlight | None = None,
     ) -> None:
         self._limits = limits
-        self._paces = Paces()
+        self._paces = Paces(parallel=parallel)
         self._switches = Switches()
         self._watch = Watch()
         self._heads = Heads()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
+from srv.serve.cores import cores
 from srv.serve.http.limits import Limits
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             nonblocking=getattr(app, "srv_nonblocking", never),
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
+            parallel=cores() > self.cfg.workers,
             started=self._count,
             streams=getattr(self, "streams", None),  # counted with the other face's, where there is one
             in_flight=getattr(self, "in_flight", None),
