@@ -19,6 +19,7 @@ from urllib.request import url2pathname
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import parse_wheel_filename
+from packaging.version import Version
 
 from srv_dockerfile.errors import SourceGone, WheelFailed
 
@@ -90,6 +91,11 @@ def _can_build_here(source: Path) -> bool:
     try:
         project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
         wanted = [Requirement(each) for each in project["build-system"]["requires"]]
-        return all(metadata.version(each.name) in each.specifier for each in wanted)
+        return all(metadata.version(each.name) in each.specifier for each in wanted) and _setuptools_makes_wheels()
     except (OSError, ValueError, LookupError, InvalidRequirement, metadata.PackageNotFoundError):
         return False
+
+
+def _setuptools_makes_wheels() -> bool:
+    """Whether setuptools is new enough to do without the package `wheel`, which a virtual environment has not."""
+    return Version(metadata.version("setuptools")) >= Version("70.1")
