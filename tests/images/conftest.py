@@ -1,5 +1,6 @@
 """One engine for all tests of images: the one that is there, or our own, which is ended again."""
 
+import gc
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,13 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 SCRIPT = TOP / "scripts/engine"
+
+
+@pytest.fixture(autouse=True)
+def no_socket_is_left():
+    """The Docker SDK leaves sockets to the garbage collector; what that says of them belongs to the test that ran."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
