@@ -186,6 +186,24 @@ def test_a_load_during_a_reload_is_in_the_new_workers_too(tmp_path):
         assert outcomes(server, 20, "double") == {503}
 
 
+def test_clients_go_to_the_old_workers_while_the_new_ones_load(tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    write_model(tmp_path, "double")
+    write_model(tmp_path, "slow")
+    with running(tmp_path, "--workers", "2") as server:
+        write_model(tmp_path, "slow", load=f"os.write(1, b'in load\\n')\nPath('{tmp_path}/gate').read_text()")
+        server.send(signal.SIGHUP)
+        for _ in range(2):
+            server.wait_for("^in load$")
+        assert outcomes(server, 60) == {2}
+        assert outcomes_over_grpc(server, 20) == {2}
+        (tmp_path / "gate").write_text("go")
+        server.wait_for("Reloaded: new workers serve double, slow;")
+        eventually(lambda: len(server.workers()) == 2)
+        assert outcomes(server, 60) == {2}
+        assert outcomes_over_grpc(server, 20) == {2}
+
+
 def test_loads_and_unloads_at_once_end_in_one_state(tmp_path, directory):
     write_model(tmp_path)
     with running(tmp_path, "--workers", "3", environ=directory.environ) as server:

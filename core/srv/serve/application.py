@@ -139,6 +139,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
 
 def _prepare(master: Any, worker: Any) -> None:
     worker.reads_repository = master.reads_repository()
+    worker.others_serve = master.others_serve()
 
 
 def _begin(worker: Any) -> None:

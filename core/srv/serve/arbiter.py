@@ -199,6 +199,10 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Whether a worker that is forked now reads the repository; else it serves what its siblings serve."""
         return self._reloading or not self._been_ready
 
+    def others_serve(self) -> bool:
+        """Whether a worker that is forked now may take its time before it lets clients in."""
+        return any(member.ready and member.leave_by is None for member in self.crew)
+
     def _retire(self, member: Member) -> None:
         member.leave_by = time.monotonic() + self.cfg.graceful_timeout + _TO_UNLOAD
         self.kill_worker(member.pid, RETIRE)

@@ -32,6 +32,9 @@ class GthreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Have at least so many threads for requests from now on."""
         self.tpool._max_workers = max(self.tpool._max_workers, threads)  # where it looks with each submit
 
+    def let_in(self) -> None:
+        """Hold nobody back; it has not, from its first moment on."""
+
     def waiting(self) -> int:
         """How many requests wait for a thread."""
         return int(self.tpool._work_queue.qsize())

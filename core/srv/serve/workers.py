@@ -74,6 +74,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*arguments)
         #: Set by the master before the fork: this worker's cohort reads the repository, and does not take the state.
         self.reads_repository = True
+        #: Set by the master as well: clients have others to go to until this worker's models are loaded.
+        self.others_serve = False
         # The class that speaks HTTP must not leave by itself: a successor is started first.
         self._answers_until_spent: int = self.max_requests
         self.max_requests: int = sys.maxsize
@@ -81,6 +83,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._leaving = False
         self._stopping = threading.Event()
         self._growing = threading.Lock()  # because models may load at the same time
+        self._most_threads = 0
         self._loader: threading.Thread | None = None
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
@@ -127,7 +130,9 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
-        self._serve_grpc()
+        self.held = self.others_serve
+        if not self.held:
+            self._serve_grpc()
         self.app.assembled.running.faces["rest"] = self.waiting
         self.app.assembled.grow = self._grow
         if self.app.reload:
@@ -148,11 +153,20 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
             self.app.reports.failed(self._sentence(error))
             raise SystemExit(1) from None
+        self._grpc.grow(self._most_threads)
         self.app.assembled.running.faces["grpc"] = self._grpc.waiting
+
+    def _open(self) -> None:
+        """Let clients in, on both faces, who had to go to other workers so far."""
+        if not self._leaving:
+            if self._grpc is None:
+                self._serve_grpc()
+            self.let_in()
 
     def _grow(self, threads: int) -> None:
         """Have at least so many threads on each face."""
         with self._growing:
+            self._most_threads = max(self._most_threads, threads)
             self.grow(threads)
             if self._grpc is not None:
                 self._grpc.grow(threads)
@@ -188,6 +202,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             served = directory.served()
             if served is not None:
                 self._reloader.check(served)
+        self._open()
         self.app.reports.ready(assembled.serving())
         if self._reloader is not None:
             self._reloader.start()

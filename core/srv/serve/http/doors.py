@@ -7,7 +7,7 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from srv.serve.http.connection import Connection
 from srv.serve.http.watch import Watch
@@ -36,7 +36,13 @@ class Doors:
     """The listeners. Shut while there are as many connections as may be; the kernel keeps the others waiting."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], watch: Watch, context: ssl.SSLContext | None, *, shared: bool
+        self,
+        listeners: Sequence[socket.socket],
+        watch: Watch,
+        context: ssl.SSLContext | None,
+        *,
+        shared: bool,
+        held: Callable[[], bool],
     ) -> None:
         self.at_once = AT_ONCE_OF_SEVERAL if shared else AT_ONCE
         self._shared = shared
@@ -44,6 +50,7 @@ class Doors:
         self._servers = {descriptor: address_of(listener) for descriptor, listener in self._listeners.items()}
         self._watch = watch
         self._context = context
+        self._held = held
         self._open = False
         self._not_before = 0.0
 
@@ -51,8 +58,8 @@ class Doors:
         return descriptor in self._listeners
 
     def open(self) -> None:
-        """Let clients in, unless there was no room for one a moment ago."""
-        if not self._open and time.monotonic() >= self._not_before:
+        """Let clients in, unless it is not time yet, or there was no room for one a moment ago."""
+        if not self._open and not self._held() and time.monotonic() >= self._not_before:
             self._watch.listen(self._listeners.values())
             self._open = True
 

@@ -83,7 +83,8 @@ class Leader:
         self._events: deque[tuple[int, int]] = deque()
         self._ready: deque[Exchange] = deque()  # complete, and not begun
         self._unsent: deque[Exchange] = deque()  # answered, and not sent
-        self._doors_closed = False
+        #: Whether all who had come when the worker began to drain are in, and nobody else will be.
+        self.doors_closed = False
 
     def lead(self) -> Exchange | None:
         """Lead, with the lead held, until a request comes that may block; the lead is free then, and that is returned.
@@ -246,9 +247,9 @@ class Leader:
         """Deal with deadlines and doors, then wait for something to happen."""
         now = time.monotonic()
         custody = self._custody
-        if self._switches.draining and not self._doors_closed:
+        if self._switches.draining and not self.doors_closed:
             self._close_doors(now)
-        elif len(custody.connections) < self._limits.max_connections and not self._doors_closed:
+        elif len(custody.connections) < self._limits.max_connections and not self.doors_closed:
             self._doors.open()
         with self._followers.guard:
             due = custody.deadlines.due(now)
@@ -264,9 +265,9 @@ class Leader:
 
     def _close_doors(self, now: float) -> None:
         """Let in who has come already, nobody else; who asks for nothing has a last chance to."""
-        self._doors_closed = True
         for connection in self._doors.close():
             self._custody.adopt(connection)
+        self.doors_closed = True
         for connection in list(self._custody.connections.values()):
             if connection.exchange is None and connection.step is Step.HEAD and not connection.received:
                 self._custody.set_deadline(connection, now + LAST_CHANCE)

@@ -45,6 +45,7 @@ class Server:
         context: ssl.SSLContext | None = None,
         multiprocess: bool = False,
         parallel: bool = True,
+        held: Callable[[], bool] = lambda: False,
         streams: StreamCount | None = None,
         in_flight: InFlight | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class Server:
         )
         self._leader = Leader(
             limits,
-            doors=Doors(listeners, self._watch, context, shared=multiprocess),
+            doors=Doors(listeners, self._watch, context, shared=multiprocess, held=held),
             watch=self._watch,
             reception=Reception(limits, in_flight),
             custody=self._custody,
@@ -115,6 +116,10 @@ class Server:
         """Keep the answers' date right; to be called about once a second."""
         self._heads.tick()
 
+    def look(self) -> None:
+        """See whether `held` still says that nobody is to be let in."""
+        self._watch.ring()
+
     def drain(self) -> None:
         """Let in who has come already, then nobody; close each connection after its answer."""
         self._switches.draining = True
@@ -125,8 +130,8 @@ class Server:
         return len(self._followers.waiting)
 
     def drained(self) -> bool:
-        """Whether no connection is left."""
-        return not self._custody.connections
+        """Whether no connection is left, and none will come: who had connected before is let in first."""
+        return self._leader.doors_closed and not self._custody.connections
 
     def stop(self, patience: float) -> None:
         """Stop leading, and wait at most so many seconds for the threads; what still runs is left to run."""

@@ -33,6 +33,8 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     alive: bool
     server: Server | None = None
     _threads_wanted = 0
+    #: Whether nobody is let in yet.
+    held = False
 
     def init_process(self) -> None:
         """From the fork to the end."""
@@ -59,6 +61,12 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._threads_wanted = max(self._threads_wanted, threads)
         if self.server is not None:
             self.server.grow(self._threads_wanted)
+
+    def let_in(self) -> None:
+        """Hold nobody back any more."""
+        self.held = False
+        if self.server is not None:
+            self.server.look()
 
     def waiting(self) -> int:
         """How many requests wait for a thread."""
@@ -92,6 +100,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
             parallel=cores() > self.cfg.workers,
+            held=lambda: self.held,
             started=self._count,
             streams=getattr(self, "streams", None),  # counted with the other face's, where there is one
             in_flight=getattr(self, "in_flight", None),
