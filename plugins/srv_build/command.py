@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import click
 from srv.cli import CommandLine
 from srv.images import Builder, BuildFailed, BuildOrder
 from srv_build.choosing import chosen
+from srv_build.errors import NoBuilder
 from srv_build.progress import shown
 from srv_build.tags import check_tag
 
@@ -76,19 +79,22 @@ def build(
     from srv_dockerfile.planning import opened, plan_for
     from srv_dockerfile.text import render
 
+    _heed_termination()
     for tag in tags:
         check_tag(tag)
     command_line = click.get_current_context().find_root().ensure_object(CommandLine)
     plugins, hooks = opened(folder, command_line.plugins, no_plugin=command_line.no_plugin)
-    maker = chosen(hooks.builders(), builder, folder=str(folder))
+    makers = hooks.builders()
+    maker = None if dry_run else chosen(makers, builder, folder=str(folder))
     with TemporaryDirectory(prefix="srv-wheels-", ignore_cleanup_errors=True) as wheels:
         plan = plan_for(folder, plugins, hooks, wheels=Path(wheels), base_image=base_image)
         text = render(plan)
         if not quiet:
             for note in plan.notes:
                 click.echo(note, err=True)
-            click.echo(f"{', '.join(tags)} by {maker.name}{' would be built of:' if dry_run else ''}", err=True)
-        if dry_run:
+            by = f"would be built {_by_whom(makers, builder, folder)}" if maker is None else f"by {maker.name}"
+            click.echo(f"{', '.join(tags)} {by}", err=True)
+        if maker is None:
             click.echo(text, nl=False)
             return
         with prepared(plan, text) as context:
@@ -109,6 +115,20 @@ def build(
     else:
         done = "Built and pushed" if push else "Built"
         click.echo(f"{done} {', '.join(tags)} in {time.monotonic() - began:.1f} s: {image}")
+
+
+def _by_whom(makers: Mapping[str, Builder], name: str | None, folder: Path) -> str:
+    """Which builder it would be; that there is none here keeps nobody from reading the text."""
+    try:
+        return f"by {chosen(makers, name, folder=str(folder)).name} of:"
+    except NoBuilder as error:
+        return f"of the text below, but not here. {error}"
+
+
+def _heed_termination() -> None:
+    """Clear away on SIGTERM what Ctrl-C clears away: systems that run builds end them so."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _built(maker: Builder, order: BuildOrder, *, quiet: bool) -> str:

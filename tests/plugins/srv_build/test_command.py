@@ -1,5 +1,9 @@
 import gc
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from servers import write_model
@@ -44,6 +48,47 @@ def test_without_any_builder_each_says_why_and_srv_dockerfile_is_named(folder, n
         "directory). buildah: buildah is not installed. podman: podman is not installed. Start or install one, or "
         f"write the Dockerfile for a builder elsewhere: srv dockerfile '{folder}'\n"
     )
+    assert [path.name for path in folder.iterdir()] == ["double"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_dry_run_needs_no_builder(folder, no_builders, capsys):
+    assert run(["build", str(folder), "-t", "acme", "--dry-run"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("# Serves this folder with srv.")
+    assert "acme would be built of the text below, but not here. No builder can be used here. docker: no" in told.err
+
+
+# A program of ours in Buildah's place, because no real build takes long enough for certain; the real ones are in
+# tests/images.
+BUILDAH = """#!/bin/sh
+[ "$1" = images ] && exit 0
+echo "STEP 1/2: RUN sleep"
+exec sleep 600
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_build_that_is_interrupted_leaves_nothing(folder, tmp_path, sent, code):
+    programs, scratch = tmp_path / "bin", tmp_path / "scratch"
+    programs.mkdir()
+    scratch.mkdir()
+    (programs / "buildah").write_text(BUILDAH)
+    (programs / "buildah").chmod(0o755)
+    environ = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(scratch)}
+    command = [sys.executable, "-m", "srv", "build", str(folder), "-t", "acme", "--builder", "buildah"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as building:
+        said = ""
+        while "RUN sleep" not in said:
+            line = building.stderr.readline()
+            assert line, said
+            said += line
+        building.send_signal(sent)
+        out, rest = building.communicate(timeout=30)
+    assert (building.returncode, out) == (code, "")
+    assert "Traceback" not in rest
+    assert list(scratch.iterdir()) == []
     assert [path.name for path in folder.iterdir()] == ["double"]
 
 
