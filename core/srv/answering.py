@@ -122,7 +122,7 @@ class Answering:
         if predict is not None and mine.max_batch_size > 1 and self._may_merge():
 
             def run(request: InferenceRequest, deadline: float | None, stages: Stages) -> InferenceResponse:
-                return self._run(request, predict, execution.call, deadline, stages)
+                return self._run(request, predict, execution.call, deadline, stages, time.monotonic_ns())
 
             self.batching = Batching(mine.name, run, execution, most=mine.max_batch_size, patience=mine.max_batch_time)
         self._known_outputs = [spec.name for spec in self.outputs] if mine.outputs or runtime.outputs else None
@@ -133,19 +133,21 @@ class Answering:
         """The response to one request; `stages` learns where its time went. Raises InvalidInput, ModelError, QueueFull or DeadlinePassed."""
         if self._predict is None:
             raise NoSuchMethod(self._name, "answers with streams only")
-        stages = stages or Stages()
+        if stages is None:
+            stages = Stages()
         began = time.monotonic_ns()
         self._check(request, self._predict)
-        stages.input += time.monotonic_ns() - began
         if self.batching is None:
-            response = self._run(request, self._predict, self.execution.run, deadline, stages)
+            response = self._run(request, self._predict, self.execution.run, deadline, stages, began)
             stages.executions = 1
         else:
+            stages.input += time.monotonic_ns() - began
             response = self.batching.answer(bare(request), deadline, stages)
         stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
-        began = time.monotonic_ns()
-        response.outputs = self._predict.encoding.as_asked(request, select_outputs(request, response))
-        stages.output += time.monotonic_ns() - began
+        if request.outputs is not None:
+            began = time.monotonic_ns()
+            response.outputs = self._predict.encoding.as_asked(request, select_outputs(request, response))
+            stages.output += time.monotonic_ns() - began
         return response
 
     def waiting(self) -> int:
@@ -153,10 +155,15 @@ class Answering:
         return self.execution.waiting if self.batching is None else self.batching.waiting
 
     def _run(
-        self, request: InferenceRequest, method: _Method, execute: Execute, deadline: float | None, stages: Stages
+        self,
+        request: InferenceRequest,
+        method: _Method,
+        execute: Execute,
+        deadline: float | None,
+        stages: Stages,
+        began: int,
     ) -> InferenceResponse:
-        """Everything that a method answers to a request that was checked."""
-        began = time.monotonic_ns()
+        """Everything that a method answers to a request that was checked; since it `began`, it was being read."""
         arguments = self._arguments(request, method)
         read = time.monotonic_ns()
         stages.input += read - began
@@ -234,9 +241,10 @@ class Answering:
         """Raise InvalidInput where a request cannot be for this method."""
         self._decoding.check(request)
         method.check(request)
-        method.encoding.check(request)
-        if self._known_outputs is not None and request.outputs is not None:
-            check_outputs(request, self._known_outputs)
+        if request.outputs is not None:
+            method.encoding.check(request)
+            if self._known_outputs is not None:
+                check_outputs(request, self._known_outputs)
         request.decoder = self._decoding.value
 
     def _arguments(self, request: InferenceRequest, method: _Method) -> Mapping[str, Any] | None:

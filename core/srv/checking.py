@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from srv.errors import InvalidInput, listed, nearest, quoted
 from srv.messages import InferenceRequest, InferenceResponse, MissingInput
 from srv.modelsettings import Spec
 from srv.tensors import Tensor
+
+_NAME = attrgetter("name")
 
 
 class UnknownInput(InvalidInput):
@@ -60,18 +63,21 @@ class InputCheck:
 
     def __call__(self, request: InferenceRequest) -> None:
         """Raise InvalidInput naming the first input that does not fit."""
-        seen = {tensor.name for tensor in request.inputs}
-        if len(seen) != len(request.inputs):
-            raise InputTwice(_first_twice(request.inputs))
+        names = [*map(_NAME, request.inputs)]
+        if len(names) > 1 and len({*names}) != len(names):
+            raise InputTwice(next(name for name in names if names.count(name) > 1))
         for tensor in request.inputs:
             if self._names is not None and tensor.name not in self._names:
                 raise UnknownInput(tensor.name, self._names)
             spec = self._specs.get(tensor.name)
             if spec is not None:
-                _check(tensor, spec)
+                if spec.datatype is not None and tensor.datatype != spec.datatype:
+                    raise WrongDatatype(tensor.name, tensor.datatype, spec.datatype)
+                if spec.shape is not None:
+                    _check_shape(tensor, spec.shape)
         for name in self._required:
-            if name not in seen:
-                raise MissingInput(name, seen)
+            if name not in names:
+                raise MissingInput(name, names)
 
 
 def select_outputs(request: InferenceRequest, response: InferenceResponse) -> Sequence[Tensor]:
@@ -92,18 +98,10 @@ def check_outputs(request: InferenceRequest, known: Collection[str]) -> None:
             raise UnknownOutput(output.name, known)
 
 
-def _check(tensor: Tensor, spec: Spec) -> None:
-    if spec.datatype is not None and tensor.datatype != spec.datatype:
-        raise WrongDatatype(tensor.name, tensor.datatype, spec.datatype)
-    if spec.shape is None:
-        return
+def _check_shape(tensor: Tensor, wanted: Sequence[int]) -> None:
     given = tensor.shape
-    if len(given) != len(spec.shape) or any(
-        wanted not in (-1, length) for wanted, length in zip(spec.shape, given, strict=True)
-    ):
-        raise WrongShape(tensor.name, given, spec.shape)
-
-
-def _first_twice(tensors: Sequence[Tensor]) -> str:
-    names = [tensor.name for tensor in tensors]
-    return next(name for name in names if names.count(name) > 1)
+    if len(given) != len(wanted):
+        raise WrongShape(tensor.name, given, wanted)
+    for length, most in zip(given, wanted, strict=True):
+        if most not in (-1, length):
+            raise WrongShape(tensor.name, given, wanted)

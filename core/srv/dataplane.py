@@ -181,6 +181,7 @@ class DataPlane:
         version: str | None,
         request: InferenceRequest,
         *,
+        found: Model | None = None,
         received: float | None = None,
         deadline: float | None = None,
         face: str = "rest",
@@ -188,17 +189,18 @@ class DataPlane:
     ) -> InferenceResponse:
         """Answer one request; `received` is when it was complete, `deadline` is the client's own, both monotonic.
 
-        `stages` learns where the time went; they and the outcome are counted for the face.
+        `found` is the model of that name and version, where the face has looked for it already. `stages` learns where the time went; they and the outcome are counted for the face.
         Raises NotFound, Unavailable, and whatever the model, a codec or a hook has to say.
         """
         started, stages = _arrived(received, stages)
-        model = self.model(name, version)
+        # Looked for again where it may have been replaced while the face read the request.
+        model = found if found is not None and found.state is ModelState.READY else self.model(name, version)
         try:
-            self._check_ready(model, request)
+            answer = self._check_ready(model, request)
             if self._before or self._after:
-                response = self._infer_with_hooks(model, request, started, deadline, stages)
+                response = self._infer_with_hooks(model, request, answer, started, deadline, stages)
             else:
-                response = _answer_of(model)(request, self._deadline(model, started, deadline), stages)
+                response = answer(request, self._deadline(model, started, deadline), stages)
         except ModelGone:
             if self.model(name, version) is model:
                 gone = ModelNotReady(model)
@@ -285,11 +287,14 @@ class DataPlane:
         finally:
             self._tell_after(model, request, last, failure, _timings(started, began))
 
-    def _check_ready(self, model: Model, request: InferenceRequest) -> None:
-        if model.answer is None or model.state is not ModelState.READY:
+    def _check_ready(self, model: Model, request: InferenceRequest) -> Answer:
+        """What answers. Raises ModelNotReady."""
+        answer = model.answer
+        if answer is None or model.state is not ModelState.READY:
             raise ModelNotReady(model)
         request.model_name = model.name
         request.model_version = model.version
+        return answer
 
     def _deadline(self, model: Model, started: float, own: float | None) -> float:
         """The earlier of the server's deadline and the client's own. Raises DeadlinePassed where it is over."""
@@ -300,7 +305,7 @@ class DataPlane:
         return deadline
 
     def _infer_with_hooks(
-        self, model: Model, request: InferenceRequest, started: float, deadline: float | None, stages: Stages
+        self, model: Model, request: InferenceRequest, answer: Answer, started: float, own: float | None, stages: Stages
     ) -> InferenceResponse:
         response: InferenceResponse | None = None
         failure: Exception | None = None
@@ -311,7 +316,7 @@ class DataPlane:
                 response = early
             else:
                 request = early
-                response = _answer_of(model)(request, self._deadline(model, started, deadline), stages)
+                response = answer(request, self._deadline(model, started, own), stages)
             return response
         except Exception as error:
             failure = error
@@ -372,12 +377,6 @@ def _arrived(received: float | None, stages: Stages | None) -> tuple[float, Stag
     stages.queue = int((taken - received) * 1e9)
     stages.input = int((now - taken) * 1e9)
     return received, stages
-
-
-def _answer_of(model: Model) -> Answer:
-    if model.answer is None:
-        raise ModelNotReady(model)
-    return model.answer
 
 
 def _stream_of(model: Model) -> Stream:

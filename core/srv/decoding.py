@@ -43,9 +43,10 @@ class Decoding:
 
     def check(self, request: InferenceRequest) -> None:
         """Raise InvalidInput where the request names a content type that no codec provides."""
-        content_type = content_type_of(request.parameters, "The request")
-        if content_type is not None:
-            self._codecs.check(content_type)
+        if request.parameters:
+            content_type = content_type_of(request.parameters, "The request")
+            if content_type is not None:
+                self._codecs.check(content_type)
         for tensor in request.inputs:
             if tensor.parameters:
                 content_type = content_type_of(tensor.parameters, f"Input {quoted(tensor.name)}")
@@ -65,10 +66,14 @@ class Decoding:
                 content_type = None
         if content_type is not None:
             return self._codecs.input(content_type).decode(tensor)
-        codec = self._declared.get(tensor.name)
+        return self.usual(tensor.name, hinted).decode(tensor)
+
+    def usual(self, name: str, hinted: InputCodec | None = None) -> InputCodec:
+        """The codec that applies to an input where the request names no content type."""
+        codec = self._declared.get(name)
         if codec is None:
             codec = self._model_default if self._model_default is not self._default else hinted or self._default
-        return codec.decode(tensor)
+        return codec
 
     def whole(self, request: InferenceRequest, hinted: RequestCodec) -> Any:
         """The whole request's value through the request codec that applies to it."""

@@ -114,9 +114,11 @@ class Encoding:
 
     def as_asked(self, request: InferenceRequest, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """The outputs, those anew for which the request names another content type. Raises NotAsAsked."""
+        if not request.outputs:
+            return outputs
         asked = {
             output.name: output.parameters[CONTENT_TYPE]
-            for output in request.outputs or ()
+            for output in request.outputs
             if CONTENT_TYPE in output.parameters
         }
         if not asked:

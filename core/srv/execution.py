@@ -302,7 +302,7 @@ class Execution:
     ) -> Any:
         """What predict returns, for one who has entered and has a place. Raises DeadlinePassed or ClientLeft."""
         value = predict(request) if arguments is None else predict(**arguments)
-        if type(value) is CoroutineType or inspect.iscoroutine(value):
+        if isinstance(value, CoroutineType):
             return self._finish(value, deadline, request.caller)
         if deadline is not None and time.monotonic() > deadline:
             raise DeadlinePassed(self._timeout)

@@ -39,7 +39,7 @@ def check_response(response: InferenceResponse) -> None:
         if not isinstance(tensor, Tensor):
             raise NotSendable(f"a {type(tensor).__name__} among its outputs; they must be Tensors")
         name: object = tensor.name
-        if not (isinstance(name, str) and _is_text(name)):
+        if not (isinstance(name, str) and (name.isascii() or _is_text(name))):
             raise NotSendable(f"an output with {quoted(name)} for its name, which is no text")
         if name in seen:
             raise NotSendable(f"two outputs called {quoted(name)}")
@@ -74,9 +74,11 @@ def plain(name: str, value: object) -> str | int | float | bool:
 
 
 def _check_parameters(parameters: object) -> None:
-    if not isinstance(parameters, Mapping):
+    if type(parameters) is not dict and not isinstance(parameters, Mapping):  # ABCs are slow to ask
         raise NotSendable(f"parameters that are a {type(parameters).__name__}, not a dict")
     for name, value in parameters.items():
+        if type(name) is type(value) is str and name.isascii() and value.isascii():
+            continue  # as nearly all are
         if not (isinstance(name, str) and _is_text(name)):
             raise NotSendable(f"a parameter with {quoted(name)} for its name, which is no text")
         plain(name, value)

@@ -124,17 +124,23 @@ def _reader(
     arguments: Sequence[_Argument], whole: Mapping[str, RequestCodec], requests: Sequence[str], decoding: Decoding
 ) -> Arguments:
     """The function that makes predict's arguments; what does not depend on the request is decided here."""
-    by_name = {argument.name: argument for argument in arguments}
+    hinted = {argument.name: argument.codec for argument in arguments}
+    decoders = {name: decoding.usual(name, codec).decode for name, codec in hinted.items()}
     absent: dict[str, Any] = {
         argument.name: None for argument in arguments if argument.optional and not argument.has_default
     }
 
     def read(request: InferenceRequest) -> Mapping[str, Any]:
-        values = dict(absent)
+        values = absent.copy()
         for tensor in request.inputs:
-            argument = by_name.get(tensor.name)
-            if argument is not None:
-                values[tensor.name] = decoding.value(request, tensor, argument.codec)
+            name = tensor.name
+            decode = decoders.get(name)
+            if decode is None:
+                continue
+            if tensor.parameters or request.parameters:  # which may name a content type
+                values[name] = decoding.value(request, tensor, hinted[name])
+            else:
+                values[name] = decode(tensor)
         for name, codec in whole.items():
             values[name] = decoding.whole(request, codec)
         for name in requests:

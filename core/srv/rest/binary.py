@@ -40,14 +40,11 @@ class NoRawForm(InvalidInput):
 class BinaryData:
     """The bytes behind a request's JSON, taken from the front, input by input."""
 
-    def __init__(self, data: memoryview, *, announced: bool) -> None:
+    def __init__(self, data: memoryview) -> None:
         self._data = data
-        self._announced = announced
 
     def take(self, size: object, where: str) -> memoryview:
         """The next so many bytes. Raises InvalidInput where there are fewer."""
-        if not self._announced:
-            raise BadHeader(f"is missing, and {where} has {SIZE}")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise BadBinary(f"{where}.parameters.{SIZE}", "expected integer >= 0")
         if size > len(self._data):

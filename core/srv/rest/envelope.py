@@ -102,12 +102,11 @@ def read_json(body: bytes, decode: Callable[[bytes], Envelope]) -> Envelope:
         raise MalformedJson("it is nested too deep") from None
 
 
-def checked(given: dict[str, Parameter] | None, where: str) -> dict[str, Parameter] | None:
+def checked(given: dict[str, Parameter], where: str) -> dict[str, Parameter]:
     """The parameters of an envelope, as they are. Raises InvalidInput for an integer of more than 64 bits."""
-    if given:
-        for name, value in given.items():
-            if isinstance(value, int) and not _LEAST <= value <= _MOST:
-                raise BadField(f"{where}[{quoted(name)}]", "integer out of range")
+    for name, value in given.items():
+        if isinstance(value, int) and not _LEAST <= value <= _MOST:
+            raise BadField(f"{where}[{quoted(name)}]", "integer out of range")
     return given
 
 

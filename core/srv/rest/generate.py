@@ -6,6 +6,7 @@ import falcon
 import msgspec
 import orjson
 
+from srv.callers import NOBODY
 from srv.dataplane import DataPlane
 from srv.errors import ModelError, SrvError
 from srv.messages import InferenceRequest, InferenceResponse
@@ -50,13 +51,13 @@ class Generate:
         self._reader.begin(req, found)
         try:
             envelope = read_json(bytes(self._reader.body(req)), _decode)
-            parameters = checked(envelope.parameters, "parameters") or EMPTY
+            parameters = checked(envelope.parameters, "parameters") if envelope.parameters else EMPTY
         except SrvError as error:
             self._reader.refuse(req, found, error)
             raise
         text = Tensor(INPUT, [envelope.text_input], "BYTES")
         request = InferenceRequest([text], envelope.id, None, parameters, self._reader.headers(req))
-        request.caller = self._reader.caller(req)
+        request.caller = req.env.get("srv.caller", NOBODY)
         context = req.context
         if self._stream:
             responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)

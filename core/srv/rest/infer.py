@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from srv.callers import NOBODY, Caller
+from srv.callers import NOBODY
 from srv.counts import Stages
 from srv.dataplane import DataPlane
 from srv.errors import InvalidInput, SrvError, TooLarge, UnsupportedMedia, quoted
@@ -15,7 +15,7 @@ from srv.messages import InferenceRequest, RequestedOutput
 from srv.rawdata import read_raw
 from srv.registry import Model
 from srv.rest.answers import write_response
-from srv.rest.binary import HEADER, SIZE, BinaryChoice, BinaryData, json_length, read_raw_body
+from srv.rest.binary import HEADER, SIZE, BadHeader, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.compression import unpack
 from srv.rest.cutting import LARGE, read_cut
 from srv.rest.envelope import InputEnvelope, OutputEnvelope, RequestEnvelope, checked, read_envelope
@@ -61,7 +61,7 @@ class RequestReader:
         except SrvError as error:
             self.refuse(req, model, error)
             raise
-        request.caller = self.caller(req)
+        request.caller = req.env.get("srv.caller", NOBODY)  # some HTTP workers do not know who waits
         return request
 
     def begin(self, req: falcon.Request, model: Model) -> None:
@@ -73,11 +73,6 @@ class RequestReader:
         if patience is not None and (expect := req.env.get("srv.expect")) is not None:
             expect(req.env["srv.caller"], patience)
 
-    def caller(self, req: falcon.Request) -> Caller:
-        """Who waits for the answer; somebody who never leaves, where the HTTP worker does not know."""
-        caller: Caller = req.env.get("srv.caller", NOBODY)
-        return caller
-
     def refuse(self, req: falcon.Request, model: Model, error: SrvError) -> None:
         """Count a request that could not be read."""
         context = req.context
@@ -85,13 +80,14 @@ class RequestReader:
 
     def _read(self, req: falcon.Request, model: Model) -> InferenceRequest:
         body = self.body(req)
+        headers = self.headers(req)
         announced = req.env.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
         if announced is None:
-            return read_request(body, None, self.headers(req))
+            return read_request(body, None, headers)
         length = json_length(announced, len(body))
         if length:
-            return read_request(body, length, self.headers(req))
-        return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), self.headers(req))
+            return read_request(body, length, headers)
+        return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), headers)
 
     def body(self, req: falcon.Request) -> bytes | memoryview:
         """The request's body, whole and unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
@@ -99,10 +95,11 @@ class RequestReader:
         given = environ.get("CONTENT_TYPE")
         if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
             raise WrongContentType(given)
-        if (req.content_length or 0) > self._most:
+        body: bytes | memoryview | None = environ.get("srv.body")
+        if (len(body) if body is not None else req.content_length or 0) > self._most:
             raise TooLarge(self._most)
-        received: memoryview | None = environ.get("srv.body")
-        body: bytes | memoryview = req.bounded_stream.read() if received is None else received
+        if body is None:
+            body = req.bounded_stream.read()
         encoding = environ.get("HTTP_CONTENT_ENCODING")
         return unpack(body, encoding, self._most) if encoding and encoding.lower() != "identity" else body
 
@@ -120,10 +117,13 @@ class Infer:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
-        request = self._reader.read(req, self._dataplane.model(model, version))
+        found = self._dataplane.model(model, version)
+        request = self._reader.read(req, found)
         binary = BinaryChoice(request) if request.outputs or request.parameters else None
         context = req.context
-        response = self._dataplane.infer(model, version, request, received=context.started, stages=context.stages)
+        response = self._dataplane.infer(
+            model, version, request, found=found, received=context.started, stages=context.stages
+        )
         if response.headers:
             for name, value in response.headers.items():
                 if name.lower() != "x-request-id":  # the request's own
@@ -150,41 +150,45 @@ def read_request(
     Raises InvalidInput naming the field that is wrong.
     """
     text = bytes(body if json_length is None else memoryview(body)[:json_length])
-    behind = memoryview(body)[len(text) :]
-    announced = json_length is not None
+    behind = None if json_length is None else memoryview(body)[json_length:]
     if len(text) >= LARGE and (envelope := read_cut(text)) is not None:
         try:
-            return _request(envelope, BinaryData(behind, announced=announced), headers)
+            return _request(envelope, behind, headers)
         except InvalidInput:
             pass  # read whole, it says the same of an array as where that is short
-    return _request(read_envelope(text), BinaryData(behind, announced=announced), headers)
+    return _request(read_envelope(text), behind, headers)
 
 
-def _request(envelope: RequestEnvelope, binary: BinaryData, headers: Mapping[str, str]) -> InferenceRequest:
+def _request(envelope: RequestEnvelope, behind: memoryview | None, headers: Mapping[str, str]) -> InferenceRequest:
+    binary = None if behind is None else BinaryData(behind)
     inputs = [_tensor(tensor, binary, place) for place, tensor in enumerate(envelope.inputs)]
-    binary.check_end()
+    if binary is not None:
+        binary.check_end()
+    outputs = envelope.outputs
     return InferenceRequest(
         inputs,
         envelope.id,
-        None
-        if envelope.outputs is None
-        else [_requested(output, place) for place, output in enumerate(envelope.outputs)],
-        checked(envelope.parameters, "parameters") or EMPTY,
+        None if outputs is None else [_requested(output, place) for place, output in enumerate(outputs)],
+        checked(envelope.parameters, "parameters") if envelope.parameters else EMPTY,
         headers,
     )
 
 
-def _tensor(envelope: InputEnvelope, binary: BinaryData, place: int) -> Tensor:
+def _tensor(envelope: InputEnvelope, binary: BinaryData | None, place: int) -> Tensor:
     where = f"inputs[{place}]"
-    parameters = checked(envelope.parameters, f"{where}.parameters")
-    if not parameters or SIZE not in parameters:
+    parameters = checked(envelope.parameters, f"{where}.parameters") if envelope.parameters else EMPTY
+    if SIZE not in parameters:
         array = read_data(envelope.data, envelope.datatype, envelope.shape, where)
-        return Tensor.trusted(envelope.name, array, envelope.datatype, parameters or EMPTY)
+        return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
+    if binary is None:
+        raise BadHeader(f"is missing, and {where} has {SIZE}")
     if len(bytes(envelope.data)):
         raise DataTwice(where)
-    array = read_raw(binary.take(parameters.pop(SIZE), where), envelope.datatype, envelope.shape, where)
-    return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
+    left = {**parameters}
+    array = read_raw(binary.take(left.pop(SIZE), where), envelope.datatype, envelope.shape, where)
+    return Tensor.trusted(envelope.name, array, envelope.datatype, left)
 
 
 def _requested(envelope: OutputEnvelope, place: int) -> RequestedOutput:
-    return RequestedOutput(envelope.name, checked(envelope.parameters, f"outputs[{place}].parameters") or EMPTY)
+    parameters = checked(envelope.parameters, f"outputs[{place}].parameters") if envelope.parameters else EMPTY
+    return RequestedOutput(envelope.name, parameters)

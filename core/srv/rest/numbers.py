@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ import simdjson
 from srv.errors import InvalidInput, quoted
 from srv.rawdata import dtype_of, size_of
 from srv.rest.envelope import bad_field
+from srv.tensors import DTYPES
 
 #: What is taken away of the text of numbers; brackets and commas are left. Letters are those of exponents.
 _NOT_STRUCTURE = b"0123456789.eE+- \t\r\n"
@@ -34,8 +35,17 @@ _WIDE: Mapping[str, tuple[np.dtype[Any], str]] = {
 _LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float16, np.float32, np.float64)}
 #: Text of so many bytes is read as a list: simdjson's buffers and numpy's checks cost more than a few numbers do.
 _FEW = 256
+_FEW_DIMENSIONS = 4
 _decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_integers = msgspec.json.Decoder(list[int]).decode
+#: datatype → what reads a list of its values, its dtype, and the least and the largest value.
+_NUMBERS: Mapping[str, tuple[Callable[[bytes], list[Any]], np.dtype[Any], float, float]] = {
+    name: (_decode_floats, dtype, -_LARGEST[dtype], _LARGEST[dtype])
+    if dtype.kind == "f"
+    else (_decode_integers, dtype, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for name, dtype in DTYPES.items()
+    if dtype.kind in "iuf" and name != "BF16"
+}
 #: Text of more bytes has a parser of its own, so that no thread is left with eight times that.
 _LONG = 262_144
 _local = threading.local()
@@ -82,9 +92,13 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
 
     `data` may be nested as the shape says, or flat in row-major order; a scalar's may be the bare value.
     """
+    text = bytes(raw)
+    if len(text) <= _FEW:
+        few = _few_numbers(text, datatype, shape)
+        if few is not None:
+            return few
     dtype = dtype_of(datatype, where)
     size = size_of(shape, dtype.itemsize, where)
-    text = bytes(raw)
     if not text:
         raise MissingData(where)
     if datatype == "BF16":
@@ -104,10 +118,6 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
 def _numbers(
     text: bytes, dtype: np.dtype[Any], datatype: str, shape: Sequence[int], size: int, where: str
 ) -> np.ndarray[Any, Any]:
-    if len(text) <= _FEW and text.count(b"[") == 1:
-        values = _few_numbers(text, dtype)
-        if values is not None and len(values) == size:
-            return _from_list(values, dtype, datatype, where)
     wide, code = _WIDE[dtype.kind]
     try:
         flat = np.frombuffer(_parser(len(text)).parse(text).as_buffer(of_type=code), wide)
@@ -122,12 +132,24 @@ def _numbers(
     return _narrowed(flat, dtype, datatype, where)
 
 
-def _few_numbers(text: bytes, dtype: np.dtype[Any]) -> list[Any] | None:
-    """Flat numbers as a list, which is quicker for a few of them; None where that is not what the text is."""
+def _few_numbers(text: bytes, datatype: str, shape: Sequence[int]) -> np.ndarray[Any, Any] | None:
+    """The array that a few flat numbers say, by way of a list; None where they are not that, or do not fit."""
+    numbers = _NUMBERS.get(datatype)
+    if numbers is None or not 0 < len(shape) <= _FEW_DIMENSIONS:
+        return None
+    decode, dtype, least, largest = numbers
     try:
-        return _decode_floats(text) if dtype.kind == "f" else _decode_integers(text)
+        values = decode(text)
     except msgspec.DecodeError:
         return None
+    size = shape[0] if len(shape) == 1 else math.prod(shape)
+    if not values or len(values) != size or min(values) < least or max(values) > largest:
+        return None
+    array = np.array(values, dtype)
+    if len(shape) > 1:
+        array = array.reshape(shape)
+    array.setflags(write=False)
+    return array
 
 
 def _parser(length: int) -> Any:
