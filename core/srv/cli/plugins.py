@@ -191,11 +191,11 @@ def _check_brings(found: Plugins, dist: str) -> None:
     known = sorted({row.distribution for row in found.rows})
     if normalised(dist) in map(normalised, known):
         return
-    import importlib_metadata
+    import importlib.metadata
 
     try:
-        importlib_metadata.distribution(dist)
-    except (importlib_metadata.PackageNotFoundError, ValueError):
+        importlib.metadata.distribution(dist)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
         raise UnknownDistribution(dist, known, installed=False) from None
     raise UnknownDistribution(dist, known, installed=True)
 
