@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ def main() -> NoReturn:
     """Run the command line and exit; a server can be ended from its first moment on, while the rest is imported."""
     if sys.argv[1:2] == ["start"]:
         end_quietly()
+        gc.disable()  # while modules are imported, which makes next to no garbage; `serve` enables it again
     from srv.cli import main as run
 
     run()

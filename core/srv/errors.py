@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def quoted(word: object, *, most: int = 80) -> str:
@@ -14,6 +13,8 @@ def quoted(word: object, *, most: int = 80) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with a leading blank where something near is known, else nothing."""
+    from difflib import get_close_matches  # here, because only what went wrong needs it
+
     matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{matches[0]}'?" if matches else ""
 

@@ -171,6 +171,12 @@ def test_workers_share_the_cores_unless_the_user_has_spoken(tmp_path):
         server.wait_for("threads 7$")
 
 
+def test_the_collector_is_on_when_a_model_loads_and_leaves_alone_what_was_imported_before(tmp_path):
+    write_model(tmp_path, load="import gc\nprint('on', gc.isenabled(), gc.get_freeze_count() > 20_000, flush=True)")
+    with running(tmp_path) as server:
+        server.wait_for("on True True$")
+
+
 def test_gunicorns_own_configuration_is_not_read(tmp_path):
     (tmp_path / "gunicorn.conf.py").write_text("raise SystemExit('read')")
     environ = {"GUNICORN_CMD_ARGS": "--workers 7 --bind 127.0.0.1:1", "WEB_CONCURRENCY": "5", "PORT": "1"}

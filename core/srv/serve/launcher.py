@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -21,7 +22,6 @@ from srv.serve.listening import Held, hold, listen
 from srv.serve.reports import Reports
 from srv.serve.rundir import RunDirectory
 from srv.settings import ServerSettings
-from srv.trial.sections import check_sections
 
 if TYPE_CHECKING:
     from srv.discovery import Plugins
@@ -52,7 +52,10 @@ def serve(
     found = plugins or _discovered(settings)
     for note in (*settings.notes, *found.unmatched()):
         log.warning("%s", note)
-    check_sections(settings, plugins)
+    if settings.sections:
+        from srv.trial.sections import check_sections  # here, because most servers have none
+
+        check_sections(settings, plugins)
     share_cores(settings.workers)
     put_off_endings()  # until the master has taken over
     with _afterwards(hear_endings):
@@ -96,6 +99,10 @@ def _serve(
 
 def _run(master: Master) -> None:
     launcher = os.getpid()
+    # What is here by now stays to the end, and the collector writes into all that it looks at: frozen, the memory that
+    # workers inherit stays one.
+    gc.freeze()
+    gc.enable()
     try:
         master.run()
     except SystemExit:

@@ -137,8 +137,10 @@ def hold(host: str, port: int, *, flag: str = "--grpc-port") -> Held:
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
     """Where to bind. Raises HostUnknown."""
+    # As bytes, because Python imports the tables of Unicode for a host that is text.
+    known = host.encode() if host.isascii() else host
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(known, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror:
         raise HostUnknown(host, "the name is not known") from None
     # Of a name's addresses the IPv4 one: clients that are given 'localhost' try both, those of 127.0.0.1 do not.

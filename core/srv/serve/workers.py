@@ -99,6 +99,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
     def init_process(self) -> None:
         """Serve until told to stop, then leave in order."""
         self.app.reports.only_write()
+        gc.disable()  # until `begin`, because imports make next to no garbage
         try:
             super().init_process()
         finally:
@@ -125,7 +126,6 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def begin(self) -> None:
         """Register, and load the models in a thread; called when the app stands, before the first request."""
-        gc.freeze()  # what is imported by now stays to the end: the collector need not look at it again and again
         assert self.app.assembled is not None
         self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
@@ -137,6 +137,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.app.assembled.grow = self._grow
         if self.app.reload:
             self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
+        gc.freeze()  # what is imported by now stays to the end: the collector need not look at it again and again
+        gc.enable()
         self._loader = threading.Thread(target=self._load, name="srv-loader", daemon=True)
         self.notify()  # from here on it is late when it gives no sign, also where a model never lets it begin
         self._loader.start()
