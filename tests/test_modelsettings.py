@@ -42,6 +42,6 @@ def test_settings_know_the_same_datatypes_as_tensors():
 
 @pytest.mark.parametrize("module", ["srv.modelsettings", "srv.versions", "srv.settings", "srv.repository"])
 def test_settings_import_nothing_of_the_data_path(module):
-    program = f"import sys, {module}; print(*sorted({{'numpy', 'msgspec', 'falcon', 'gunicorn'}} & sys.modules.keys()))"
+    program = f"import sys, {module}; print(*sorted({{'numpy', 'orjson', 'falcon', 'gunicorn'}} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from srv.batching import Batching
@@ -81,8 +81,7 @@ def prepare(model: Model, runtime: Runtime, *, codecs: Codecs, loop: EventLoop, 
     )
 
 
-@dataclass(frozen=True)
-class _Method:
+class _Method(msgspec.Struct, frozen=True):
     """One of a runtime's methods, read once at load."""
 
     call: Callable[..., Any]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 #: Upper bounds of the histograms' buckets in seconds; what is longer counts in a last one.
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -55,18 +57,17 @@ class Stages:
     batch: int = 0
 
 
-@dataclass
-class Sums:
+class Sums(msgspec.Struct):
     """Everything that was counted for one kind of answer. Times are sums in nanoseconds, `last` is in milliseconds."""
 
     count: int = 0
     elements: int = 0
     executions: int = 0
     last: int = 0
-    stages: Stages = field(default_factory=Stages)
+    stages: Stages = msgspec.field(default_factory=Stages)
     total: int = 0
-    durations: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    queues: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    durations: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    queues: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
 
     def add(self, more: Sums) -> None:
         """Add what was counted elsewhere."""

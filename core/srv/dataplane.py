@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from srv.configuration import model_config
 from srv.counts import OK, Kind, Stages, Sums

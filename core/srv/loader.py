@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import marshmallow
+import msgspec
 
 from srv.discovery import Kind, Plugins
 from srv.errors import LoadFailed, SrvError, UnknownModel
@@ -67,8 +68,7 @@ class ModelEvents(Protocol):
         """The model is gone."""
 
 
-@dataclass(frozen=True)
-class _Begun:
+class _Begun(msgspec.Struct, frozen=True):
     """A model that was loaded, what is kept in its place until it serves, and how long it took."""
 
     model: Model

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from srv.callers import NOBODY, Caller
@@ -120,8 +120,7 @@ def _quoted_list(names: Iterable[str]) -> str:
     return listed(quoted(name) for name in names)
 
 
-@dataclass(frozen=True)
-class ModelMetadata:
+class ModelMetadata(msgspec.Struct, frozen=True):
     """What a model says of itself on both faces; a None shape is any shape."""
 
     name: str
@@ -132,8 +131,7 @@ class ModelMetadata:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class ServerMetadata:
+class ServerMetadata(msgspec.Struct, frozen=True):
     """What the server says of itself; only extensions that work are listed."""
 
     name: str

@@ -6,8 +6,9 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from srv.dataplane import Readiness, StillLoading
 from srv.errors import Forbidden, InvalidInput, LoadFailed, LoadIncomplete, UnknownModel, quoted
@@ -45,8 +46,7 @@ def check_brings_nothing(parameters: Iterable[str]) -> None:
             raise NoOverride(name)
 
 
-@dataclass(frozen=True)
-class IndexRow:
+class IndexRow(msgspec.Struct, frozen=True):
     """One model as the repository's index lists it; the reason says why a load failed."""
 
     name: str

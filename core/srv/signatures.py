@@ -16,9 +16,9 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 import numpy as np
 
 from srv.codecs import Codecs
@@ -40,8 +40,7 @@ class BadSignature(SrvError):
     """predict's arguments cannot be made from a request."""
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """What predict takes and gives, compiled once at load.
 
     `arguments` is None where predict takes the InferenceRequest and nothing else. `names` are all inputs it takes, or
@@ -54,21 +53,19 @@ class Signature:
     optional: frozenset[str]
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
-    encoders: Mapping[str, InputCodec] = field(default_factory=dict)
+    encoders: Mapping[str, InputCodec] = msgspec.field(default_factory=dict)
     whole: RequestCodec | None = None
 
 
-@dataclass(frozen=True)
-class _Returned:
+class _Returned(msgspec.Struct, frozen=True):
     """What the hint of what is returned says: what the outputs are, and which codecs make them."""
 
     outputs: tuple[Spec, ...] = ()
-    encoders: Mapping[str, InputCodec] = field(default_factory=dict)
+    encoders: Mapping[str, InputCodec] = msgspec.field(default_factory=dict)
     whole: RequestCodec | None = None
 
 
-@dataclass(frozen=True)
-class _Argument:
+class _Argument(msgspec.Struct, frozen=True):
     """One argument of predict: how it is read, and what it declares."""
 
     name: str

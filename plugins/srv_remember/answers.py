@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from srv.hookspecs import Model
@@ -17,8 +17,7 @@ from srv.tensors import Tensor
 _OVERHEAD = 1024
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(msgspec.Struct, frozen=True):
     response: InferenceResponse
     size: int
     until: float

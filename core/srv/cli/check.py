@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from srv import logs
 from srv.cli.opening import opened

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from srv.discovery.plugin import Kind, Plugin, State
 from srv.discovery.plugins import Plugins, failure
@@ -16,9 +16,11 @@ from srv.hooks.reading import ARGUMENTS, Implementation
 from srv.hooks.registering import Registration, Sections
 from srv.hooks.tracing import Trace
 from srv.hookspecs import Model, Server, Timings
-from srv.images import Builder, ImagePlan
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from srv.images import Builder, ImagePlan
 
 log = logging.getLogger("srv.plugins")
 

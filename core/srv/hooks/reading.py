@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import Any
 
+import msgspec
 import pluggy
 
 from srv import hookspecs
@@ -15,8 +15,7 @@ from srv.discovery.plugin import Plugin
 from srv.hooks.errors import UnknownArgument, UnknownHook, UnmarkedHook, WrongForm
 
 
-@dataclass(frozen=True)
-class Implementation:
+class Implementation(msgspec.Struct, frozen=True):
     """One plugin's function for one hook, and which of the hook's arguments it wants."""
 
     plugin: Plugin

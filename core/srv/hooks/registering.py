@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pluggy
 
 from srv.discovery.errors import PluginBroken, PluginError
@@ -24,14 +24,13 @@ Sections = Mapping[str, Mapping[str, Any]]
 NEEDS_SETTINGS = "srv_needs_settings"
 
 
-@dataclass
-class Module:
+class Module(msgspec.Struct):
     """A hook module that was imported, checked, and asked what it brings."""
 
     plugin: Plugin
     module: object
     hooks: dict[str, Implementation]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = msgspec.field(default_factory=dict)
     middleware: tuple[object, ...] = ()
     interceptors: tuple[object, ...] = ()
     #: Whether its hooks are called; not where it waits for settings and has none.

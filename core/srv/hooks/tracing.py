@@ -7,8 +7,9 @@ import logging
 import reprlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from srv.hooks.reading import Implementation
 

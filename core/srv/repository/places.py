@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from srv.settings.documents import Document, read_document
 from srv.settings.errors import SettingError
@@ -15,8 +16,7 @@ _NOISE = frozenset({"__pycache__", "node_modules"})
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One folder that holds a model, or says that it does.
 
     `relative` is its path below the repository's root, "" for the root itself. `files` are the well-known files in

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from srv.repository.errors import CodeNotAllowed, FileContested, NoRuntimeGiven
 
 
-@dataclass(frozen=True)
-class Recognition:
+class Recognition(msgspec.Struct, frozen=True):
     """The files that installed runtimes recognise: name → (runtime, whether the file is code).
 
     `contested` are those that several runtimes recognise, with the runtimes.
     """
 
     files: Mapping[str, tuple[str, bool]]
-    contested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contested: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Every file that anybody recognises."""

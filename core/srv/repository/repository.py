@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from srv.modelsettings import ModelSettings
 from srv.repository.errors import CodeNotAllowed, ModelTwice, NoModelName, NoVersionName
@@ -25,8 +26,7 @@ _ALLOW_PICKLE = ("allow_pickle",)
 _LIKE_A_VERSION = re.compile(r"[vV]?[0-9]")
 
 
-@dataclass(frozen=True)
-class FailedModel:
+class FailedModel(msgspec.Struct, frozen=True):
     """A model whose settings are broken; the others can be served all the same."""
 
     name: str
@@ -38,8 +38,7 @@ class FailedModel:
     reason: str
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What the folders hold now: the models in order of their names, those that failed, and what to tell people."""
 
     models: tuple[ModelSettings, ...]

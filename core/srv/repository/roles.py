@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from srv.repository.places import Place, Survey
 from srv.settings.documents import Document
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(msgspec.Struct, frozen=True):
     """What the root of a repository is, and the line that says so."""
 
     is_model: bool

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass
-class Member:
+class Member(msgspec.Struct):
     """One worker, from its fork to its end."""
 
     pid: int
     cohort: int
     doing: str = "starting"
-    since: float = field(default_factory=time.monotonic)
+    since: float = msgspec.field(default_factory=time.monotonic)
     ready_since: float | None = None
     models: str = ""
     #: It serves until enough fresh ones are ready: its code is old, or it has answered its max_requests.

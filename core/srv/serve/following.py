@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from srv.dataplane import Readiness
 from srv.errors import SrvError
@@ -18,8 +19,7 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
 
-@dataclass(frozen=True)
-class Missed:
+class Missed(msgspec.Struct, frozen=True):
     """An order that is yet to be followed, and why it has not been."""
 
     order: Mapping[str, Any]

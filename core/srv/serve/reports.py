@@ -7,8 +7,9 @@ import json
 import os
 import select
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Literal
+
+import msgspec
 
 What = Literal["doing", "failed", "ready", "spent"]
 
@@ -16,8 +17,7 @@ What = Literal["doing", "failed", "ready", "spent"]
 _LINE = select.PIPE_BUF
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What one worker said: what it is doing, why it failed, which models it serves, or that it wants a successor."""
 
     pid: int
@@ -77,7 +77,7 @@ class Reports:
 
 
 def _line(report: Report) -> bytes:
-    line = json.dumps(asdict(report)).encode() + b"\n"
+    line = json.dumps(msgspec.structs.asdict(report)).encode() + b"\n"
     if len(line) <= _LINE:
         return line
     # A character takes at most twelve bytes as JSON, so that this much always fits.

@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
+
+import msgspec
 
 #: A model by name and version, as the state lists them.
 Wanted = tuple[str, str | None]
@@ -23,8 +24,7 @@ _LONGEST = 80
 _BETWEEN_TRIES = 0.02
 
 
-@dataclass(frozen=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """The models that every worker is to serve, and the names of those that somebody has unloaded.
 
     Whoever changes them adds one to the generation.
@@ -157,7 +157,7 @@ class RunDirectory:
 
     def _write(self, path: Path, state: State) -> None:
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(state)))
+        fresh.write_text(json.dumps(msgspec.structs.asdict(state)))
         fresh.replace(path)
 
 

@@ -12,11 +12,11 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker
+from msgspec.structs import replace
 
 from srv.errors import SrvError
 from srv.inflight import InFlight

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
+import msgspec
 from marshmallow import Schema, ValidationError
 
 from srv.errors import SettingsError, nearest
@@ -32,8 +32,7 @@ class Place(Protocol):
         """How a sentence about the setting at that path begins."""
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A place with a name of its own, a variable or a flag, that gives the setting at `path`."""
 
     name: str

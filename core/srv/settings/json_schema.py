@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields as attributes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
@@ -43,11 +43,9 @@ def json_schema(schema: Schema, *, title: str) -> dict[str, Any]:
 def settings_file_schema() -> dict[str, Any]:
     """The JSON Schema of settings.json, defaults included; sections of plugins are open."""
     described = json_schema(ServerSchema(), title="settings.json")
-    defaults = ServerSettings(folder=Path())
-    for entry in attributes(defaults):
-        value = getattr(defaults, entry.name)
-        if entry.name in described["properties"] and isinstance(value, str | int | float | tuple | None):
-            described["properties"][entry.name]["default"] = list(value) if isinstance(value, tuple) else value
+    for name, value in msgspec.structs.asdict(ServerSettings(folder=Path())).items():
+        if name in described["properties"] and isinstance(value, str | int | float | tuple | None):
+            described["properties"][name]["default"] = list(value) if isinstance(value, tuple) else value
     described["additionalProperties"] = {"type": "object", "description": "The settings of a plugin, by its name."}
     return described
 

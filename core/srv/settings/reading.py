@@ -112,7 +112,7 @@ def _settings(
         plain["cors_settings"] = CorsSettings(**inner["cors_settings"])
     if "tls" in inner:
         plain["tls"] = _tls(inner["tls"])
-    plain.setdefault("model_control", is_loopback(plain.get("host", ServerSettings.host)))
+    plain.setdefault("model_control", is_loopback(plain.get("host", ServerSettings(folder).host)))
     if "threads" in plain:
         plain.setdefault("max_streams", max(1, plain["threads"] // 2))
     settings = ServerSettings(

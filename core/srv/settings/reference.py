@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
+from msgspec.structs import asdict
 
 from srv.settings.checks import field_of
 from srv.settings.fields import ListOf, Section, Strict
@@ -34,10 +34,10 @@ _NO_DEFAULT = {
 def reference() -> str:
     """Every key of both files: type, default, variable of the environment, meaning."""
     server = ServerSettings(folder=Path())
-    defaults = {entry.name: getattr(server, entry.name) for entry in fields(server)}
-    defaults["plugins"] = _attributes(PluginSettings())
+    defaults = asdict(server)
+    defaults["plugins"] = asdict(PluginSettings())
     models = dict(model_defaults())
-    models["parameters"] = _attributes(models["parameters"])
+    models["parameters"] = dict(vars(models["parameters"]))
     parts = [
         "## settings.json\n",
         *_table(ServerSchema(), defaults, "SRV_"),
@@ -61,10 +61,6 @@ def main() -> int:
     path = Path(sys.argv[1])
     path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
-
-
-def _attributes(values: object) -> dict[str, Any]:
-    return dict(vars(values))
 
 
 def _table(schema: Schema, defaults: Mapping[str, Any], prefix: str) -> Iterator[str]:

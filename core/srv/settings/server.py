@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 #: A setting of a model by its path, such as ("parameters", "content_type").
 ModelDefaults: TypeAlias = Mapping[tuple[str, ...], Any]
 
 
-@dataclass(frozen=True)
-class PluginSettings:
+class PluginSettings(msgspec.Struct, frozen=True):
     """Which plugins may take part, and who has a name that two of them bring."""
 
     disable: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
-    prefer: Mapping[str, str] = field(default_factory=dict)
+    prefer: Mapping[str, str] = msgspec.field(default_factory=dict)
     strict: bool = False
 
 
-@dataclass(frozen=True)
-class TlsSettings:
+class TlsSettings(msgspec.Struct, frozen=True):
     """The certificate that the server shows, and its key."""
 
     certfile: Path
     keyfile: Path
 
 
-@dataclass(frozen=True)
-class CorsSettings:
+class CorsSettings(msgspec.Struct, frozen=True):
     """What browsers of other origins may ask."""
 
     allow_origins: tuple[str, ...] = ()
@@ -38,8 +36,7 @@ class CorsSettings:
     expose_headers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True):
     """Every setting of the server in force.
 
     `origins` tells where each that is not a default came from, by its dotted key; `origin` answers for all of them.
@@ -87,10 +84,10 @@ class ServerSettings:
     access_log: bool = True
     trace_plugins: bool = False
     tls: TlsSettings | None = None
-    plugins: PluginSettings = field(default_factory=PluginSettings)
-    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    model_defaults: ModelDefaults = field(default_factory=dict)
-    origins: Mapping[str, str] = field(default_factory=dict)
+    plugins: PluginSettings = msgspec.field(default_factory=PluginSettings)
+    sections: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
+    model_defaults: ModelDefaults = msgspec.field(default_factory=dict)
+    origins: Mapping[str, str] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def origin(self, key: str) -> str:

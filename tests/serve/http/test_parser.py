@@ -1,7 +1,6 @@
-from dataclasses import replace
-
 import gunicorn_h1c
 import pytest
+from msgspec.structs import replace
 
 from srv.serve.http.limits import Limits
 from srv.serve.http.parser import MOST_KNOWN, HeadReader, Names

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import msgspec
 
 MEBIBYTE = 1 << 20
 #: What loads and unloads, below any `root_path`.
 _CHANGES_MODELS = re.compile(r"/v2/repository/models/[^/]*/(un)?load/?$")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that the HTTP worker obeys, with the contract's defaults; times are seconds."""
 
     threads: int = 16
@@ -39,9 +39,9 @@ class Limits:
 
         No `max_streams` is half the threads; no `request_timeout` is no deadline.
         """
-        given: dict[str, Any] = {field.name: getattr(settings, field.name, None) for field in fields(cls)}
+        given: dict[str, Any] = {name: getattr(settings, name, None) for name in cls.__struct_fields__}
         chosen = {name: value for name, value in given.items() if value is not None}
-        threads = chosen.get("threads", cls.threads)
+        threads = chosen.get("threads", cls().threads)
         chosen.setdefault("max_streams", max(1, threads // 2))
         if getattr(settings, "request_timeout", 0) is None:
             chosen["request_timeout"] = math.inf
@@ -53,4 +53,4 @@ class Limits:
 
     def with_connections(self, most: int) -> Limits:
         """The same with another number of connections."""
-        return replace(self, max_connections=most)
+        return msgspec.structs.replace(self, max_connections=most)

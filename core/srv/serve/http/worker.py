@@ -141,12 +141,13 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
 def gunicorn_limits(cfg: Any) -> Limits:
     """The limits that gunicorn's own settings give, the contract's defaults for the others."""
+    usual = Limits()
     return Limits(
         threads=cfg.threads,
         max_streams=max(1, cfg.threads // 2),
         keep_alive=float(cfg.keepalive),
         graceful_timeout=float(cfg.graceful_timeout),
-        request_line=cfg.limit_request_line or Limits.request_line,
+        request_line=cfg.limit_request_line or usual.request_line,
         header_count=cfg.limit_request_fields,
-        header_size=cfg.limit_request_field_size or Limits.header_size,
+        header_size=cfg.limit_request_field_size or usual.header_size,
     )

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,5 +144,5 @@ def _changed_keys(before: ServerSettings | None, now: ServerSettings) -> list[st
     if before is None:
         return []
     not_settings = {"folder", "origins", "notes"}
-    names = [entry.name for entry in fields(now) if entry.name not in not_settings]
+    names = [name for name in now.__struct_fields__ if name not in not_settings]
     return [name for name in names if getattr(before, name) != getattr(now, name)]
