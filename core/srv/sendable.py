@@ -34,7 +34,7 @@ class UnfitParameter(ModelError):
 def check_response(response: InferenceResponse) -> None:
     """Raise a ModelError for what would break the answer, or mean one thing on one face and another on the other."""
     given: Sequence[object] = response.outputs  # as its author says
-    seen: set[str] = set()
+    seen: list[str] = []
     for tensor in given:
         if not isinstance(tensor, Tensor):
             raise NotSendable(f"a {type(tensor).__name__} among its outputs; they must be Tensors")
@@ -43,7 +43,7 @@ def check_response(response: InferenceResponse) -> None:
             raise NotSendable(f"an output with {quoted(name)} for its name, which is no text")
         if name in seen:
             raise NotSendable(f"two outputs called {quoted(name)}")
-        seen.add(name)
+        seen.append(name)
         if tensor.parameters is not EMPTY:
             _check_parameters(tensor.parameters)
     if response.parameters is not EMPTY:

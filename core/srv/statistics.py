@@ -94,19 +94,21 @@ class Ledger:
             row = self._new_row(Kind(*kind))
         if row is None:
             return
-        # Kept as a list too, because adding to a list and writing it at once takes half as long as adding in place.
+        # Kept as a list too, because adding to numbers and writing all at once takes half as long as adding in place.
         base, sums = row
-        sums[_COUNT] += 1
-        if executions or elements:
-            sums[_ELEMENTS] += elements
-            sums[_EXECUTIONS] += executions
-        sums[_LAST] = int(time.time() * 1000)
+        count, counted, executed, _, queued, reading, inferring, writing, answering = sums
         queue = stages.queue
-        sums[_QUEUE] += queue
-        sums[_INPUT] += stages.input
-        sums[_INFER] += stages.infer
-        sums[_OUTPUT] += stages.output
-        sums[_TOTAL] += total
+        sums[:] = (
+            count + 1,
+            counted + elements,
+            executed + executions,
+            int(time.time() * 1000),
+            queued + queue,
+            reading + stages.input,
+            inferring + stages.infer,
+            writing + stages.output,
+            answering + total,
+        )
         _write_sums(self._map, base * 8, *sums)
         self._cells[base + _DURATIONS + bisect_left(_BOUNDS_NS, total)] += 1
         self._cells[base + _QUEUES + (bisect_left(_BOUNDS_NS, queue) if queue > _BOUNDS_NS[0] else 0)] += 1

@@ -34,7 +34,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     }
 )
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
-_PLAIN = frozenset(_NAMES) - {np.dtype(np.object_)}
+_PLAIN = {dtype: name for dtype, name in _NAMES.items() if name != "BYTES"}
 _BFLOAT16 = "bfloat16"  # the name of ml_dtypes' type, which need not be installed
 
 
@@ -63,8 +63,9 @@ class Tensor:
         shape: Sequence[int] | None = None,
         parameters: Parameters = EMPTY,
     ) -> None:
-        if type(data) is np.ndarray and datatype is None and data.dtype in _PLAIN and data.flags.c_contiguous:
-            array = data  # the usual answer of a model, as it is
+        plain = _PLAIN.get(data.dtype) if type(data) is np.ndarray and datatype is None else None
+        if plain is not None and data.flags.c_contiguous:
+            array, datatype = data, plain  # the usual answer of a model, as it is
         else:
             array = _as_array(name, data, datatype)
         if shape is not None and array.shape != tuple(shape):

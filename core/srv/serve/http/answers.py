@@ -14,8 +14,9 @@ Headers = Sequence[tuple[str, str]]
 
 #: The worker writes these itself; an app's word on them is read, not sent.
 OWN = frozenset({"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"})
-#: Up to this size head and body go out as one buffer, because a copy is cheaper than a second buffer.
+#: Up to this size of a body it goes out in one buffer with its head.
 SMALL = 16384
+_BODILESS = ("204", "304", "1")
 #: Start lines that are remembered until the date changes.
 REMEMBERED = 256
 
@@ -43,7 +44,7 @@ class Answer:
 
     def bodiless(self, method: str) -> bool:
         """Whether no body may follow: a HEAD, or a status that has none."""
-        return method == "HEAD" or self.status.startswith(("204", "304", "1"))
+        return method == "HEAD" or self.status.startswith(_BODILESS)
 
 
 class Heads:
@@ -65,7 +66,8 @@ class Heads:
 
     def read(self, answer: Answer) -> tuple[list[str], str | None, bool]:
         """The lines that the app gave, the length that it declared, and whether it wants the connection closed."""
-        lines = self.lines(answer.status)
+        status = answer.status
+        lines = [self._starts.get(status) or self._start(status)]
         length = None
         closes = False
         for name, value in answer.headers:
@@ -119,13 +121,6 @@ def bodiless_length(answer: Answer, declared: str | None, size: int) -> str:
     """The same where the body stays away: what a GET would have said, as far as the app told."""
     length = declared or (str(size) if size else None)
     return f"Content-Length: {length}\r\n" if length and answer.status[:3] != "204" else ""
-
-
-def joined(head: bytes, parts: list[Buffer], size: int) -> list[Buffer]:
-    """Head and body as they go to the socket in one call."""
-    if size <= SMALL:
-        return [b"".join((head, *parts))]
-    return [head, *parts]
 
 
 def as_buffers(parts: Sequence[Buffer]) -> list[Buffer]:

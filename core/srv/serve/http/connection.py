@@ -105,16 +105,8 @@ class Connection:
 
     def send(self, parts: Sequence[Buffer]) -> bool:
         """Write what the socket takes now; True if that was all, else the rest is in `out`."""
-        if len(parts) == 1 or self.tls:
-            return self._send_singly(parts)
-        return self._send_together(parts)
-
-    def flush(self) -> bool:
-        """Write on from `out`; True once it is empty."""
-        parts, self.out = self.out, []
-        return self.send(parts)
-
-    def _send_singly(self, parts: Sequence[Buffer]) -> bool:
+        if len(parts) > 1 and not self.tls:
+            return self._send_together(parts)
         for place, part in enumerate(parts):
             left = len(part)
             try:
@@ -127,6 +119,11 @@ class Connection:
                 self.out = [part, *parts[place + 1 :]]
                 return False
         return True
+
+    def flush(self) -> bool:
+        """Write on from `out`; True once it is empty."""
+        parts, self.out = self.out, []
+        return self.send(parts)
 
     def _send_together(self, parts: Sequence[Buffer]) -> bool:
         while True:

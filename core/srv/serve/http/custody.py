@@ -98,8 +98,9 @@ class Custody:
 
     def hand_back(self, exchange: Exchange) -> None:
         """An exchange is over, or nobody waits for it any more; called by the thread that ran it."""
-        held, exchange.held = exchange.held, 0
-        self._in_flight.give_back(held)
+        if exchange.held:
+            held, exchange.held = exchange.held, 0
+            self._in_flight.give_back(held)
         connection = exchange.connection
         with self._followers.guard:
             if connection.exchange is exchange:

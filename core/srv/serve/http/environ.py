@@ -24,11 +24,14 @@ def template(scheme: str, *, multiprocess: bool) -> Environ:
         "SCRIPT_NAME": "",
         "SERVER_SOFTWARE": "srv",
         "SERVER_PROTOCOL": "HTTP/1.1",
+        # What each request has of its own stands here too, because a dict that grows is laid out anew.
+        **dict.fromkeys(("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT")),
+        **dict.fromkeys(("wsgi.input", "srv.body", "srv.caller", "srv.received")),
     }
 
 
-def environ_of(exchange: Exchange, common: Environ, queued: float) -> Environ:
-    """The environ of one request: WSGI's keys, and srv.body, srv.caller, srv.received (monotonic) and srv.queued."""
+def environ_of(exchange: Exchange, common: Environ) -> Environ:
+    """The environ of one request: WSGI's keys, and srv.body, srv.caller and srv.received (monotonic)."""
     head = exchange.head
     connection = exchange.connection
     body = exchange.body
@@ -52,5 +55,4 @@ def environ_of(exchange: Exchange, common: Environ, queued: float) -> Environ:
     environ["srv.body"] = body
     environ["srv.caller"] = exchange
     environ["srv.received"] = exchange.received
-    environ["srv.queued"] = queued
     return environ

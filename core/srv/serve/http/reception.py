@@ -44,6 +44,8 @@ class Reception:
             return None
         if not data:
             raise ConnectionResetError
+        if connection.step is Step.HEAD and not connection.received:
+            return self._head(connection, data)
         return self.advance(connection, data)
 
     def advance(self, connection: Connection, data: bytes) -> Exchange | None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from srv.serve.http.answers import (
+    SMALL,
     Answer,
     Heads,
     as_buffers,
     bodiless_length,
     checked_length,
     connection_line,
-    joined,
 )
 from srv.serve.http.connection import Buffer
 from srv.serve.http.custody import Custody
@@ -62,7 +61,7 @@ class Service:
 
         Where its answer may wait, it can be left in the exchange, for the caller to send.
         """
-        environ = environ_of(exchange, self._common, time.monotonic() - exchange.received)
+        environ = environ_of(exchange, self._common)
         answer = Answer()
         result: Iterable[Buffer] = ()
         try:
@@ -88,16 +87,18 @@ class Service:
         request = exchange.head
         lines, length, closes = self._heads.read(answer)
         closing = closes or self._switches.draining or not request.keep_alive
-        framing = connection_line(request, closing=closing)
         if answer.bodiless(request.method):
-            framing += bodiless_length(answer, length, size)
+            framing = bodiless_length(answer, length, size)
             parts, size = [], 0
         else:
-            framing += checked_length(length, size)
+            framing = checked_length(length, size)
+        if closing or not request.version:
+            framing += connection_line(request, closing=closing)
         head = self._heads.close(lines, framing + "\r\n")
         if self._followers.may_answer(exchange):
             exchange.connection.closing = closing
-            exchange.answer = joined(head, parts, size)
+            # In one buffer where it is small, because a copy is cheaper than a second buffer.
+            exchange.answer = [b"".join((head, *parts))] if size <= SMALL else [head, *parts]
             if exchange.may_wait and len(exchange.answer) == 1:  # what is small enough for one buffer
                 return
         self.send(exchange)
