@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -18,7 +18,7 @@ import marshmallow
 import msgspec
 
 from srv.discovery import Kind, Plugins
-from srv.errors import LoadFailed, SrvError, UnknownModel
+from srv.errors import LoadFailed, SrvError
 from srv.modelcode import BadImplementation, ModelCode
 from srv.modelsettings import ModelSettings
 from srv.registry import Model, ModelState, Registry
@@ -144,12 +144,12 @@ class Loader:
             raise
         there = {each.model.version for each in begun}
         name = versions[0].name
-        self._serve(begun, gone=[model for version, model in self._kept(name).items() if version not in there])
+        self._serve(begun, gone=[model for version, model in self._registry.kept(name).items() if version not in there])
 
     def _begin(self, settings: ModelSettings) -> _Begun:
         """Load a model that nobody is led to yet."""
         model = Model(settings)
-        before = self._kept(model.name).get(model.version)
+        before = self._registry.kept(model.name).get(model.version)
         serving = before if before is not None and before.state is ModelState.READY else None
         if serving is None:
             placeholder = Model(settings)
@@ -188,7 +188,7 @@ class Loader:
         if begun.before is not None:
             self._registry.put(begun.before)
         else:
-            self._registry.remove(self._kept(begun.model.name)[begun.model.version])
+            self._registry.remove(self._registry.kept(begun.model.name)[begun.model.version])
 
     def refuse(self, settings: ModelSettings, reason: str) -> None:
         """Keep a model that cannot even be tried, so that the index can say why."""
@@ -213,12 +213,6 @@ class Loader:
         for model in self._registry.models():
             if model.state is ModelState.READY:
                 self.unload(model)
-
-    def _kept(self, name: str) -> Mapping[str | None, Model]:
-        try:
-            return self._registry.versions(name)
-        except UnknownModel:
-            return {}
 
     def _start(self, model: Model) -> None:
         settings = model.settings

@@ -112,10 +112,14 @@ class Registry:
 
     def versions(self, name: str) -> Versions:
         """All versions of a model. Raises UnknownModel."""
-        versions = self._models.get(name)
-        if versions is None:
+        versions = self.kept(name)
+        if not versions:
             raise UnknownModel(name, self._models)
         return versions
+
+    def kept(self, name: str) -> Versions:
+        """The same, or none where no model is called so."""
+        return self._models.get(name, {})
 
     def names(self) -> list[str]:
         """The names of all models, sorted."""

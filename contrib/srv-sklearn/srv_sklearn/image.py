@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from srv import hookimpl
-from srv.images import ImagePlan
+
+if TYPE_CHECKING:
+    from srv.images import ImagePlan  # here, because servers import this module too
 
 
 @hookimpl

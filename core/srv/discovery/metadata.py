@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from srv.discovery.plugin import GROUPS, OURS, normalised
 
@@ -18,8 +17,7 @@ class _Malformed(ValueError):
     """A line of entry_points.txt that says nothing."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of entry_points.txt; its extras are the files that a runtime recognises."""
 
     group: str
@@ -33,8 +31,7 @@ class Entry:
         return f"{self.value}[{','.join(self.extras)}]" if self.extras else self.value
 
 
-@dataclass(frozen=True)
-class Distribution:
+class Distribution(NamedTuple):
     """An installed distribution that brings plugins; `trouble` says why its metadata could not be read."""
 
     name: str
@@ -46,8 +43,7 @@ class Distribution:
     trouble: str = ""
 
 
-@dataclass(frozen=True)
-class Shadowed:
+class Shadowed(NamedTuple):
     """A second distribution of a name: Python imports the first on its path, so its metadata counts alone."""
 
     name: str
@@ -55,8 +51,7 @@ class Shadowed:
     first: str
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(NamedTuple):
     """All that was read: who brings plugins, sorted by name, and who is hidden behind a namesake."""
 
     distributions: tuple[Distribution, ...]
