@@ -160,8 +160,8 @@ def _entries(text: str) -> Iterator[Entry]:
 
 def _head_of(place: Any) -> dict[str, list[str]]:
     """The headers of METADATA, read by hand because the email parser costs ten times as much."""
-    text = place.read_text("METADATA")
-    if text is None:
+    text = place.read_text("METADATA") or place.read_text("PKG-INFO")  # which is what a checkout has
+    if not text:
         parsed = place.metadata
         if not parsed:
             raise FileNotFoundError
