@@ -206,7 +206,7 @@ class Batching:
                 if member.turn is Turn.WAIT:  # else somebody spoke in this moment
                     raise self._withdrawn(batch, member)
         if member.next is not None:
-            member.next.rouse()
+            member.next.resume()
         if member.turn is Turn.LEAD:
             return self._lead(batch, member)
         return self._once_more(member) if member.turn is Turn.RUN_ALONE else self._taken(member)
@@ -309,7 +309,7 @@ class Batching:
         return self._taken(leader)
 
     def _call(self, members: Sequence[Member], turn: Turn) -> None:
-        """Tell those who still wait what to do; they rouse each other."""
+        """Tell those who still wait what to do; each has the next go on."""
         with self._lock:
             waiting = [member for member in members if member.turn is Turn.WAIT]
             for member, after in pairwise(waiting):
@@ -317,7 +317,7 @@ class Batching:
             for member in waiting:
                 member.turn = turn
         if waiting:
-            waiting[0].rouse()
+            waiting[0].resume()
 
     def _run_merged(self, members: Sequence[Member], stages: Stages) -> InferenceResponse:
         """What the model answers to all of them, checked."""

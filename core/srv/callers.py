@@ -34,6 +34,10 @@ class Caller:
     def blocks(self) -> None:
         """Who works for them is about to wait, or to do what takes long: a face may need the thread's place meanwhile."""
 
+    def resumes(self, rouse: Callable[[], object]) -> None:
+        """What their thread waits for has come: this has it go on, and is called now, or when a face has room for it."""
+        rouse()
+
 
 class Nobody(Caller):
     """A caller that never leaves: a warm-up, a batch of several requests."""

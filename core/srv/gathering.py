@@ -35,7 +35,7 @@ class Member:
         self.turn = Turn.WAIT
         self.response: InferenceResponse | None = None
         self.error: BaseException | None = None
-        #: Whom this one rouses when it was roused itself. Were all roused at once, they would fight for the interpreter.
+        #: Whom this one has go on when it goes on itself. Were it all at once, they would fight for the interpreter.
         self.next: Member | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -51,6 +51,10 @@ class Member:
             self.wake.release()
         except RuntimeError:  # it was roused already
             return
+
+    def resume(self) -> None:
+        """Have the thread go on with what it was told, as soon as the face of its caller lets it."""
+        self.request.caller.resumes(self.rouse)
 
     def wait(self, until: float | None) -> None:
         """Wait to be roused, until then at the most."""

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from servers import eventually, numbers, running, write_model
+from servers import ask, eventually, numbers, running, write_model
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 pytestmark = pytest.mark.e2e
@@ -55,3 +55,25 @@ def test_requests_of_both_faces_run_as_one_and_there_are_threads_for_a_full_batc
         (row,) = server.get("/v2/models/many/stats").json["model_stats"]
         assert (row["inference_count"], row["execution_count"]) == (7, 2)
         assert [(each["batch_size"], each["compute_infer"]["count"]) for each in row["batch_stats"]] == [(1, 1), (6, 1)]
+
+
+def test_of_many_clients_at_once_each_gets_its_own_rows(tmp_path):
+    folder = write_model(
+        tmp_path, "many", load="import time\nself.wait = time.sleep", predict="self.wait(0.001)\nreturn -x"
+    )
+    batches = {"max_batch_size": 12, "max_batch_time": 0.001, "concurrency": 1}
+    (folder / "model-settings.json").write_text(json.dumps({"implementation": "models.Model", **batches}))
+
+    def answers(client):
+        with closing(server.connect()) as connection:
+            for number in range(100 * client, 100 * client + 100):
+                body = json.dumps(numbers(number)).encode()
+                yield ask(connection, "POST", "/v2/models/many/infer", body).json["outputs"][0]["data"]
+
+    with running(tmp_path) as server, ThreadPoolExecutor(16) as pool:
+        given = [*pool.map(list, map(answers, range(16)))]
+        (row,) = server.get("/v2/models/many/stats").json["model_stats"]
+
+    assert given == [[[-number] for number in range(100 * client, 100 * client + 100)] for client in range(16)]
+    assert row["inference_count"] == 1600
+    assert row["execution_count"] < 800

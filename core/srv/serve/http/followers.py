@@ -22,7 +22,8 @@ class Followers:
 
     `lead` is held by the thread that leads; the others wait for it or run requests. `guard` protects all that the
     threads share: these counts, the deadlines, and which thread a connection belongs to. `sprint` is what the leader
-    runs itself at the moment: should that take long, the lead is taken from it and its thread counts as running.
+    runs itself at the moment: should that take long, the lead is taken from it and its thread counts as running. Each
+    time that a thread runs something while leading is one of `sprints`.
     """
 
     def __init__(self, threads: int, most_waiting: int) -> None:
@@ -32,6 +33,7 @@ class Followers:
         self.running = 0
         self.waiting: deque[Exchange] = deque()
         self.sprint: Exchange | None = None
+        self.sprints = 0
         self._most_waiting = most_waiting
 
     def idle(self) -> bool:
@@ -59,9 +61,15 @@ class Followers:
             self.running -= 1
             return None
 
+    def begin_sprint(self, exchange: Exchange) -> None:
+        """The caller, who leads, runs this now."""
+        self.sprints += 1
+        self.sprint = exchange
+
     def sprint_ended(self, exchange: Exchange) -> bool:
-        """Whether the caller, who ran this while leading, still leads."""
+        """Whether the caller, who ran this and led when that began, leads still or again."""
         with self.guard:
+            exchange.aside = False
             if self.sprint is exchange:
                 self.sprint = None
                 return True
@@ -76,8 +84,25 @@ class Followers:
             if self.sprint is not exchange or self.running >= self.threads:
                 return False
             self.sprint = None
+            exchange.aside = True
             self.running += 1
         self.lead.release()
+        return True
+
+    def lend(self, exchange: Exchange, sprint: Exchange | None) -> bool:
+        """Give the lead back to the thread from which it was taken while it ran this, and which waits; whether it has it.
+
+        The caller leads, and runs on without the lead what was its `sprint`; where that is None, it rests.
+        """
+        with self.guard:
+            if not exchange.aside or self.sprint is not sprint or (sprint is None and self.waiting):
+                return False
+            exchange.aside = False
+            if sprint is None:
+                self.running -= 1
+            else:
+                sprint.aside = True
+            self.begin_sprint(exchange)
         return True
 
     def may_answer(self, exchange: Exchange) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import ssl
@@ -83,18 +84,27 @@ class Leader:
         self._events: deque[tuple[int, int]] = deque()
         self._ready: deque[Exchange] = deque()  # complete, and not begun
         self._unsent: deque[Exchange] = deque()  # answered, and not sent
+        #: Begun by a thread that led and waits since, for something that has come; and what has it go on.
+        self._resumed: deque[tuple[Exchange, Callable[[], object]]] = deque()
+        self._watching = False
+        #: Whether the thread that leads has just gone on. It takes one more request, if one is there, before the next
+        #: thread goes on: should that wait as well, the lead goes straight to the next.
+        self._goes_on = False
         #: Whether all who had come when the worker began to drain are in, and nobody else will be.
         self.doors_closed = False
 
     def lead(self) -> Exchange | None:
         """Lead, with the lead held, until a request comes that may block; the lead is free then, and that is returned.
 
-        None where the lead was lost and nothing waits, or the server has stopped.
+        None where the lead was lost or lent and nothing waits, or the server has stopped.
         """
         while not self._switches.stopped:
             try:
                 if self._unsent and (not self._ready or time.monotonic() - self._unsent[0].received > HOLD):
                     self._send_answers()
+                if self._resumed and not self._ready and not self._goes_on and self._lend(None):
+                    return None
+                self._goes_on = False
                 exchange = self._await_request()
                 lead = self._start(exchange) if exchange is not None else Lead.KEPT
             except Exception:  # whatever it is, somebody must go on leading
@@ -106,11 +116,12 @@ class Leader:
             if lead is Lead.LOST:
                 return self._followers.next()
         self._send_answers()
+        self._rouse_all()
         self._followers.lead.release()
         return None
 
     def _await_request(self) -> Exchange | None:
-        """Deal with what happens until a request is complete; None once the server is to stop."""
+        """Deal with what happens until a request is complete; None once a thread may go on, or the server is to stop."""
         events, ready = self._events, self._ready
         while not self._switches.stopped:
             if ready:
@@ -119,6 +130,8 @@ class Leader:
                 self._look_around()
             while events and len(ready) < TOGETHER:
                 self._deal_with(*events.popleft())
+            if self._resumed and not ready:
+                return None
         return None
 
     def _deal_with(self, descriptor: int, happened: int) -> None:
@@ -197,10 +210,11 @@ class Leader:
         """Run a request that has been quick so far, and remember how quick it was this time."""
         path = exchange.head.path
         suspect = self._paces.suspects(path)
+        sprints = self._followers.sprints
         computed = -time.thread_time() if suspect else 0.0
         began = time.monotonic()
         lead = self._sprint(exchange)
-        if lead is Lead.KEPT:
+        if lead is Lead.KEPT and self._followers.sprints == sprints + 1:  # else it has waited between two sprints
             seconds = time.monotonic() - began
             self._paces.ran(path, seconds, computed=computed + time.thread_time() if suspect else 0.0)
         return lead
@@ -209,8 +223,8 @@ class Leader:
         """Run a request while leading, unless that takes so long that another thread leads meanwhile."""
         followers = self._followers
         exchange.may_wait = bool(self._ready or self._unsent)
-        exchange.gives_way = self._give_way
-        followers.sprint = exchange
+        exchange.leader = self
+        followers.begin_sprint(exchange)
         if self._relief.dozing:
             self._relief.call()
         self._service.run(exchange)
@@ -222,11 +236,45 @@ class Leader:
             self._service.send(exchange)
         return Lead.LOST
 
-    def _give_way(self, exchange: Exchange) -> None:
-        """Have another thread lead, because what this one runs is about to wait; that says nothing of its pace."""
+    def give_way(self, exchange: Exchange) -> None:
+        """Have another thread lead, because what this one runs is about to wait; that says nothing of its pace.
+
+        It is one that may go on itself, where there is one: then one change of threads does for both.
+        """
         if self._followers.sprint is exchange:
             self._custody.set_deadline(exchange.connection, exchange.received + self._custody.patience(exchange))
+            while self._resumed:
+                if self._lend(exchange):
+                    return
             self._followers.relieve(exchange)
+
+    def resume(self, exchange: Exchange, rouse: Callable[[], object]) -> None:
+        """Have a thread go on that gave way, as the leader: so only one of all these wants the interpreter at a time."""
+        self._resumed.append((exchange, rouse))
+        if self._switches.stopped:
+            self._rouse_all()
+        elif self._watching:
+            self._watch.ring()
+
+    def _lend(self, sprint: Exchange | None) -> bool:
+        """Have the thread go on that may first, with the lead if it can have that; whether it has."""
+        try:
+            exchange, rouse = self._resumed.popleft()
+        except IndexError:  # the lead was taken from this thread, and another one was quicker
+            return False
+        lent = self._followers.lend(exchange, sprint)
+        self._goes_on = lent
+        if lent and self._relief.dozing:
+            self._relief.call()
+        rouse()
+        return lent
+
+    def _rouse_all(self) -> None:
+        """Let everybody go on without the lead, because nobody will have it any more."""
+        with contextlib.suppress(IndexError):
+            while True:
+                _, rouse = self._resumed.popleft()
+                rouse()
 
     def _send_answers(self) -> None:
         """Send what waits to be sent."""
@@ -260,7 +308,11 @@ class Leader:
         returned = [(custody.returned.popleft().descriptor, 0) for _ in range(len(custody.returned))]
         if due or returned:
             wait = 0.0
+        self._watching = True
+        if self._resumed:  # looked at after the line above, as `resume` does it the other way round
+            wait = 0.0
         self._events.extend(self._watch.wait(max(0.0, min(wait, LONGEST_WAIT))))
+        self._watching = False
         self._events.extend(returned)
 
     def _close_doors(self, now: float) -> None:

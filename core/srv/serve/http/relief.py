@@ -112,7 +112,7 @@ class Relief:
         """Watch until the server is stopped."""
         dull = 0
         while not self._switches.stopped:
-            sprint = self._followers.sprint
+            sprint, sprints = self._followers.sprint, self._followers.sprints
             dull = 0 if sprint is not None else dull + 1
             if dull > DULL:
                 self._called.clear()
@@ -121,7 +121,7 @@ class Relief:
                     self._called.wait()
                 dull = 0
             time.sleep(PATIENCE)
-            if sprint is not None and self._followers.sprint is sprint:
+            if sprint is not None and self._followers.sprint is sprint and self._followers.sprints == sprints:
                 self.relieve(sprint)
 
     def relieve(self, exchange: Exchange) -> bool:
