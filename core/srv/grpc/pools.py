@@ -1,8 +1,8 @@
 """Where calls run: threads with a bounded queue, a thread for each stream that stands, or at once.
 
 grpcio lets a handler name its pool by the attribute `experimental_thread_pool`, which must be a ThreadPoolExecutor, and
-gives a pool functions to run, some of whose arguments are its own. These are the only private names of grpcio that srv
-rests on, they are all in this module, and `tests/grpc/test_pools.py` holds grpcio to them.
+gives a pool functions to run, some of whose arguments are its own. srv rests on no other private names of grpcio than
+these and those in `arriving.py`, and `tests/grpc/test_pools.py` holds grpcio to them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
+from srv.grpc.arriving import receive
+
 log = logging.getLogger(__name__)
 
+_BROKEN_OFF = "A gRPC call broke off."
 _local = threading.local()
 
 
@@ -47,12 +50,13 @@ class _Task:
         self.function = function
         self.arguments = arguments
         self.received = time.monotonic()
-        self.waits = True
+        self.waits = False
 
 
 class Pool(ThreadPoolExecutor):
     """So many threads, and so many calls that may wait for one. A call whose client leaves gives its place up.
 
+    A call has a thread kept for it from the moment at which its message is asked for, and wakes it when that is there.
     grpcio submits from one thread; whoever asks `full()` there knows what `submit` will find.
     """
 
@@ -62,11 +66,10 @@ class Pool(ThreadPoolExecutor):
         self._most = max_queue
         self._lock = threading.Lock()
         self._queue: deque[_Task] = deque()
-        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._ready: SimpleQueue[_Task | None] = SimpleQueue()
         #: How many calls run or wait.
         self.held = 0
-        self._closed = False
-        self._size = 0
+        self._free = self._size = 0
         self.grow(threads)
 
     @property
@@ -86,22 +89,28 @@ class Pool(ThreadPoolExecutor):
         """Have at least so many threads."""
         for number in range(self._size, threads):
             threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
-        self._size = max(self._size, threads)
+            self._size += 1
+            self._free_one()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Any:  # noqa: D102
         task = _Task(function, arguments)
+        _when_over(arguments, lambda: self._drop(task))
         with self._lock:
             self.held += 1
-            self._queue.append(task)
-        _when_over(arguments, lambda: self._drop(task))
-        self._wakes.put(None)
+            begins = self._free > 0
+            if begins:
+                self._free -= 1
+            else:
+                task.waits = True
+                self._queue.append(task)
+        if begins:
+            self._begin(task)
         # No future: grpcio counts calls by it for a limit of its own, which is not set.
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         """Let the threads end as soon as they have nothing to do; nobody waits for one that hangs."""
-        self._closed = True
         for _ in range(self._size):
-            self._wakes.put(None)
+            self._ready.put(None)
 
     def _drop(self, task: _Task) -> None:
         """The call is over; where it still waits, it waits no longer."""
@@ -111,27 +120,46 @@ class Pool(ThreadPoolExecutor):
                 self._queue.remove(task)
                 self.held -= 1
 
-    def _work(self) -> None:
-        while True:
-            self._wakes.get()
-            task = self._next()
-            if task is not None:
-                _local.received = task.received
-                _run(task.function, task.arguments)
-                del task  # because a thread at rest must not hold on to a request
-                with self._lock:
-                    self.held -= 1
-            elif self._closed:
-                return
+    def _begin(self, task: _Task) -> None:
+        """Have a call run by the thread that is kept for it, once its message is there."""
+        try:
+            asked = receive(task.arguments, lambda arguments: self._arrived(task, arguments))
+        except Exception:
+            log.exception(_BROKEN_OFF)
+            self._end()
+        else:
+            if not asked:
+                self._ready.put(task)
 
-    def _next(self) -> _Task | None:
-        """The call that has waited longest, or None: its client has left after the thread was woken for it."""
+    def _arrived(self, task: _Task, arguments: tuple[Any, ...] | None) -> None:
+        if arguments is None:
+            self._end()
+        else:
+            task.arguments = arguments
+            self._ready.put(task)
+
+    def _end(self) -> None:
+        """A call has been run, or there is nothing to run."""
+        with self._lock:
+            self.held -= 1
+        self._free_one()
+
+    def _free_one(self) -> None:
+        """Keep a thread that is free for the call that has waited longest."""
         with self._lock:
             if not self._queue:
-                return None
+                self._free += 1
+                return
             task = self._queue.popleft()
             task.waits = False
-            return task
+        self._begin(task)
+
+    def _work(self) -> None:
+        while (task := self._ready.get()) is not None:
+            _local.received = task.received
+            _run(task.function, task.arguments)
+            task = None  # because a thread at rest must not hold on to a request
+            self._end()
 
 
 class Standing(ThreadPoolExecutor):
@@ -175,7 +203,7 @@ def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         function(*arguments)
     except BaseException:
-        log.exception("A gRPC call broke off.")
+        log.exception(_BROKEN_OFF)
 
 
 def _when_over(arguments: tuple[Any, ...], tell: Callable[[], None]) -> None:
