@@ -17,7 +17,11 @@ UNBATCHED = "srv, one thread, unbatched"
 
 def measure(bench: Bench) -> Result:
     """Batched against one thread that does not batch; MLServer batched beside them."""
-    how = f"Model slow, {CLIENTS} connections. Batched: max_batch_size {CLIENTS}, max_batch_time 1 ms, one at a time."
+    how = (
+        f"Model slow, {CLIENTS} connections. Batched: max_batch_size {CLIENTS}, max_batch_time 1 ms, one at a time. A batch "
+        "round is the time from one batch's start to the next one's under this load: the seconds of a round of load by "
+        "the batches that the server has counted in it."
+    )
     result = Result("batching", "Batching a model that takes 1 ms a call", (*LOAD, ROUND), how)
     contestants: list[Contestant] = [
         bench.srv("srv", model_settings={**BATCHED, "concurrency": 1}),
@@ -40,7 +44,7 @@ def measure(bench: Bench) -> Result:
 
 
 def in_rounds(server: Server, turn: Turn) -> Turn:
-    """A turn that also tells how long a batch took, from one's end to the next one's."""
+    """A turn that also tells how long a batch round took, from one batch's start to the next one's."""
 
     def measured(seconds: float) -> Sample:
         before = executions(server)
