@@ -19,7 +19,7 @@ from srv.grpc.errors import INTERNAL, BytesOverflow, told
 from srv.grpc.idle import IdleStreams
 from srv.grpc.pools import received
 from srv.inflight import InFlight
-from srv.logs import access_log
+from srv.logs import ACCESS, access_log
 from srv.rest.passing import HIDDEN
 from srv.tensors import EMPTY
 
@@ -200,7 +200,8 @@ def refusal(path: str, error: SrvError) -> Callable[[Any, Any], Any]:
 
 def _end(path: str, call: Call, context: Any) -> None:
     context.set_trailing_metadata(call.trailing())
-    _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
+    if ACCESS.isEnabledFor(logging.INFO):  # because nobody else asks whether the client was still there
+        _log(path, call, grpc.StatusCode.OK if call.active() else grpc.StatusCode.CANCELLED)
 
 
 def _log(path: str, call: Call, status: grpc.StatusCode, code: str | None = None) -> None:

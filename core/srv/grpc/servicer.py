@@ -102,7 +102,14 @@ class Servicer:
             raise
         asked.caller = call
         response = self._dataplane.infer(
-            name, version, asked, received=call.received, deadline=call.deadline(), face="grpc", stages=stages
+            name,
+            version,
+            asked,
+            found=model,
+            received=call.received,
+            deadline=call.deadline(),
+            face="grpc",
+            stages=stages,
         )
         call.headers_out = response.headers
         written = write_response(response, typed=not raw and is_typed(message))
