@@ -1,11 +1,11 @@
 """What is installed is found from metadata, judged in one place, and imported on first use only."""
 
-import importlib.metadata
 import logging
 import subprocess
 import sys
 import threading
 
+import importlib_metadata
 import pytest
 from distributions import installed_in, states
 
@@ -157,10 +157,10 @@ def test_a_first_distribution_without_plugins_hides_a_later_one_of_its_name(site
     assert discover(path=[str(site.folder / "one"), str(site.folder / "two")]).rows == ()
 
 
-def test_pythons_metadata_still_has_the_private_name_that_saves_parsing(site):
+def test_importlib_metadata_still_has_the_private_name_that_saves_parsing(site):
     site.add("Srv_Twin", "")
 
-    (found,) = importlib.metadata.distributions(path=[str(site.folder)])
+    (found,) = importlib_metadata.distributions(path=[str(site.folder)])
 
     assert found._normalized_name == "srv_twin"
 

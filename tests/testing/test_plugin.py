@@ -7,7 +7,7 @@ from pathlib import Path
 
 import srv.testing
 
-HEAVY = {"numpy", "falcon", "msgspec", "orjson", "marshmallow", "gunicorn", "grpc", "click"}
+HEAVY = {"numpy", "falcon", "msgspec", "orjson", "marshmallow", "gunicorn", "grpc", "click", "importlib_metadata"}
 KIT = Path(srv.testing.__file__).parent
 
 

@@ -191,11 +191,11 @@ def _check_brings(found: Plugins, dist: str) -> None:
     known = sorted({row.distribution for row in found.rows})
     if normalised(dist) in map(normalised, known):
         return
-    import importlib.metadata
+    import importlib_metadata
 
     try:
-        importlib.metadata.distribution(dist)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+        importlib_metadata.distribution(dist)
+    except (importlib_metadata.PackageNotFoundError, ValueError):
         raise UnknownDistribution(dist, known, installed=False) from None
     raise UnknownDistribution(dist, known, installed=True)
 

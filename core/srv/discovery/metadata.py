@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+import importlib_metadata
 
 from srv.discovery.plugin import GROUPS, OURS, normalised
 
@@ -83,8 +84,8 @@ def read_metadata(path: list[str] | None = None) -> Metadata:
 
 
 def installed(path: list[str] | None = None) -> Iterable[Any]:
-    """All distributions on the path, namesakes too; Any because of the private names that save parsing."""
-    return importlib.metadata.distributions() if path is None else importlib.metadata.distributions(path=path)
+    """All distributions on the path, namesakes too; Any because importlib_metadata's types change with its versions."""
+    return importlib_metadata.distributions() if path is None else importlib_metadata.distributions(path=path)
 
 
 def _name_of(place: Any) -> str:
@@ -163,8 +164,6 @@ def _head_of(place: Any) -> dict[str, list[str]]:
     text = place.read_text("METADATA") or place.read_text("PKG-INFO")  # which is what a checkout has
     if not text:
         parsed = place.metadata
-        if not parsed:
-            raise FileNotFoundError
         return {
             "name": [parsed["Name"] or ""],
             "version": [parsed["Version"] or "unknown"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import importlib.metadata
 import json
 import sys
 import tomllib
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import importlib_metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
@@ -103,7 +103,7 @@ def _declared(distribution: Any) -> Iterable[str]:
     """What a distribution requires; nothing where its metadata cannot be read, which discovery tells."""
     try:
         return tuple(distribution.requires or ())
-    except Exception:  # noqa: BLE001 - importlib.metadata raises a different error for each way to be broken
+    except Exception:  # noqa: BLE001 - importlib_metadata raises a different error for each way to be broken
         return ()
 
 
@@ -176,7 +176,7 @@ def _written_entry_points(source: Path) -> EntryPoints | None:
 
 def _misspelt_groups() -> Iterator[Finding]:
     """Entry points in a group that is nearly one of ours, which nobody reads."""
-    for distribution in importlib.metadata.distributions():
+    for distribution in importlib_metadata.distributions():
         text = distribution.read_text("entry_points.txt") or ""
         groups = {line.strip()[1:-1].strip() for line in text.splitlines() if line.lstrip().startswith("[")}
         for group in sorted(groups.difference(GROUPS)):
@@ -255,6 +255,6 @@ def _is_home_of(package: str, place: Path) -> bool:
 
 def _distribution(name: str) -> Any:
     try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+        return importlib_metadata.distribution(name)
+    except importlib_metadata.PackageNotFoundError:
         return None
