@@ -2,8 +2,15 @@
 
 import functools
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example that takes long on a busy machine is no fault.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 KINDS = {"e2e", "installed", "fuzz", "hostile", "images"}
 
@@ -19,6 +26,30 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not KINDS.intersection(mark.name for mark in item.iter_markers()):
             item.add_marker(pytest.mark.unit)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Write half an emoji in a log as an escape, because tests that run in several processes report in UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Give an empty site-packages on sys.path, to which a test adds distributions."""
+    from distributions import installed_in
+
+    with installed_in(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def short_path():
+    """A folder for Unix sockets, whose paths are limited: `tmp_path` is longer with each process and each user's name."""
+    with tempfile.TemporaryDirectory(prefix="srv-test-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

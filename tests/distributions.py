@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
+from pip._internal.models.index import PyPI
+
 from srv.discovery import Plugins, discover
+
+#: The index that pip asks where nothing else is said.
+PUBLIC_INDEX: str = PyPI.simple_url
 
 #: What a well-behaved plugin declares.
 ANY_SRV = ("srv-inference>=0.1",)

@@ -68,7 +68,8 @@ class Server:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("SRV_") and name != "PYTHONUNBUFFERED"  # which would cut lines in pieces
+            # Which would cut lines in pieces, and lead away from the temporary files of a test.
+            if not name.startswith("SRV_") and name not in ("PYTHONUNBUFFERED", "XDG_RUNTIME_DIR")
         }
         self.process = subprocess.Popen(
             [python, "-m", "srv", "start", str(folder), *free_ports(environ or {}), *flags],

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import grpc
 from google.protobuf.json_format import MessageToDict
 
-from srv.grpc.contents import FIELDS
 from srv.grpc.descriptors import INFERENCE, ModelInferRequest, ModelInferResponse, message
+from srv.grpc.typed_contents import FIELDS
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.tensors import DTYPES, EMPTY, Tensor
 from srv.testing import Answer
-from srv.testing.asking import NotInJson, as_binary, as_json, path_of
-from srv.testing.calls import as_message, as_response
+from srv.testing.grpc_client import as_message, as_response
+from srv.testing.requests import NoJsonForm, as_binary, as_json, path_of
 
 PATIENCE = 60.0
 Code = grpc.StatusCode
@@ -111,7 +111,7 @@ class Rest:
         """Whether the form can say the request's tensors."""
         try:
             return self._binary or bool(as_json(request))
-        except NotInJson:
+        except NoJsonForm:
             return False
 
     def infer(
@@ -209,14 +209,22 @@ class Grpc:
         for tensors in (told.setdefault("inputs", []), told.setdefault("outputs", [])):
             for tensor in tensors:
                 tensor["shape"] = [int(length) for length in tensor.get("shape", ())]
-        if "properties" in told:
-            told["parameters"] = {name: _value(text) for name, text in told.pop("properties").items()}
+                if "parameters" in tensor:
+                    tensor["parameters"] = {name: _only(said) for name, said in tensor["parameters"].items()}
+        if "parameters" in told:
+            told["parameters"] = {name: _value(_only(said)) for name, said in told["parameters"].items()}
         return told
 
     def statistics(self, line: Line, model: str) -> dict[str, Any]:
         """What the model's only version has answered."""
         told: dict[str, Any] = line.ask("ModelStatistics", name=model)["model_stats"][0]
         return told
+
+
+def _only(said: dict[str, Any]) -> Any:
+    """What a parameter says, whichever of its fields has it."""
+    (value,) = said.values()
+    return value
 
 
 Form = Rest | Grpc
@@ -234,8 +242,8 @@ def _heard(answer: Answer) -> Heard:
     return Heard(answer.status, answer.headers, answer.response)
 
 
-def _value(text: str) -> Any:
+def _value(said: Any) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        return json.loads(said)
+    except (TypeError, ValueError):
+        return said

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from distributions import installed_in
 
 import srv.codecs
 from srv import InputCodec, RequestCodec
@@ -17,7 +16,7 @@ from srv.codecs import (
     UnusableContentType,
     WrongCodec,
 )
-from srv.discovery import State, discover
+from srv.discovery import PluginState, discover
 from srv.errors import InvalidInput
 
 UPPER = """
@@ -43,12 +42,6 @@ class Table(RequestCodec):
     def can_encode(self, value):
         return type(value).__name__ == "Table"
 """
-
-
-@pytest.fixture
-def site(tmp_path):
-    with installed_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -107,9 +100,9 @@ def test_a_tables_content_type_is_none_for_one_tensor(codecs):
 
 
 def test_which_forms_a_content_type_has(codecs):
-    assert (codecs.has_input("np"), codecs.has_request("np")) == (True, True)
-    assert (codecs.has_input("table"), codecs.has_request("table")) == (False, True)
-    assert (codecs.has_input("x/upper"), codecs.has_request("x/upper")) == (True, False)
+    assert codecs.has_input("np")
+    assert not codecs.has_input("table")
+    assert codecs.has_input("x/upper")
     with pytest.raises(UnknownContentType):
         codecs.has_input("nope")
 
@@ -149,7 +142,7 @@ def test_a_codec_that_cannot_be_made_is_quarantined(site):
             Codecs(plugins).input("bad")
 
     (row,) = [row for row in plugins.rows if row.name == "bad"]
-    assert (row.state, row.reason) == (State.QUARANTINED, "making Bad raised TypeError")
+    assert (row.state, row.reason) == (PluginState.QUARANTINED, "making Bad raised TypeError")
 
 
 def test_a_disabled_codec_is_bad_input_and_the_log_says_why_once(upper, caplog):

@@ -46,9 +46,19 @@ class Obedient:
         """Paths that begin with /now are for the leader."""
         return path.startswith("/now")
 
+    def srv_refuses_by_head(self, environ: dict[str, Any]) -> bool:
+        """Requests with X-Stranger are refused, and X-Failing fails the check."""
+        if "HTTP_X_FAILING" in environ:
+            raise RuntimeError("the check failed")
+        environ["test.refused"] = "HTTP_X_STRANGER" in environ
+        return bool(environ["test.refused"])
+
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         with self._guard:
             self._ran += 1
+        if environ.get("test.refused"):
+            body = b"refused with %d bytes" % len(environ["wsgi.input"].read())
+            return plain(start, body, "401 Unauthorized")
         name = environ["PATH_INFO"].strip("/").partition("/")[0].replace("-", "_")
         query = {key: values[0] for key, values in parse_qs(environ["QUERY_STRING"]).items()}
         method = getattr(self, f"do_{name or 'hello'}", None)

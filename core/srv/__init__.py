@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srv import codecs
-    from srv.coding import InputCodec, RequestCodec
+    from srv.codec import InputCodec, RequestCodec
     from srv.errors import Forbidden, InvalidInput, Unauthenticated, Unavailable
     from srv.hookspecs import hookimpl
     from srv.messages import InferenceRequest, InferenceResponse
-    from srv.modelsettings import ModelSettings, Spec
+    from srv.model_settings import ModelSettings, Spec
     from srv.runtime import Runtime
     from srv.tensors import Tensor
     from srv.version import __version__
@@ -21,12 +21,12 @@ _HOMES = {
     "Forbidden": "srv.errors",
     "InferenceRequest": "srv.messages",
     "InferenceResponse": "srv.messages",
-    "InputCodec": "srv.coding",
+    "InputCodec": "srv.codec",
     "InvalidInput": "srv.errors",
-    "ModelSettings": "srv.modelsettings",
-    "RequestCodec": "srv.coding",
+    "ModelSettings": "srv.model_settings",
+    "RequestCodec": "srv.codec",
     "Runtime": "srv.runtime",
-    "Spec": "srv.modelsettings",
+    "Spec": "srv.model_settings",
     "Tensor": "srv.tensors",
     "Unauthenticated": "srv.errors",
     "Unavailable": "srv.errors",

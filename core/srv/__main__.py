@@ -6,13 +6,13 @@ import gc
 import sys
 from typing import NoReturn
 
-from srv.serve.endings import end_quietly
+from srv.serve.signals import exit_quietly
 
 
 def main() -> NoReturn:
     """Run the command line and exit; a server can be ended from its first moment on, while the rest is imported."""
     if sys.argv[1:2] == ["start"]:
-        end_quietly()
+        exit_quietly()
         gc.disable()  # while modules are imported, which makes next to no garbage; `serve` enables it again
     from srv.cli import main as run
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from srv.discovery import Kind, PluginBroken, PluginContested, PluginError, Plugins, UnknownPlugin, discover
+from srv.discovery import PluginBroken, PluginContested, PluginError, PluginKind, Plugins, UnknownPlugin, discover
 from srv.errors import InvalidInput, listed, nearest, quoted
 
 if TYPE_CHECKING:
-    from srv.coding import InputCodec, RequestCodec
+    from srv.codec import InputCodec, RequestCodec
 
 log = logging.getLogger("srv.plugins")
 
@@ -68,7 +68,7 @@ class Codecs:
 
     def input(self, content_type: str) -> InputCodec:
         """The codec for one tensor of that content type. Raises an InvalidInput where there is none."""
-        from srv.coding import InputCodec
+        from srv.codec import InputCodec
 
         codec = self._codec(content_type)
         if isinstance(codec, InputCodec):
@@ -79,7 +79,7 @@ class Codecs:
 
     def request(self, content_type: str) -> RequestCodec:
         """The codec for a whole request of that content type. Raises an InvalidInput where there is none."""
-        from srv.coding import RequestCodec
+        from srv.codec import RequestCodec
 
         codec = self._codec(content_type)
         if isinstance(codec, RequestCodec):
@@ -93,7 +93,7 @@ class Codecs:
 
     def check_tensor(self, content_type: str) -> None:
         """The same for what a tensor calls itself, which may mean something in a whole request only."""
-        from srv.coding import RequestCodec
+        from srv.codec import RequestCodec
 
         try:
             self._codec(content_type)
@@ -103,37 +103,60 @@ class Codecs:
 
     def has_input(self, content_type: str) -> bool:
         """Whether there is a codec for one tensor. Raises an InvalidInput where nobody provides the content type."""
-        from srv.coding import InputCodec
+        from srv.codec import InputCodec
 
         return isinstance(self._codec(content_type), InputCodec)
 
-    def has_request(self, content_type: str) -> bool:
-        """Whether there is a codec for a whole request. Raises an InvalidInput where nobody provides it."""
-        from srv.coding import RequestCodec
+    def is_for_one(self, content_type: object) -> bool:
+        """Whether the content type has a codec for one tensor; False for an unknown content type."""
+        from srv.codec import InputCodec
 
-        return isinstance(self._codec(content_type), RequestCodec)
+        try:
+            return isinstance(content_type, str) and isinstance(self._codec(content_type), InputCodec)
+        except InvalidInput:
+            return False
+
+    def is_binary(self, content_type: object) -> bool:
+        """Whether bytes are the natural form of a content type; False for an unknown one."""
+        return self.is_for_one(content_type) and self.input(str(content_type)).binary
+
+    def codec(self, content_type: str) -> InputCodec | RequestCodec:
+        """The codec of that content type, of either form. Raises an InvalidInput where there is none."""
+        return self._codec(content_type)
+
+    def inputs(self) -> Iterator[InputCodec]:
+        """Every codec for one tensor that works, in the order in which codecs are asked."""
+        from srv.codec import InputCodec
+
+        return self._instances(InputCodec)
+
+    def requests(self) -> Iterator[RequestCodec]:
+        """Every codec for a whole request that works, in the order in which codecs are asked."""
+        from srv.codec import RequestCodec
+
+        return self._instances(RequestCodec)
 
     def input_for_hint(self, hint: Any) -> InputCodec | None:
         """The codec for one tensor whose Python type a hint names, or None."""
-        from srv.coding import InputCodec
+        from srv.codec import InputCodec
 
         return next((codec for codec in self._for_hint(hint) if isinstance(codec, InputCodec)), None)
 
     def request_for_hint(self, hint: Any) -> RequestCodec | None:
         """The codec for a whole request whose Python type a hint names, or None."""
-        from srv.coding import RequestCodec
+        from srv.codec import RequestCodec
 
         return next((codec for codec in self._for_hint(hint) if isinstance(codec, RequestCodec)), None)
 
     def for_value(self, value: Any) -> InputCodec | None:
         """The first codec in the order of `ORDER` that can make a tensor of a value; None where none can."""
-        from srv.coding import InputCodec
+        from srv.codec import InputCodec
 
         return next((codec for codec in self._instances(InputCodec) if codec.can_encode(value)), None)
 
     def request_for_value(self, value: Any) -> RequestCodec | None:
         """The first codec that can make a whole response of a value, or None."""
-        from srv.coding import RequestCodec
+        from srv.codec import RequestCodec
 
         return next((codec for codec in self._instances(RequestCodec) if codec.can_encode(value)), None)
 
@@ -143,7 +166,7 @@ class Codecs:
 
     def names(self) -> list[str]:
         """The content types that work."""
-        return self._plugins.names(Kind.CODEC)
+        return self._plugins.names(PluginKind.CODEC)
 
     def _codec(self, content_type: str) -> InputCodec | RequestCodec:
         made = self._made.get(content_type)
@@ -151,7 +174,7 @@ class Codecs:
 
     def _make(self, content_type: str) -> InputCodec | RequestCodec:
         try:
-            row = self._plugins.find(Kind.CODEC, content_type)
+            row = self._plugins.find(PluginKind.CODEC, content_type)
             factory: Any = self._plugins.load_row(row)
         except UnknownPlugin:
             raise UnknownContentType(content_type, self.names()) from None
@@ -180,7 +203,7 @@ class Codecs:
     def _order(self) -> list[str]:
         """The content types in the order in which codecs are asked."""
         found = self._plugins
-        ours = {name: found.find(Kind.CODEC, name).ours for name in found.names(Kind.CODEC)}
+        ours = {name: found.find(PluginKind.CODEC, name).ours for name in found.names(PluginKind.CODEC)}
         rank = {name: place for place, name in enumerate(ORDER) if ours.get(name)}
         return sorted(ours, key=lambda name: (rank.get(name, len(ORDER)), not ours[name], name))
 
@@ -200,7 +223,7 @@ class Codecs:
         return (codec for _, codec in self._all() if isinstance(codec, form))
 
     def _for_hint(self, hint: Any) -> Iterator[InputCodec | RequestCodec]:
-        return (codec for _, codec in self._all() if hint == _type_of(getattr(codec, "type_hint", None)))
+        return (codec for _, codec in self._all() if hint == type_given_by(codec))
 
 
 def input_codec(content_type: str) -> InputCodec:
@@ -213,13 +236,19 @@ def request_codec(content_type: str) -> RequestCodec:
     return _installed().request(content_type)
 
 
+def is_binary(content_type: object) -> bool:
+    """Whether tensors of a content type are base64 in JSON and plain bytes elsewhere, for clients."""
+    return _installed().is_binary(content_type)
+
+
 @functools.cache
 def _installed() -> Codecs:
     return Codecs(discover())
 
 
-def _type_of(hint: Any) -> Any:
-    """A codec's type hint; one given by its dotted name counts once somebody else has imported its module."""
+def type_given_by(codec: InputCodec | RequestCodec) -> Any:
+    """The Python type that a codec gives; its dotted name where the codec names it so and its module is not imported yet."""
+    hint = getattr(codec, "type_hint", None)
     if not isinstance(hint, str):
         return hint
     module, _, name = hint.rpartition(".")

@@ -15,6 +15,9 @@ section of its name, none of its hooks is called, and requests do not pay for th
 
 What a plugin brings while it is being registered is taken back as a whole if any part of that fails: the plugin is
 quarantined, the log and `srv doctor` say why, and everything else goes on without it, unless `plugins.strict` is on.
+A module without which the server must not serve, such as a guard, sets `srv_required = True`; one that has a section in
+settings.json is required as well. Where such a module cannot be used the server does not start, unless `plugins.optional`
+names it.
 """
 
 # A hook here is a promise and has no body:
@@ -32,11 +35,11 @@ import pluggy
 if TYPE_CHECKING:
     from marshmallow import Schema
 
-    from srv.coding import InputCodec, RequestCodec
-    from srv.counts import Kind, Queue, Sums
+    from srv.codec import InputCodec, RequestCodec
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
-    from srv.modelsettings import ModelSettings
+    from srv.metrics_types import Kind, Queue, Sums
+    from srv.model_settings import ModelSettings
     from srv.runtime import Runtime
 
 hookspec = pluggy.HookspecMarker("srv")
@@ -164,12 +167,16 @@ def srv_codecs(settings: Mapping[str, Any]) -> Mapping[str, type[InputCodec | Re
 
 
 @hookspec
-def srv_http_middleware(settings: Mapping[str, Any]) -> Sequence[object]:
+def srv_http_middleware(settings: Mapping[str, Any], server: Server) -> Sequence[object]:
     """Bring Falcon middleware, which sees every HTTP request that reaches the app.
 
     Called once in each worker. An empty sequence is fine. The middlewares of all plugins run in the order of the
     plugins, after srv's own. One that never waits for anything sets `srv_nonblocking = True` on itself; while every
-    one does, srv answers health and metadata without handing the request to a thread.
+    one does, srv answers health and metadata without handing the request to a thread. One that sets
+    `srv_before_body = True`, because its `process_request` decides by headers alone and never waits, has that called
+    before a body is read that has not come with its head, and again with the body; what it raises the first time is the
+    answer, and the body is not read. Under gthread it is called once. A SrvError, or an error of
+    Falcon's, is answered as such; any other is INTERNAL, and the log names the plugin.
     """
 
 
@@ -179,18 +186,21 @@ def srv_http_routes(settings: Mapping[str, Any], server: Server) -> Sequence[tup
 
     Called once in each worker, after `srv_http_middleware`. An empty sequence is fine. A path of srv's own stays
     srv's own; one that two distributions bring is served by neither until `plugins.prefer` says
-    (`{"route:/path": "distribution"}`).
+    (`{"route:/path": "distribution"}`). A resource whose `on_get` never waits for anything may set
+    `srv_nonblocking = True` on itself: srv then answers GET without handing the request to a thread, also while every
+    thread is busy. Other requests to it, and all to a resource that says nothing, have a thread of their own.
     """
 
 
 @hookspec
-def srv_grpc_interceptors(settings: Mapping[str, Any]) -> Sequence[object]:
+def srv_grpc_interceptors(settings: Mapping[str, Any], server: Server) -> Sequence[object]:
     """Bring gRPC interceptors, `grpc.ServerInterceptor`s, which see every call before srv does.
 
     Called once in each worker, after `srv_http_routes`, also where gRPC is turned off. An empty sequence is fine. The
     interceptors of all plugins run in the order of the plugins. `intercept_service` runs in the one thread that takes
     calls in, so it never waits; what has to wait belongs in the handler that it returns, which runs where the call
-    belongs. A SrvError that either raises is answered by srv's table, any other error is INTERNAL, and the log tells it.
+    belongs. A SrvError that either raises is answered by srv's table; any other error is INTERNAL, and the log names the
+    plugin.
     """
 
 
@@ -255,8 +265,8 @@ def srv_before_infer(model: Model, request: InferenceRequest) -> InferenceReques
     in the request. None lets it pass to the next plugin. The first answer wins, and the plugins that come after are
     not asked: another request goes to the model instead of this one, a response goes back instead of the model's. So
     whoever must see every request marks the function `@hookimpl(tryfirst=True)`. An error that is a SrvError is
-    answered by srv's table (an auth plugin raises `srv.Unauthenticated`); any other is a 500, and the log names the
-    plugin.
+    answered by srv's table (an auth plugin raises `srv.Unauthenticated`); any other is INTERNAL, a 500, and the log
+    names the plugin. `request.headers` has the request's id as `x-request-id`, the client's or the one that srv made.
     """
 
 
@@ -271,8 +281,9 @@ def srv_after_infer(
     """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
 
     Called for every request that `srv_before_infer` could see, in the request's thread, from several at once; for a
-    stream once, at its end, with its last response. What an implementation raises becomes the answer, by the rules of
-    `srv_before_infer`, and ends the calls.
+    stream once, at its end, with the last response that came and without those before it, and with the error too where
+    the stream failed after that or its client left. What an implementation raises becomes the answer, by the rules of `srv_before_infer`,
+    and ends the calls.
     """
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from srv.callers import NOBODY, Caller
+from srv.cancellation import NOBODY, Caller
 from srv.errors import InvalidInput, SrvError, listed, quoted
-from srv.modelsettings import Spec
+from srv.model_settings import Spec
 from srv.tensors import EMPTY, Parameters, Tensor
 
 
@@ -37,8 +37,8 @@ class InferenceRequest:
     """One request for inference, as the client sent it: tensors, and what was said beside them.
 
     `request["x"]` is the array of the input x, `request.decode("x")` its value through the codec that applies.
-    `outputs` is None where the client takes whatever there is. `model_name` and `model_version` are the model's that
-    answers; srv fills them in.
+    `outputs` is None where the client asks for all of them. An empty list of outputs or an empty id is none.
+    `model_name` and `model_version` are the model's that answers; srv fills them in.
     """
 
     __slots__ = ("caller", "decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters")
@@ -52,12 +52,11 @@ class InferenceRequest:
         headers: Mapping[str, str] = EMPTY,
     ) -> None:
         self.inputs = inputs
-        self.id = id
-        self.outputs: Sequence[RequestedOutput] | None = (
-            None
-            if outputs is None
-            else [RequestedOutput(output) if isinstance(output, str) else output for output in outputs]
-        )
+        self.id = id or None
+        self.outputs: Sequence[RequestedOutput] | None = None
+        if outputs:  # an empty list is the same as none, because gRPC cannot tell them apart
+            asked = [RequestedOutput(output) if isinstance(output, str) else output for output in outputs]
+            self.outputs = asked or None
         self.parameters = {} if parameters is EMPTY else parameters  # a dict, as it is when the client sent some
         self.headers = headers
         self.model_name = ""
@@ -129,6 +128,18 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     parameters: Mapping[str, Any]
+    #: Whether the only input may have any other name too.
+    any_input_name: bool = False
+    #: Whether BYTES may have missing values, which are null in JSON.
+    missing_values: bool = False
+    #: Whether parameters of a request may be lists and objects.
+    nested_parameters: bool = False
+    #: What predict_stream takes, where the model has predict too and its signature says something else.
+    stream_inputs: tuple[Spec, ...] | None = None
+    #: How many rows run together; 0 where requests run one by one.
+    max_batch_size: int = 0
+    #: The content types of its tensors that are base64 in JSON.
+    base64: frozenset[str] = frozenset()
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from srv.errors import SrvError
-from srv.modelsettings import ModelSettings, Spec
+from srv.model_settings import ModelSettings, Spec
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -28,7 +28,7 @@ class NothingAtUri(SrvError):
     """The settings name an artifact that is not there."""
 
     def __init__(self, uri: str, source: str) -> None:
-        super().__init__(f"Nothing is at '{uri}', which parameters.uri of the model of {source} names. Mend the path.")
+        super().__init__(f"Nothing is at '{uri}', which {source} names as parameters.uri. Mend the path.")
 
 
 class NoUri(SrvError):
@@ -48,10 +48,22 @@ class Runtime:
 
     #: How many calls of `predict` may run at once; None for any number, 1 for one at a time. Settings may lower it.
     concurrency: ClassVar[int | None] = None
-    #: Whether models of this runtime may load beside each other; a registered runtime that says so is on its honour.
+    #: Whether models of this runtime may load beside other models: its `load` neither changes nor needs what belongs to the
+    #: whole process. Without that, one load that hangs keeps this one waiting.
     parallel_load: ClassVar[bool] = False
     #: Whether `predict` writes into its inputs; it gets copies then, and read-only arrays otherwise.
     writable_inputs: ClassVar[bool] = False
+    #: Whether a model with exactly one declared input takes its only input under any name. The runtime finds it under
+    #: the declared name, that of `inputs` or of predict's argument; the declared datatype and shape hold.
+    any_input_name: ClassVar[bool] = False
+    #: Whether BYTES may have missing values: JSON's null, which is None in the object array. Otherwise null is refused.
+    missing_values: ClassVar[bool] = False
+    #: Whether parameters of the request, its inputs and outputs may be lists and objects, which only JSON can say.
+    nested_parameters: ClassVar[bool] = False
+    #: Whether `__init__`, `load` and `unload` run in the process's main thread, as signal handlers need; they block it.
+    main_thread: ClassVar[bool] = False
+    #: Whether all methods run in one thread of the model's own, one call at a time, as connections of sqlite3 need.
+    same_thread: ClassVar[bool] = False
     #: A marshmallow schema for the settings' `parameters.extra`; what it loads stands there afterwards.
     extra: ClassVar[type[Schema] | None] = None
 
@@ -79,7 +91,7 @@ class Runtime:
         predict_stream: Callable[..., Any]
 
     def unload(self) -> Any:
-        """Let go of what `load` took. Called once, after the last predict has returned."""
+        """Let go of what `load` took. Called once, after the last predict has returned, or where a check after `load` fails."""
 
     def metric(self, name: str, value: float) -> None:
         """Report a figure of the runtime's own, by a name of its own."""

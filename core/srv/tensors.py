@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from srv.arrays import NotPlain, element_place, plain_array, words_for
+from srv.datatypes import DATATYPES
 from srv.errors import SrvError, listed
 
 Parameters = Mapping[str, Any]
 EMPTY: Parameters = MappingProxyType({})
 
-#: Every datatype of the Open Inference Protocol, and the numpy dtype that holds it. BYTES is an object array of
-#: `bytes`; BF16 has no numpy type of its own and travels as its 16 bits.
+#: numpy types whose names do not follow from the datatype's. BYTES is an object array of `bytes`; BF16 has no numpy type
+#: of its own and travels as its 16 bits.
+_OTHER_TYPES = {"BOOL": np.bool_, "BYTES": np.object_, "BF16": np.uint16}
+#: Every datatype of the Open Inference Protocol, and the numpy dtype that holds it.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
-    {
-        "BOOL": np.dtype(np.bool_),
-        "UINT8": np.dtype(np.uint8),
-        "UINT16": np.dtype(np.uint16),
-        "UINT32": np.dtype(np.uint32),
-        "UINT64": np.dtype(np.uint64),
-        "INT8": np.dtype(np.int8),
-        "INT16": np.dtype(np.int16),
-        "INT32": np.dtype(np.int32),
-        "INT64": np.dtype(np.int64),
-        "FP16": np.dtype(np.float16),
-        "FP32": np.dtype(np.float32),
-        "FP64": np.dtype(np.float64),
-        "BYTES": np.dtype(np.object_),
-        "BF16": np.dtype(np.uint16),
-    }
+    {name: np.dtype(_OTHER_TYPES.get(name, name.lower().replace("fp", "float"))) for name in DATATYPES}
 )
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 _PLAIN = {dtype: name for dtype, name in _NAMES.items() if name != "BYTES"}
 _BFLOAT16 = "bfloat16"  # the name of ml_dtypes' type, which need not be installed
+
+
+#: Content type → the element of BYTES that means "missing" there, and is null in JSON.
+_NULLS: Mapping[str, bytes] = MappingProxyType({"datetime": b"null"})
 
 
 class UnfitArray(SrvError):
@@ -51,9 +45,11 @@ class Tensor:
     `data` is a C-contiguous numpy array in native byte order; for BYTES an object array of `bytes`; for BF16 uint16,
     or ml_dtypes.bfloat16 where that is installed. `datatype` and `shape` follow from an array or a list when left
     out; given, they must fit it: no value is wrapped or truncated. Raises UnfitArray where they do not.
+
+    `missing` says whether elements of BYTES are None, which only requests in JSON can say.
     """
 
-    __slots__ = ("data", "datatype", "name", "parameters", "shape")
+    __slots__ = ("data", "datatype", "missing", "name", "parameters", "shape")
 
     def __init__(
         self,
@@ -75,17 +71,40 @@ class Tensor:
         self.datatype: str = datatype or datatype_of(array.dtype) or ""
         self.shape: tuple[int, ...] = array.shape
         self.parameters: Parameters = parameters
+        self.missing: bool = self.datatype == "BYTES" and None in array.reshape(-1).tolist()
 
     @classmethod
-    def trusted(cls, name: str, array: np.ndarray[Any, Any], datatype: str, parameters: Parameters = EMPTY) -> Tensor:
-        """A tensor of an array that is known to be right: contiguous, native, of the datatype's dtype."""
+    def trusted(
+        cls,
+        name: str,
+        array: np.ndarray[Any, Any],
+        datatype: str,
+        parameters: Parameters = EMPTY,
+        *,
+        missing: bool = False,
+    ) -> Tensor:
+        """Make a tensor without checks, of an array that is contiguous, native, and of the datatype's dtype.
+
+        `missing` must be true where elements of BYTES are None.
+        """
         tensor = cls.__new__(cls)
         tensor.name = name
         tensor.data = array
         tensor.datatype = datatype
         tensor.shape = array.shape
         tensor.parameters = parameters
+        tensor.missing = missing
         return tensor
+
+    def named(self, name: str) -> Tensor:
+        """The tensor under that name, with the same array; itself where it has that name."""
+        if self.name == name:
+            return self
+        return Tensor.trusted(name, self.data, self.datatype, self.parameters, missing=self.missing)
+
+    def copied(self) -> Tensor:
+        """The tensor with a copy of its array, which may be written into."""
+        return Tensor.trusted(self.name, np.array(self.data), self.datatype, self.parameters, missing=self.missing)
 
     def __repr__(self) -> str:
         return f"Tensor({self.name!r}, {self.datatype}{list(self.shape)})"
@@ -96,44 +115,90 @@ def datatype_of(dtype: np.dtype[Any]) -> str | None:
     name = _NAMES.get(dtype)
     if name is not None:
         return name
-    if dtype.kind in "US":
+    if dtype.kind in "UST":
         return "BYTES"
-    return "BF16" if dtype.name == _BFLOAT16 else _NAMES.get(dtype.newbyteorder("="))
+    if dtype.name == _BFLOAT16:
+        return "BF16"
+    return _NAMES.get(dtype.newbyteorder("=")) if dtype.kind in "biufO" else None
+
+
+def null_of(parameters: Parameters) -> bytes | None:
+    """The element of BYTES that null in JSON becomes, by the tensor's content type; None where null is refused."""
+    return _NULLS.get(parameters.get("content_type")) if parameters else None  # type: ignore[arg-type]  # any value
 
 
 def as_bytes(name: str, values: Any) -> np.ndarray[Any, Any]:
-    """An array of strings or bytes as the object array of `bytes` that BYTES means; str becomes UTF-8."""
+    """An array of strings or bytes as the object array of `bytes` that BYTES means; str becomes UTF-8, None stays."""
     array = np.asarray(values, dtype=object, order="C")
     flat = array.reshape(-1)
     if all(type(value) is bytes for value in flat):
         return array
     encoded = np.empty(array.shape, dtype=object)
     target = encoded.reshape(-1)
-    for place, value in enumerate(flat):
+    for number, value in enumerate(flat):
         if isinstance(value, str):
-            target[place] = value.encode()
+            try:
+                target[number] = value.encode()
+            except UnicodeEncodeError:
+                why = "holds half of a surrogate pair{}, which UTF-8 cannot say"
+                raise UnfitArray(name, why.format(_at(array, number)) + ".") from None
         elif isinstance(value, bytes):
-            target[place] = bytes(value)
+            target[number] = bytes(value)
+        elif value is None:
+            continue  # an empty object array is full of None
         else:
-            raise UnfitArray(name, f"holds a {type(value).__name__} where BYTES takes only str and bytes.")
+            raise UnfitArray(name, f"holds {words_for(value)}{_at(array, number)}, and {_what_bytes_take(value)}.")
     return encoded
+
+
+def _at(array: np.ndarray[Any, Any], number: int) -> str:
+    """`` at [3]`` for an element of an array, nothing for a scalar."""
+    place = element_place(array.shape, number)
+    return f" at {place}" if place else ""
+
+
+def _what_bytes_take(value: object) -> str:
+    if isinstance(value, int | float | np.number | np.bool_):
+        return "an array of objects takes only str and bytes; give numbers a dtype of their own, with NaN for None"
+    if isinstance(value, date):
+        return "BYTES takes only str and bytes; the content type 'datetime' sends datetimes"
+    return "BYTES takes only str and bytes"
+
+
+#: Kind of a numpy dtype that no datatype carries → what to send instead.
+_INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "c": "send its real and its imaginary part",
+        "f": "make it float64 with x.astype('float64')",
+        "m": "send it as numbers, such as its seconds",
+        "M": "the content type 'datetime' sends it",
+        "V": "send each of its fields as a tensor",
+    }
+)
+
+
+def instead_of(dtype: np.dtype[Any]) -> str:
+    """Return what to send in place of an array that no datatype carries; empty where srv does not know."""
+    return _INSTEAD.get(dtype.kind, "") if datatype_of(dtype) is None else ""
 
 
 def _as_array(name: str, data: Any, datatype: str | None) -> np.ndarray[Any, Any]:
     if datatype is not None and datatype not in DTYPES:
         raise UnfitArray(name, f"has the unknown datatype '{datatype}'; there are {listed(DTYPES)}.")
-    if datatype == "BYTES":
-        return as_bytes(name, data)
     try:
-        array = np.asarray(data, order="C")
-    except ValueError:
-        raise UnfitArray(name, "is ragged: its rows have different lengths.") from None
-    if array.dtype.kind in "OSU" and datatype is None:
+        array = plain_array(data, floats=datatype is not None and datatype.startswith("FP"))
+    except NotPlain as error:
+        raise UnfitArray(name, f"{error}.") from error.__cause__
+    if datatype == "BYTES" or (datatype is None and array.dtype.kind in "OSUT"):
         # Of a list its own elements, because numpy's arrays of text drop zero bytes at an end.
-        return as_bytes(name, array if isinstance(data, np.ndarray) else data)
+        return as_bytes(name, data if isinstance(data, list | tuple | str | bytes) else array)
     found = datatype_of(array.dtype)
     if found is None or array.dtype.kind == "O":
-        raise UnfitArray(name, f"holds {array.dtype}, which no datatype of the protocol can carry.")
+        instead = instead_of(array.dtype)
+        raise UnfitArray(
+            name,
+            f"holds {array.dtype}, which no datatype of the protocol can carry{f'; {instead}' if instead else ''}.",
+        )
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if datatype is None or found == datatype or (datatype == "BF16" and array.dtype == np.uint16):
@@ -155,7 +220,14 @@ def _converted(name: str, array: np.ndarray[Any, Any], datatype: str) -> np.ndar
         low, high = int(array.min()), int(array.max())
         if low < limits.min or high > limits.max:
             raise UnfitArray(name, f"holds {low if low < limits.min else high}, which is out of {datatype}'s range.")
-    return array.astype(wanted)
+        return array.astype(wanted)
+    with np.errstate(all="ignore"):  # because a model may have set numpy to raise in this thread
+        converted = array.astype(wanted)
+        beyond = np.isinf(converted) & np.isfinite(array)
+    if beyond.any():
+        number = int(beyond.reshape(-1).argmax())
+        raise UnfitArray(name, f"holds {array.reshape(-1)[number]}, which is out of {datatype}'s range.")
+    return converted
 
 
 def _reshaped(name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""`srv build` and its builders: an image from a folder, by Docker, Buildah or Podman."""
+"""`srv build` and its builders: an image from a folder, by BuildKit, Docker, Buildah or Podman."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def srv_builders() -> Mapping[str, type[Builder]]:
-    """Docker's API, and the two programs that need no daemon."""
+    """Bring BuildKit's two clients, Docker's API, and the two programs that need no daemon."""
     from srv_build.builders import OURS  # here, because every worker imports this module and no worker builds
 
     return {builder.name: builder for builder in OURS}

@@ -1,106 +1,88 @@
-"""The builders `buildah` and `podman`: programs that need no daemon, called with lists of arguments."""
+"""Programs that build: started with lists of arguments, read line by line, ended with the command."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from srv.images import Builder, BuildOrder, Progress
-from srv_build.errors import NotPushed
-from srv_build.steps import Steps
+from srv.images import Secret
 
-#: How the line begins that says why a program failed.
-ERROR = "Error: "
+#: How lines begin that say why a program failed: Buildah and Podman, BuildKit's programs, theirs before 2023.
+ERRORS = ("Error: ", "ERROR: ", "error: ")
+#: Seconds that a program has to clean up after SIGTERM.
+GRACE = 20
 
 
 class ProgramFailed(Exception):
-    """What a program said when it ended with an exit code that is not 0."""
+    """A program ended with an exit code other than 0; the text is its reason."""
 
 
-class Program(Builder):
-    """A command line whose `build` and `push` take Buildah's arguments."""
+def asked(*command: str) -> str:
+    """Return what a program prints. Raises ProgramFailed with its last words, also where it cannot be started."""
+    try:
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - a list
+    except OSError as error:
+        raise ProgramFailed(f"{command[0]}: {error.strerror}") from None
+    if answer.returncode == 0:
+        return answer.stdout.decode(errors="replace")
+    said = [line for line in answer.stderr.decode(errors="replace").splitlines() if line.strip()]
+    raise ProgramFailed(_plain(said[-1].strip()) if said else ended(command[0], answer.returncode))
 
-    def unavailable(self) -> str | None:
-        """Why the program can not be used here: it is not installed, or has no storage that it may write."""
-        if (program := shutil.which(self.name)) is None:
-            return f"{self.name} is not installed"
-        command = [program, "images", "-q"]
-        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - a list
-        if asked.returncode == 0:
-            return None
-        said = asked.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {asked.returncode}"]
-        return said[-1].removeprefix(ERROR)
 
-    def build(self, order: BuildOrder, progress: Progress) -> str:
-        """Build in Docker's format, because the other has no health check; in layers, so that steps are kept."""
-        steps = Steps()
-        options = ["--format", "docker", "--layers", "--file", str(order.dockerfile)]
-        options += [word for tag in order.tags for word in ("--tag", tag)]
-        options += ["--no-cache"] if order.no_cache else []
-        options += ["--platform", order.platform] if order.platform else []
-        options += [word for name in order.build_args for word in ("--build-arg", _argument(name, order.build_args))]
-        options += [word for name, value in order.labels.items() for word in ("--label", f"{name}={value}")]
-        with tempfile.TemporaryDirectory(prefix="srv-") as scratch:
-            told = Path(scratch) / "id"
-            command = ["build", *options, "--iidfile", str(told), str(order.context)]
-            try:
-                self._run(command, steps, progress, order.build_args)
-            except ProgramFailed as error:
-                raise steps.failure(order.tags[0], str(error)) from None
-            image = told.read_text().strip()
-        for tag in order.tags if order.push else ():
-            try:
-                self._run(["push", tag], Steps(), progress)
-            except ProgramFailed as error:
-                raise NotPushed(tag, str(error)) from None
-        return image
-
-    def _run(
-        self,
-        arguments: Sequence[str],
-        steps: Steps,
-        progress: Progress,
-        more_environment: Mapping[str, str] | None = None,
-    ) -> None:
-        reason = ""
-        with _started([self.name, *arguments], {**(more_environment or {}), **os.environ}) as process:
+def run(command: Sequence[str], read: Callable[[str], object], environment: Mapping[str, str] | None = None) -> None:
+    """Run a program and give each line to `read`. Raises ProgramFailed with the reason that the program gave last."""
+    reason = ""
+    try:
+        with _started(command, {**(environment or {}), **os.environ}) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                progress(steps.read(line))
-                if line.startswith(ERROR):
-                    reason = line.removeprefix(ERROR).strip()
-        if process.returncode:
-            raise ProgramFailed(reason or f"{self.name} ended with {process.returncode}")
+                read(line)
+                if line.startswith(ERRORS):
+                    reason = _plain(line.strip())
+    except OSError as error:
+        raise ProgramFailed(f"{command[0]} cannot be run: {error.strerror}") from None
+    if process.returncode:
+        raise ProgramFailed(reason or ended(command[0], process.returncode))
 
 
-class Buildah(Program):
-    """The program buildah."""
+def ended(program: str, code: int) -> str:
+    """Return how a program ended, in words: which signal killed it, or its exit code."""
+    if code >= 0:
+        return f"{program} ended with {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"{program} was killed by {name}, as systems do with a program when memory runs out"
+    return f"{program} was killed by {name}"
 
-    name = "buildah"
 
-
-class Podman(Program):
-    """The program podman; its service is an engine for the builder `docker` too."""
-
-    name = "podman"
-
-
-def _argument(name: str, values: Mapping[str, str]) -> str:
-    """By its name only, with the value in the environment, because all who are on the machine can read arguments.
+def argument(name: str, values: Mapping[str, str]) -> str:
+    """Return NAME alone, with the value in the environment, because every user of the machine can read arguments.
 
     A name that the environment uses for something else goes with its value.
     """
     return name if os.environ.get(name, values[name]) == values[name] else f"{name}={values[name]}"
 
 
+def secret_words(secret: Secret) -> str:
+    """Return a secret as every program's --secret takes it: by its file, or by the name of its variable."""
+    return f"id={secret.id}," + (f"env={secret.variable}" if secret.file is None else f"src={secret.file}")
+
+
+def _plain(line: str) -> str:
+    for beginning in ERRORS:
+        line = line.removeprefix(beginning)
+    return line
+
+
 @contextmanager
 def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A program with both outputs in one; it is ended and waited for, whatever happens here, so that it clears away."""
+    """Start a program with both outputs in one; at the end it is terminated and waited for, so that it cleans up."""
     process = subprocess.Popen(  # noqa: S603 - a list of arguments; no shell reads it
         command,
         stdin=subprocess.DEVNULL,
@@ -116,6 +98,10 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         if process.stdout is not None:
             process.stdout.close()

@@ -1,4 +1,4 @@
-"""Shows on stderr how a build goes on: one line that changes on a terminal, a line a step elsewhere."""
+"""Progress of a build on stderr: one changing line on a terminal, a line for each step elsewhere."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ EVERY = 0.2
 
 
 class Quiet:
-    """Is called with each event while a build runs inside its `with`, and says nothing."""
+    """A progress that prints nothing."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """Nothing was begun."""
+        """Do nothing, because nothing was begun."""
 
     def __call__(self, event: BuildEvent) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 class Lines(Quiet):
-    """A line for each step as it begins, with the seconds since the start, and one where it is cached."""
+    """A line for each step as it begins, with the seconds since the start; cached steps are marked."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
     def __call__(self, event: BuildEvent) -> None:
-        """Tell of a step."""
+        """Print a step that begins."""
         if event.begins:
             click.echo(self.line(event), err=True)
         elif event.cached:
             click.echo(f"{'':>9}(kept from an earlier build)", err=True)
 
     def line(self, event: BuildEvent) -> str:
-        """A step, and when."""
+        """Return the line of a step."""
         place = f"{event.step}/{event.steps}" if event.step and event.steps else ""
         return f"{time.monotonic() - self._began:5.0f} s  {place:>5}  {event.text}"
 
 
 class Live(Lines):
-    """One line at the bottom of a terminal: the time, which goes on by itself, the step and its last word."""
+    """One line at the bottom of a terminal: the running time, the step and its last output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ class Live(Lines):
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._ended.set()
         self._thread.join()
         self._show("")
 
     def __call__(self, event: BuildEvent) -> None:
-        """Take an event in; the next tick shows it."""
+        """Keep an event; the next tick shows it."""
         if event.begins:
             self._step, self._said = event, ""
         else:
@@ -84,7 +84,7 @@ class Live(Lines):
 
 
 def shown(*, quiet: bool) -> Quiet:
-    """What suits the place where stderr goes to."""
+    """Return the progress that suits stderr: live on a terminal, lines elsewhere."""
     if quiet:
         return Quiet()
     return Live() if sys.stderr.isatty() else Lines()

@@ -1,4 +1,4 @@
-"""The names of images, by the grammar that all registries share."""
+"""Names of images, by the grammar of all registries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ LONGEST = 255
 
 
 def check_tag(tag: str) -> None:
-    """Raise BadTag for what is no name of an image."""
+    """Raise BadTag for a text that is no name of an image."""
     if len(tag) > LONGEST or not _NAME.fullmatch(tag):
         raise BadTag(tag)
+
+
+_PART = r"[A-Za-z0-9_.-]+"
+_PLATFORM = re.compile(rf"{_PART}/{_PART}(?:/{_PART})?")
+
+
+def is_platform(text: str) -> bool:
+    """Return whether the text names a system and a processor, such as `linux/arm64` or `linux/arm/v7`."""
+    return _PLATFORM.fullmatch(text) is not None

@@ -12,36 +12,41 @@ from srv.tensors import Tensor
 
 
 class Unreadable(InvalidInput):
-    """A tensor that is not of the content type through which it is read."""
+    """A tensor is not of the content type by which it is read."""
 
     def __init__(self, name: str, content_type: str, why: str) -> None:
         super().__init__(f"Tensor {quoted(name)} cannot be read as content type '{content_type}': {why}.")
 
 
 class Unwritable(SrvError):
-    """A value that is not of the content type as which it is to be written."""
+    """A value is not of the content type by which it is written."""
 
     def __init__(self, name: str, content_type: str, why: str) -> None:
         super().__init__(f"Tensor '{name}' cannot be written as content type '{content_type}': {why}.")
 
 
 def read_elements(tensor: Tensor, content_type: str) -> Sequence[bytes]:
-    """The elements in order. Raises Unreadable for another datatype than BYTES and another shape than [N] or [N,1]."""
+    """Return the elements in order.
+
+    Raises Unreadable for another datatype than BYTES, for another shape than [N] or [N,1], and for missing values.
+    """
     if tensor.datatype != "BYTES":
         raise Unreadable(tensor.name, content_type, f"its datatype is {tensor.datatype}, not BYTES")
+    if tensor.missing:
+        raise Unreadable(tensor.name, content_type, "it holds null, which this content type has no value for")
     elements: list[bytes] = flat(tensor, content_type).tolist()
     return elements
 
 
 def flat(tensor: Tensor, content_type: str) -> np.ndarray[Any, Any]:
-    """The array in one dimension. Raises Unreadable where its shape is not [N] or [N,1]."""
+    """Return the array in one dimension. Raises Unreadable if its shape is not [N] or [N,1]."""
     if len(tensor.shape) != 1 and not (len(tensor.shape) == 2 and tensor.shape[1] == 1):
         raise Unreadable(tensor.name, content_type, f"its shape is {list(tensor.shape)}, not [N] or [N,1]")
     return tensor.data.reshape(-1)
 
 
 def check_elements(name: str, values: Iterable[object], kind: type, content_type: str) -> None:
-    """Raise Unwritable where one of the values is not of the type that the content type is for."""
+    """Raise Unwritable if a value is not of the type of the content type."""
     for place, value in enumerate(values):
         if not isinstance(value, kind):
             why = f"element {place} is of type {type(value).__name__}, not {kind.__name__}"
@@ -49,7 +54,7 @@ def check_elements(name: str, values: Iterable[object], kind: type, content_type
 
 
 def write_elements(name: str, elements: Sequence[bytes], content_type: str) -> Tensor:
-    """A tensor of shape [N] that says its content type."""
+    """Return a tensor of shape [N] that names its content type."""
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
     return Tensor.trusted(name, array, "BYTES", {"content_type": content_type})

@@ -1,5 +1,5 @@
-"""The command `srv dockerfile`: a Dockerfile for a folder, that any builder takes and any person can take over."""
+"""The command `srv dockerfile`: a Dockerfile for a folder, for every builder and for people to edit."""
 
-from srv_dockerfile.command import dockerfile
+from srv_dockerfile.command import allow_option, dockerfile
 
-__all__ = ["dockerfile"]
+__all__ = ["allow_option", "dockerfile"]

@@ -1,4 +1,4 @@
-"""What a conda environment file asks for."""
+"""Conda environment files: what they ask for."""
 
 from __future__ import annotations
 
@@ -16,41 +16,48 @@ FILES = ("environment.yaml", "environment.yml", "conda.yaml", "conda.yml")
 OLDEST = (3, 11)
 
 _NAME = re.compile(r"(?:[^:]*::)?\s*(?P<name>[A-Za-z0-9_.-]+)(?P<rest>.*)")
+_PINNED = re.compile(r"\s*(?:==?|~=|\s)\s*(3\.\d+)")
 _BOUND = re.compile(r"(?P<how>[<>=!~]*)\s*(?P<major>\d+)(?:\.(?P<minor>\d+))?[\w.*]*")
 
 
 @dataclass(frozen=True)
 class CondaFile:
-    """One conda file: its name, what it asks of conda by name, and the lines that it hands to pip."""
+    """One conda file: its name, its requirements of conda by name, and the lines for pip."""
 
     name: str
     packages: frozenset[str]
     pip: tuple[str, ...]
+    #: The Python that the file asks for, such as `3.12`; None where it leaves that open.
+    python: str | None = None
 
     def specs(self) -> list[str]:
-        """What the environment needs beside it: this machine's Python where it names none, and pip."""
+        """Return what the environment needs beside the file: this machine's Python if the file names none, and pip."""
         python = [] if "python" in self.packages else [f"python={sys.version_info.major}.{sys.version_info.minor}"]
         return [*python, *([] if "pip" in self.packages else ["pip"])]
 
 
 def conda_file(folder: Path) -> CondaFile | None:
-    """The folder's conda file, or None where it has none. Raises TwoCondaFiles, BadCondaFile, PythonTooOld."""
+    """Return the folder's conda file, or None without one. Raises TwoCondaFiles, BadCondaFile, PythonTooOld."""
     names = [name for name in FILES if (folder / name).is_file()]
     if not names:
         return None
     if len(names) > 1:
         raise TwoCondaFiles(names)
-    packages, pip = set(), []
+    packages, pip, python = set(), [], None
     for each in _dependencies(folder, names[0]):
         if isinstance(each, str) and (match := _NAME.fullmatch(each.strip())) is not None:
             packages.add(match["name"].lower())
-            if match["name"].lower() == "python" and _is_too_old(match["rest"]):
+            if match["name"].lower() != "python":
+                continue
+            if _is_too_old(match["rest"]):
                 raise PythonTooOld(names[0], each)
+            pinned = _PINNED.match(match["rest"])
+            python = pinned[1] if pinned is not None else None
         elif isinstance(each, dict) and [*each] == ["pip"] and isinstance(each["pip"], list):
             pip += [str(line) for line in each["pip"]]
         else:
             raise BadCondaFile(names[0], f"nobody knows what the dependency '{each}' means")
-    return CondaFile(names[0], frozenset(canonicalize_name(name) for name in packages), tuple(pip))
+    return CondaFile(names[0], frozenset(canonicalize_name(name) for name in packages), tuple(pip), python)
 
 
 def _dependencies(folder: Path, name: str) -> list[Any]:
@@ -67,7 +74,7 @@ def _dependencies(folder: Path, name: str) -> list[Any]:
 
 
 def _is_too_old(spec: str) -> bool:
-    """Whether no Python that fits the spec is new enough; what cannot be understood is left to conda."""
+    """Whether no Python that fits the spec is new enough; a spec that cannot be read is left to conda."""
     for bound in _BOUND.finditer(spec):
         version = int(bound["major"]), int(bound["minor"] or OLDEST[1])
         if bound["how"] in ("", "=", "==", "~=", "<=") and version < OLDEST:

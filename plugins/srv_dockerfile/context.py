@@ -1,18 +1,18 @@
-"""The context of a build: a temporary folder with what travels, so that a builder need know no rules."""
+"""The context of a build: a temporary folder with the files of the image, so that builders need no rules."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from srv.images import ImagePlan
-from srv_dockerfile.files import travelling
-from srv_dockerfile.ignoring import FILE, Ignore
-from srv_dockerfile.text import WHEELS
+from srv_dockerfile.dockerignore import FILE, Ignore
+from srv_dockerfile.files import OURS, travelling
+from srv_dockerfile.rendering import WHEELS
 
 DOCKERFILE = "Dockerfile"
 #: What a builder leaves out of the prepared folder.
@@ -21,7 +21,7 @@ _LEFT_OUT = f"{DOCKERFILE}\n{FILE}\n"
 
 @contextmanager
 def prepared(plan: ImagePlan, text: str) -> Iterator[Path]:
-    """A temporary folder with what travels of the plan's folder, its wheels and the Dockerfile; gone at the end.
+    """Make a temporary folder with the plan's files, its wheels and the Dockerfile; it is removed at the end.
 
     Files are linked where the file system can, else copied, so nobody may write to them.
     """
@@ -38,13 +38,14 @@ def prepared(plan: ImagePlan, text: str) -> Iterator[Path]:
             else:
                 _lay(entry.path, place)
         lay_wheels(plan.wheels, context)
+        lay_generated(plan.generated, context)
         _write(context / DOCKERFILE, text)
         _write(context / FILE, _LEFT_OUT)
         yield context
 
 
 def lay_wheels(wheels: Iterable[Path], folder: Path) -> None:
-    """Put the wheels where the Dockerfile looks for them, and take away those that lay there before."""
+    """Put the wheels where the Dockerfile looks for them, and remove those of before."""
     place = folder / WHEELS
     if place.is_dir():
         for old in place.glob("*.whl"):
@@ -52,6 +53,15 @@ def lay_wheels(wheels: Iterable[Path], folder: Path) -> None:
     for wheel in wheels:
         place.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(wheel, place / wheel.name)
+
+
+def lay_generated(files: Mapping[str, str], folder: Path) -> None:
+    """Write the files that srv makes where the Dockerfile looks for them, and remove those of before."""
+    for old in (folder / OURS).glob("*.txt"):
+        old.unlink()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(folder / name, text)
 
 
 def _lay(file: Path, place: Path) -> None:
@@ -63,6 +73,6 @@ def _lay(file: Path, place: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write over what may be a link to the user's own file, by another name."""
+    """Replace a file, which may be a link to the user's own file."""
     path.unlink(missing_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -1,9 +1,8 @@
-"""Which distributions a folder's settings need: who brings its runtimes, content types and plugins, and srv itself."""
+"""Distributions that a folder's settings need: those of its runtimes, content types and plugins, and srv itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from srv.discovery import Kind, Plugins
-from srv.discovery.decision import covers
+from srv.discovery import PluginKind, Plugins
 from srv.discovery.errors import UnknownPlugin, UnknownRuntime
+from srv.discovery.metadata import distribution_called
 from srv.discovery.plugin import OURS
+from srv.discovery.plugin_states import covers
 from srv.images import ImagePlan
-from srv.modelsettings import ModelSettings
+from srv.model_settings import ModelSettings
 from srv.settings import ServerSettings
 from srv_dockerfile.errors import NotInstalled
+from srv_dockerfile.requirements import Named
 from srv_dockerfile.wheels import is_local, origin, version_of, wheel_of
 
 #: What a content type of srv's own needs beside srv.
@@ -27,35 +28,40 @@ _EXTRAS = {"pd": "pandas"}
 
 def needed(
     settings: ServerSettings, models: Iterable[ModelSettings], defaults: Mapping[str, Any], plugins: Plugins
-) -> Iterator[tuple[Kind, str]]:
-    """What the settings name: runtimes, content types and hook modules, each by its kind and name."""
+) -> Iterator[tuple[PluginKind, str]]:
+    """Return what the settings name: runtimes, content types and hook modules, by kind and name."""
     for model in models:
         if model.runtime is not None:
-            yield Kind.RUNTIME, model.runtime
+            yield PluginKind.RUNTIME, model.runtime
         for said in (model.parameters.content_type, *_content_types(model)):
             if isinstance(said, str):
-                yield Kind.CODEC, said
+                yield PluginKind.CODEC, said
     if isinstance(defaults.get("runtime"), str):
-        yield Kind.RUNTIME, defaults["runtime"]
+        yield PluginKind.RUNTIME, defaults["runtime"]
     parameters = defaults.get("parameters")
     if isinstance(parameters, Mapping) and isinstance(parameters.get("content_type"), str):
-        yield Kind.CODEC, parameters["content_type"]
+        yield PluginKind.CODEC, parameters["content_type"]
     for section in settings.sections:
-        yield Kind.HOOKS, section
+        if section in plugins.sections() or section not in settings.plugins.optional:
+            yield PluginKind.HOOKS, section
     for word in settings.plugins.only or ():
         for row in plugins.rows:
             if row.usable and not row.ours and row.computed_by is None and covers(word, row):
                 yield row.kind, row.qualified
 
 
-def require(plan: ImagePlan, wanted: Iterable[tuple[Kind, str]], plugins: Plugins, wheels: Path) -> None:
-    """Add to the plan whatever brings what is wanted, and srv, as it is installed here. What the user names stays.
+def require(
+    plan: ImagePlan, wanted: Iterable[tuple[PluginKind, str]], plugins: Plugins, wheels: Path, named: Named
+) -> set[str]:
+    """Add the distributions of what is wanted, and srv, to the plan, as installed here; what files have named wins.
+
+    Returns their names.
 
     A plugin that is not installed here is an error, unless there is a file of the user's that may bring it.
     """
     names = {OURS}
     for kind, name in wanted:
-        if kind is Kind.CODEC and name in _EXTRAS and _closure([_EXTRAS[name]]):
+        if kind is PluginKind.CODEC and name in _EXTRAS and closure([_EXTRAS[name]], named):
             names.add(_EXTRAS[name])
         try:
             names.add(canonicalize_name(plugins.find(kind, name).distribution))
@@ -64,20 +70,20 @@ def require(plan: ImagePlan, wanted: Iterable[tuple[Kind, str]], plugins: Plugin
                 raise
             plan.notes.append(f"{error} The image has it only if the environment's files bring it.")
     for name in sorted(names):
-        _require(plan, name, wheels)
-    _bring_along(plan, names | plan.named, wheels)
+        pin(plan, name, wheels)
+    return names
 
 
-def _require(plan: ImagePlan, name: str, wheels: Path) -> None:
+def pin(plan: ImagePlan, name: str, wheels: Path) -> None:
+    """Add a distribution to the plan as it is installed here, unless the user's own files name it."""
     if name in plan.named:
         return
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        raise NotInstalled(name) from None
+    distribution = distribution_called(name)
+    if distribution is None:
+        raise NotInstalled(name)
     direct = origin(distribution)
     if direct is None:
-        plan.requirements.append(f"{name}=={_public(distribution.version)}")
+        plan.requirements.append(f"{name}=={public(distribution.version)}")
     elif is_local(direct):
         plan.wheels.append(wheel_of(name, direct, wheels))
         plan.requirements.append(f"{name}=={version_of(plan.wheels[-1])}")
@@ -85,43 +91,45 @@ def _require(plan: ImagePlan, name: str, wheels: Path) -> None:
         plan.requirements.append(f"{name} @ {direct['url']}")
 
 
-def _bring_along(plan: ImagePlan, names: Iterable[str], wheels: Path) -> None:
-    """Add wheels of what those distributions require in turn, and what the user names, where no index has it."""
+def bring_along(plan: ImagePlan, names: Iterable[str], wheels: Path, named: Named) -> None:
+    """Add wheels of required distributions that no index has, also of what the user's files name."""
     there = {canonicalize_name(wheel.name.partition("-")[0]) for wheel in plan.wheels}
-    for name in sorted(_closure(names) - there):
-        direct = origin(metadata.distribution(name))
+    for name in sorted(closure(names, named) - there):
+        direct = origin(distribution_called(name))
         if direct is not None and is_local(direct):
             plan.wheels.append(wheel_of(name, direct, wheels))
 
 
-def _closure(names: Iterable[str]) -> set[str]:
-    """The distributions that are installed here among these, what they require, and so on."""
-    found: set[str] = set()
-    waiting = list(names)
+def closure(names: Iterable[str], named: Named) -> set[str]:
+    """Return those of these distributions that are installed here, with what they require in the image, and so on.
+
+    They have the extras that `named` says.
+    """
+    found: set[tuple[str, str]] = set()
+    waiting = [(name, extra) for name in names for extra in ("", *named.extras.get(name, ()))]
     while waiting:
-        name = waiting.pop()
-        try:
-            lines = metadata.requires(name) or ()
-        except metadata.PackageNotFoundError:
-            continue
-        if name not in found:
-            found.add(name)
-            waiting += _required(lines)
-    return found
+        name, extra = waiting.pop()
+        distribution = distribution_called(name) if (name, extra) not in found else None
+        if distribution is not None:
+            found.add((name, extra))
+            waiting += _required(distribution.requires or (), {**named.environment, "extra": extra})
+    return {name for name, _ in found}
 
 
-def _required(lines: Iterable[str]) -> Iterator[str]:
+def _required(lines: Iterable[str], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what lines of a distribution's metadata require: names, and each with its extras."""
     for line in lines:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield canonicalize_name(requirement.name)
+        if requirement.marker is None or requirement.marker.evaluate(dict(environment)):
+            for extra in ("", *requirement.extras):
+                yield canonicalize_name(requirement.name), extra
 
 
-def _public(version: str) -> str:
-    """A version as an index has it, without the `+cpu` that one machine's build has."""
+def public(version: str) -> str:
+    """Return a version as an index has it, without the `+cpu` of one machine's build."""
     try:
         return Version(version).public
     except InvalidVersion:

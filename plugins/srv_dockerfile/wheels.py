@@ -1,4 +1,4 @@
-"""Wheels of what is not on an index: checkouts, local files, revisions of repositories, by PEP 610's direct_url.json."""
+"""Wheels of what is on no index: checkouts, local files, revisions of repositories, by PEP 610's direct_url.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LAST_LINES = 12
 
 
 def origin(distribution: metadata.Distribution) -> dict[str, Any] | None:
-    """Where a distribution was installed from, as PEP 610 has it; None where that was an index."""
+    """Return where a distribution was installed from, by PEP 610; None if that was an index."""
     text = distribution.read_text("direct_url.json")
     try:
         said = json.loads(text) if text else None
@@ -44,7 +44,7 @@ def is_local(direct: dict[str, Any]) -> bool:
 
 
 def wheel_of(name: str, direct: dict[str, Any], folder: Path) -> Path:
-    """A wheel of it in the folder. Raises SourceGone, WheelFailed."""
+    """Return a wheel of it in the folder. Raises SourceGone, WheelFailed."""
     url = urlsplit(direct["url"])
     if url.scheme != "file":
         vcs = direct["vcs_info"]
@@ -58,7 +58,7 @@ def wheel_of(name: str, direct: dict[str, Any], folder: Path) -> Path:
 
 
 def version_of(wheel: Path) -> str:
-    """The version that a wheel's name tells."""
+    """Return the version in a wheel's name."""
     return str(parse_wheel_filename(wheel.name)[1])
 
 
@@ -80,14 +80,14 @@ def _built(name: str, source: str, folder: Path) -> Path:
 
 @contextmanager
 def _outside(folder: Path) -> Iterator[dict[str, str]]:
-    """What tells setuptools to work outside of the checkout, which it would leave a folder `build` in."""
+    """Return what makes setuptools work outside of the checkout, where it would leave a folder `build`."""
     extra = folder / "extra.cfg"
     extra.write_text(f"[build]\nbuild_base = {folder / 'built'}\n")
     yield {"DIST_EXTRA_CONFIG": str(extra)}
 
 
 def _can_build_here(source: Path) -> bool:
-    """Whether all that builds it is installed here, so that no index need be asked for that."""
+    """Whether everything that builds it is installed here, so that no index is needed."""
     try:
         project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
         wanted = [Requirement(each) for each in project["build-system"]["requires"]]
@@ -97,5 +97,5 @@ def _can_build_here(source: Path) -> bool:
 
 
 def _setuptools_makes_wheels() -> bool:
-    """Whether setuptools is new enough to do without the package `wheel`, which a virtual environment has not."""
+    """Whether setuptools is new enough to build without the package `wheel`, which virtual environments lack."""
     return Version(metadata.version("setuptools")) >= Version("70.1")

@@ -1,4 +1,4 @@
-"""Who writes the package: what the options say, else what git knows."""
+"""The author of the package, from the options, else from git."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EMAIL = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+")
 
 
 class BadAuthor(SrvError):
-    """A name or an address that package metadata cannot hold."""
+    """A name or an address is one that package metadata cannot hold."""
 
     def __init__(self, option: str, given: str, wanted: str) -> None:
         super().__init__(f"{option} {quoted(given)} is not {wanted}.")
@@ -21,14 +21,14 @@ class BadAuthor(SrvError):
 
 @dataclass(frozen=True)
 class Author:
-    """A name, an address, both or neither; metadata and licence take what there is."""
+    """A name, an address, both or neither; metadata and licence use what there is."""
 
     name: str | None = None
     email: str | None = None
 
 
 def author_of(name: str | None, email: str | None) -> Author:
-    """The author as the options say; for what they leave out, git's user. Raises BadAuthor for an unusable option."""
+    """Return the author by the options, completed from git's configuration. Raises BadAuthor for an unusable option."""
     if name is not None and not _is_name(name):
         raise BadAuthor("--author", name, "a name on one line")
     if email is not None and not _is_email(email):
@@ -49,7 +49,7 @@ def _is_email(text: str) -> bool:
 
 
 def _git(key: str) -> str | None:
-    """What git's configuration says, or None where there is no git or it says nothing."""
+    """Return what git's configuration says, or None without git or an entry."""
     program = shutil.which("git")
     if program is None:
         return None

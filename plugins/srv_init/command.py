@@ -1,4 +1,4 @@
-"""`srv init`: write a package or a folder of models that works at once."""
+"""`srv init`: writes a package or a folder of models that works at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 from srv.discovery import discover
 from srv_init.authors import author_of
 from srv_init.kinds import SCAFFOLDS, Scaffold
+from srv_init.name_check import check_free
 from srv_init.names import Names, names_of
-from srv_init.taken import check_free
 
 EXAMPLES = """\b
 Examples:
@@ -52,7 +52,7 @@ def init(kind: str, name: str, folder: Path | None, author: str | None, email: s
 
 
 def _closing(scaffold: Scaffold, names: Names, target: Path, files: int) -> str:
-    """What was written, and what to type next."""
+    """Return what was written, and what to type next."""
     shown = os.path.relpath(target)
     model = scaffold.model or names.plain
     request = f"{'models/' if scaffold.brings else ''}{model}/request.json"

@@ -1,4 +1,4 @@
-"""What `srv init` writes: four kinds, each a few layers of templates and a few facts that they ask for."""
+"""The kinds of `srv init`: each a few layers of templates, and facts that they need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from srv.discovery import Kind
+from srv.discovery import PluginKind
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Scaffold:
     #: The model that its folder serves; where that is None, it is called as the scaffold.
     model: str | None = None
     #: What an entry point of its name registers, for those that are packages.
-    brings: Kind | None = None
+    brings: PluginKind | None = None
     group: str = ""
     #: The requirements of the package beside srv-inference.
     requires: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ SCAFFOLDS: Mapping[str, Scaffold] = MappingProxyType(
             layers=("package", "runtime"),
             noun="runtime",
             model="flowers",
-            brings=Kind.RUNTIME,
+            brings=PluginKind.RUNTIME,
             group="srv.runtimes",
             requires=("marshmallow>=3.21", "numpy>=1.26"),
         ),
@@ -39,14 +39,14 @@ SCAFFOLDS: Mapping[str, Scaffold] = MappingProxyType(
             layers=("package", "codec"),
             noun="content type",
             model="prices",
-            brings=Kind.CODEC,
+            brings=PluginKind.CODEC,
             group="srv.codecs",
         ),
         "plugin": Scaffold(
             layers=("package", "plugin"),
             noun="plugin",
             model="doubled",
-            brings=Kind.HOOKS,
+            brings=PluginKind.HOOKS,
             group="srv.plugins",
             requires=("falcon>=4.0", "marshmallow>=3.21"),
         ),

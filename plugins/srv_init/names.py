@@ -1,4 +1,4 @@
-"""The name that an author chooses, and all the names that follow from it."""
+"""Names of a scaffold, which all follow from the one that the author chooses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACEHOLDERS = frozenset(
 
 
 class BadName(SrvError):
-    """The name cannot be the name of a package, of a folder, of an entry point and in a URL at once."""
+    """The name cannot be that of a package, a folder and an entry point, and stand in a URL, all at once."""
 
     def __init__(self, name: str, why: str, advice: str) -> None:
         super().__init__(f"Nothing can be called {quoted(name)} here: {why}. {advice}")
@@ -41,7 +41,7 @@ class Names:
 
 
 def names_of(name: str, scaffold: Scaffold) -> Names:
-    """The names that follow from a chosen one. Raises BadName for one that would not work everywhere.
+    """Return the names that follow from a chosen one. Raises BadName for one that would not work everywhere.
 
     For packages a leading `srv-` is the distribution's own and is not said twice.
     """

@@ -1,4 +1,4 @@
-"""Templates become files: every text is made before the first one is written."""
+"""Rendering of templates: every text is made before the first file is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIX = ".jinja"
 
 
 class FolderNotEmpty(SrvError):
-    """There is something where the scaffold would be written."""
+    """The folder of the scaffold exists and is not empty."""
 
     def __init__(self, folder: Path, found: str) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class CannotWrite(SrvError):
 
 
 def render(scaffold: Scaffold, names: Names, author: Author) -> dict[str, str]:
-    """Every file of a scaffold: its path below the scaffold's folder, and its text."""
+    """Return every file of a scaffold: its path below the scaffold's folder, and its text."""
     # Nothing here becomes HTML, so nothing is escaped as HTML; `toml` quotes what a stranger may have chosen.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES),
@@ -79,7 +79,7 @@ def write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def srv_range(version: str = __version__) -> str:
-    """The releases of srv that a package made today works with: from this one to before the next that may break it."""
+    """Return the releases of srv that a package made today works with: from this one to the next breaking one."""
     from packaging.version import Version
 
     running = Version(version)
@@ -89,7 +89,7 @@ def srv_range(version: str = __version__) -> str:
 
 
 def _templates(layer: str, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each template of a layer, and the file that it becomes.
+    """Yield each template of a layer, and the file that it becomes.
 
     In its path PACKAGE, NAME and MODEL stand for what `words` says, and `dot_` for a dot, so that no tool takes a
     template for a file of this project.

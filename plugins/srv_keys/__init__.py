@@ -17,7 +17,7 @@ SHORTEST = 16
 
 
 class Keys(Schema):
-    """Who may ask: a key, or its SHA-256 as `sha256:…`, by the caller's name."""
+    """The callers: a key, or its SHA-256 as `sha256:…`, by the caller's name."""
 
     class Meta:
         """Any name may have a key."""
@@ -26,7 +26,7 @@ class Keys(Schema):
 
     @validates_schema
     def check(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Each value is a key that nobody guesses, or the digest of one."""
+        """Raise for a value that is neither a key that nobody guesses nor the digest of one."""
         for name, key in data.items():
             if not isinstance(key, str) or (len(key) < SHORTEST and not DIGEST.fullmatch(key)):
                 raise ValidationError(
@@ -36,25 +36,25 @@ class Keys(Schema):
 
 @hookimpl
 def srv_settings_schema() -> type[Schema]:
-    """A key by each caller's name."""
+    """Declare a key for each caller's name."""
     return Keys
 
 
 @hookimpl(tryfirst=True)
 def srv_http_middleware(settings: Mapping[str, str]) -> Sequence[object]:
-    """The guard, before what other plugins bring."""
+    """Bring the key check, which runs before other plugins' middleware."""
     return [KeyRequired(Callers(settings))]
 
 
 @hookimpl
 def srv_http_routes() -> Sequence[tuple[str, object]]:
-    """A place to try a key."""
+    """Bring a route to try a key."""
     return [("/v2/whoami", WhoAmI())]
 
 
 @hookimpl(tryfirst=True)
 def srv_grpc_interceptors(settings: Mapping[str, str]) -> Sequence[object]:
-    """The guard of the other face."""
+    """Bring the key check of gRPC."""
     from srv_keys.grpc import KeyRequiredOverGrpc  # here, because whoever serves no gRPC need not import it
 
     return [KeyRequiredOverGrpc(Callers(settings))]

@@ -1,4 +1,4 @@
-"""Who has which key."""
+"""Callers by their keys."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class NoKey(Unauthenticated):
 
 
 class WrongKey(Unauthenticated):
-    """The request brings a key that nobody has."""
+    """The request brings a key that no caller has."""
 
     def __init__(self) -> None:
         super().__init__("The key is not one that this server knows.")
 
 
 class Callers:
-    """Names of callers by the digests of their keys, so that how long a look-up takes says nothing about a key."""
+    """Names of callers by the digests of their keys, so that the duration of a look-up tells nothing about a key."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._names = {_digest_of(key): name for name, key in keys.items()}
 
     def name(self, authorization: str | None, api_key: str | None) -> str:
-        """Whose key the two headers bring. Raises NoKey or WrongKey."""
+        """Return the caller whose key the two headers bring. Raises NoKey or WrongKey."""
         scheme, _, token = (authorization or "").partition(" ")
         key = token.strip() if scheme.lower() == "bearer" else api_key
         if not key:

@@ -1,4 +1,4 @@
-"""The guard before every gRPC call."""
+"""The key check before every gRPC call."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OPEN = (
 
 
 class KeyRequiredOverGrpc(grpc.ServerInterceptor):  # type: ignore[misc]  # grpcio has no types
-    """Lets no call pass without a key. Never waits."""
+    """Refuses calls without a key. Never waits."""
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """Raise Unauthenticated where there is no key, or a wrong one."""
+        """Raise Unauthenticated if the key is missing or wrong."""
         if not details.method.startswith(OPEN):
             given = dict(details.invocation_metadata or ())
             self._callers.name(given.get("authorization"), given.get("x-api-key"))

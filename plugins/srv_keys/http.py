@@ -1,4 +1,4 @@
-"""The guard before every HTTP request, and a place to try a key."""
+"""The key check before every HTTP request, and a route to try a key."""
 
 from __future__ import annotations
 
@@ -11,24 +11,44 @@ from srv_keys.callers import Callers
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 
+#: What a preflight is told, whatever stands at its path.
+METHODS = "GET, HEAD, OPTIONS, POST"
+
+
+def is_preflight(req: falcon.Request) -> bool:
+    """Return whether a browser asks what it may send."""
+    return req.method == "OPTIONS" and bool(
+        req.get_header("Origin") and req.get_header("Access-Control-Request-Method")
+    )
+
+
 class KeyRequired:
-    """Falcon middleware that lets nobody pass without a key, and keeps who it was in `req.context.caller`."""
+    """Falcon middleware that refuses requests without a key, and puts the caller into `req.context.caller`.
+
+    A browser asks with a preflight before it may send a key: that is answered alike for every path, so that it tells
+    nobody which routes there are.
+    """
 
     srv_nonblocking = True
+    srv_before_body = True
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
 
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - as Falcon calls it
-        """Raise Unauthenticated where there is no key, or a wrong one."""
-        if req.path in OPEN or req.method == "OPTIONS":  # a browser asks with OPTIONS before it may send a key
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Raise Unauthenticated if the key is missing or wrong."""
+        if req.path in OPEN:
+            return
+        if is_preflight(req):
+            resp.set_header("Allow", METHODS)
+            resp.complete = True
             return
         req.context.caller = self._callers.name(req.get_header("Authorization"), req.get_header("X-Api-Key"))
 
 
 class WhoAmI:
-    """The name of the key that the caller has, to try a key without asking a model."""
+    """A route that answers with the name of the caller's key."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The name, as JSON."""
+        """Answer with the name, as JSON."""
         resp.data = orjson.dumps({"name": req.context.caller})

@@ -9,7 +9,7 @@ from srv.hookspecs import Server, hookimpl
 
 @hookimpl
 def srv_http_routes(server: Server) -> Sequence[tuple[str, object]]:
-    """One route, or none where metrics are turned off."""
+    """Bring one route, or none if metrics are turned off."""
     if server.metrics_endpoint is None:
         return ()
     from srv_metrics.page import Metrics  # here, because whoever turns metrics off needs none of it

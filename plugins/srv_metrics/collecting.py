@@ -1,4 +1,4 @@
-"""From the server's sums to families of metrics. Labels are words of the server's: models, versions, codes, plugins."""
+"""Collects families of metrics from the server's sums. Labels are the server's own words: models, versions, codes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
-from srv.counts import BOUNDS, Kind, Queue, Sums
 from srv.hookspecs import PluginRow, Running
+from srv.metrics_types import BOUNDS, Kind, Queue, Sums
 
 #: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+#: How srv counts a TLS handshake that failed, among the requests that it refuses.
+HANDSHAKE_FAILED = "TLS_HANDSHAKE"
 _ASKED = ("model", "version", "face")
 
 
 class Collector(Base):
-    """Everything that there is to tell of a running server."""
+    """The collector of everything that a running server counts."""
 
     def __init__(self, server: Running) -> None:
         self._server = server
 
     def collect(self) -> Iterator[Metric]:
-        """The families, those of requests first."""
+        """Yield the families, those of requests first."""
         sums = self._server.statistics()
         yield _requests(sums)
+        yield _handshakes(sums)
         yield from _times(sums)
         yield from _work(sums)
         yield _batches(self._server.batches())
@@ -44,12 +47,20 @@ def _requests(sums: Mapping[Kind, Sums]) -> Metric:
         "srv_requests", "Requests for inference, by how they ended: ok, or the error's code.", labels=Kind._fields
     )
     for kind, counted in sums.items():
-        family.add_metric(_labels(kind), counted.count)
+        if kind.outcome != HANDSHAKE_FAILED:
+            family.add_metric(_labels(kind), counted.count)
+    return family
+
+
+def _handshakes(sums: Mapping[Kind, Sums]) -> Metric:
+    family = CounterMetricFamily("srv_tls_handshake_failures", "TLS handshakes over HTTP that failed.")
+    failed = sum(counted.count for kind, counted in sums.items() if kind.outcome == HANDSHAKE_FAILED)
+    family.add_metric((), failed)
     return family
 
 
 def _times(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
-    """Histograms over all outcomes."""
+    """Return histograms over all outcomes."""
     durations = HistogramMetricFamily(
         "srv_request_duration_seconds", "From a request's last byte to its response, before it is sent.", labels=_ASKED
     )
@@ -69,7 +80,7 @@ def _times(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
 
 
 def _work(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
-    """What the models did for it."""
+    """Return what the models did."""
     together: defaultdict[tuple[str, str], Sums] = defaultdict(Sums)
     for kind, counted in sums.items():
         if kind.model:
@@ -133,7 +144,7 @@ def _plugins(plugins: Iterable[PluginRow]) -> Metric:
 
 
 def _processes(pids: Sequence[int]) -> Iterator[Metric]:
-    """Memory, CPU time and open files of each worker, where the system tells them; one that is gone has none."""
+    """Return memory, CPU time and open files of each worker, if the system tells them."""
     families: dict[str, Metric] = {}
     for pid in pids:
         for family in ProcessCollector(pid=lambda pid=pid: pid, registry=CollectorRegistry()).collect():  # type: ignore[misc]  # a lambda's default has no type
@@ -148,6 +159,6 @@ def _labels(kind: Kind) -> list[str]:
 
 
 def _buckets(counts: Sequence[int], bounds: Sequence[float] = BOUNDS) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus has them."""
+    """Return cumulative buckets, as Prometheus has them."""
     texts = (*(str(float(bound)) for bound in bounds), "+Inf")
     return [*zip(texts, (float(count) for count in accumulate(counts)), strict=True)]

@@ -1,6 +1,8 @@
 """`srv check`: what a server would load, without a server."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -39,10 +41,34 @@ def test_a_model_tells_what_it_takes_and_gives(tmp_path):
     assert check(tmp_path).stdout.endswith(": x FP32[-1,4] -> output FP32[-1,4]\n")
 
 
-def test_a_folder_without_models_says_what_would_be_one(tmp_path):
+def test_a_folder_with_nothing_to_check_says_what_would_be_a_model_and_the_exit_code_is_1(tmp_path):
+    checked = check(tmp_path)
+    assert checked.returncode == 1
+    said = checked.stderr.splitlines()[-1]
+    assert said.startswith(f"No model is in {tmp_path}. A model is a folder with a model-settings.json")
+    assert said.endswith(" There is no settings.json either, so nothing was checked.")
+
+
+@pytest.mark.parametrize("where", ["settings.json", "models_dir"])
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["for people", "for programs"])
+def test_settings_without_a_model_are_a_warning_because_models_may_come_later(tmp_path, where, flags):
+    if where == "settings.json":
+        (tmp_path / "settings.json").write_text("{}")
+        checked = check(tmp_path, *flags)
+    else:
+        (tmp_path / "mounted").mkdir()
+        checked = check(tmp_path, "--models-dir", str(tmp_path / "mounted"), *flags)
+    assert checked.returncode == 0
+    assert f"No model is in {tmp_path}." in checked.stderr
+    assert checked.stdout == ("[]\n" if flags else "")
+
+
+def test_an_old_name_of_a_plugin_is_understood_and_the_new_one_is_told(tmp_path):
+    write_model(tmp_path, "double")
+    (tmp_path / "settings.json").write_text('{"remember": {"models": ["double"]}}')
     checked = check(tmp_path)
     assert checked.returncode == 0
-    assert checked.stdout.startswith(f"No model is in {tmp_path}. A model is a folder with a model-settings.json")
+    assert "the plugin 'remember' is now called 'cache'. Rename its section." in checked.stderr
 
 
 def test_every_model_is_tried_and_the_reasons_come_last_with_exit_code_1(tmp_path):
@@ -51,7 +77,7 @@ def test_every_model_is_tried_and_the_reasons_come_last_with_exit_code_1(tmp_pat
     write_model(tmp_path, "unwilling", load="return False")
     checked = check(tmp_path)
     assert checked.returncode == 1
-    assert checked.stdout.splitlines()[0] == "broken: not ready: ValueError: no such weights"
+    assert checked.stdout.splitlines()[0] == "broken: not ready"
     assert checked.stdout.splitlines()[1].startswith("double: ready in ")
     assert checked.stderr.splitlines()[-1] == (
         "2 models could not be loaded. broken: ValueError: no such weights. "
@@ -97,3 +123,67 @@ def test_a_thread_that_a_model_leaves_running_does_not_keep_the_command(tmp_path
     assert checked.returncode == 0
     assert checked.stderr == "A model or a plugin left threads running, which end now: poller.\n"
     assert ": ready in " in checked.stdout
+
+
+def test_a_failure_is_told_once_with_its_place_and_its_reason_last(tmp_path):
+    write_model(tmp_path, "broken", load="weights = None\nraise ValueError(f'no such {weights}')")
+    (write_model(tmp_path, "settings") / "model-settings.json").write_text(
+        '{"implementation": "m.M", "max_queue": "x"}'
+    )
+    checked = check(tmp_path)
+    assert checked.returncode == 1
+    assert (checked.stdout + checked.stderr).count("no such None") == 1
+    assert (checked.stdout + checked.stderr).count("'max_queue' must be") == 1
+    first, *places, last = checked.stderr.splitlines()
+    assert first == "broken failed here:"
+    assert places == [
+        f'  File "{tmp_path}/broken/models.py", line 9, in load',
+        "    raise ValueError(f'no such {weights}')",
+    ]
+    assert last.startswith("2 models could not be loaded. broken: ValueError: no such None. settings: ")
+
+
+def test_code_that_is_no_python_is_shown_without_srvs_own_frames(tmp_path):
+    (write_model(tmp_path, "broken") / "models.py").write_text("class Model(:\n")
+    checked = check(tmp_path)
+    assert checked.stderr.splitlines()[1] == f'  File "{tmp_path}/broken/models.py", line 1'
+    assert "model_imports.py" not in checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "places"),
+    [
+        ("import nosuchmodule", None, ["models.py"]),
+        ("from helping import nothing", "x = 1\n", ["models.py"]),
+        ("import helping", "import nosuchmodule\n", ["models.py", "helping.py"]),
+        ("import helping", "1 / 0\n", ["models.py", "helping.py"]),
+    ],
+    ids=["no such module", "no such name", "no such module in a file beside", "an error in a file beside"],
+)
+def test_a_failed_import_shows_the_models_own_lines_alone(tmp_path, wanted, code, places):
+    folder = write_model(tmp_path, "broken")
+    (folder / "models.py").write_text(f"{wanted}\n")
+    if code is not None:
+        (folder / "helping.py").write_text(code)
+    files = re.findall(r'File "(.*?)"', check(tmp_path).stderr)
+    assert files == [str(folder / place) for place in places]
+
+
+def test_what_is_ignored_is_told_as_at_a_start(tmp_path):
+    (tmp_path / "settings.json").write_text("{}")
+    checked = subprocess.run(
+        [sys.executable, "-m", "srv", "--no-plugin", "nosuch", "check", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"SRV_HTTP_PROT": "1"},
+    )
+    assert checked.returncode == 0
+    assert "SRV_HTTP_PROT is not a setting of srv and is ignored. Did you mean 'SRV_HTTP_PORT'?" in checked.stderr
+    assert "--no-plugin names 'nosuch', which no installed plugin is called." in checked.stderr
+
+
+def test_a_model_that_is_the_folder_itself_is_called_as_the_flag_says(tmp_path):
+    place = write_model(tmp_path, "double")
+    assert check(place, "--root-name", "forecast").stdout.startswith("forecast: ready in ")
+    assert check(place, "--root-name", "no name").returncode == 2

@@ -5,13 +5,12 @@ import sys
 
 import click
 import pytest
-from distributions import installed_in
 
 import srv.cli
 from srv.cli import COMMANDS, run
 from srv.version import __version__
 
-UNWANTED = ["numpy", "msgspec", "falcon", "grpc", "gunicorn", "gunicorn_h1c", "docker", "marshmallow", "pluggy"]
+UNWANTED = ["numpy", "msgspec", "falcon", "grpc", "gunicorn", "httptools", "docker", "marshmallow", "pluggy"]
 HELLO = """
     import click
 
@@ -21,12 +20,6 @@ HELLO = """
         click.echo("hello")
         return 7 if fail else None
 """
-
-
-@pytest.fixture
-def site(tmp_path):
-    with installed_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,17 @@
 
 import json
 import sys
+from importlib.metadata import version
 
 import pytest
 from distributions import Site, installed_in
 
 from srv.cli import run
+from srv.cli.diagnostics import installation_findings
+from srv.cli.diagnostics.finding import Weight
+from srv.discovery import discover
+
+pytestmark = pytest.mark.e2e  # a child process imports the plugins
 
 
 @pytest.fixture
@@ -102,9 +108,22 @@ def test_a_requirement_that_is_not_met_is_a_problem(site, capsys):
     assert run(["doctor"]) == 1
 
     out = capsys.readouterr().out
-    assert "srv-needy requires numpy <1, and 2." in out
+    assert f"srv-needy requires numpy <1, and {version('numpy')}" in out
     assert "srv-needy requires not-there, which is not installed.\n  pip install 'not-there>=2'" in out
     assert "also-not" not in out
+
+
+def test_an_installation_without_simdjson_is_told_who_reads_numbers_and_is_well(site, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "simdjson", None)
+    real = installation_findings.distribution_called
+    monkeypatch.setattr(
+        installation_findings, "distribution_called", lambda name: None if name == "pysimdjson" else real(name)
+    )
+
+    [advice] = findings(capsys, code=0).values()
+
+    assert (advice["weight"], advice["about"]) == ("advice", "pysimdjson")
+    assert "numbers in JSON are read by orjson" in advice["what"]
 
 
 def test_files_that_two_packages_own_are_a_problem(site, capsys):
@@ -144,6 +163,18 @@ def test_an_unknown_variable_is_advice(site, capsys, monkeypatch):
     monkeypatch.setenv("SRV_HTTP_PROT", "1")
 
     assert "SRV_HTTP_PROT" in findings(capsys, code=0)["settings"]["what"]
+
+
+def test_an_old_name_of_a_plugin_is_advice(site, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text('{"remember": {"models": []}, "plugins": {"disable": ["journal"]}}')
+
+    found = findings(capsys, str(tmp_path), code=0)
+
+    assert found["settings"]["what"].endswith(": the plugin 'remember' is now called 'cache'. Rename its section.")
+    assert found["plugins"]["what"] == (
+        "plugins.disable names 'journal': the plugin 'journal' is now called 'event_log'. Write the new name: srv 0.2 will "
+        "not know the old one."
+    )
 
 
 def test_broken_settings_of_a_folder_are_a_problem(site, tmp_path, capsys):
@@ -205,3 +236,130 @@ def test_a_misspelt_group_of_entry_points_is_named_with_the_nearest(site, capsys
 
     assert found["weight"] == "advice"
     assert found["what"].endswith("the group 'srv.runtime', which srv does not read. Did you mean 'srv.runtimes'?")
+
+
+HEAD = "Metadata-Version: 2.1\nName: srv-twin\nVersion: 0.9\n"
+
+
+@pytest.mark.parametrize("files", [{}, {"METADATA": HEAD}, {"METADATA": HEAD, "RECORD": "twin.py,,\n"}])
+def test_metadata_that_is_left_over_is_named_with_what_to_delete(site, tmp_path, capsys, files):
+    left = tmp_path / "earlier" / "srv_twin-0.9.dist-info"
+    left.mkdir(parents=True)
+    for name, text in files.items():
+        (left / name).write_text(text)
+    info = site.add("srv-twin", "[srv.plugins]\ntwin = twin\n", modules={"twin": ""})
+    with installed_in(left.parent):
+        found = findings(capsys, code=0)["srv-twin"]
+
+    assert found["what"] == (
+        f"srv-twin is installed twice: {info} counts, and {left} is left over, without files of its own."
+    )
+    assert found["remedy"] == f"Delete {left}."
+
+
+def test_what_pip_left_when_it_was_stopped_is_named(site, capsys):
+    info = site.add("srv-twin", "[srv.plugins]\ntwin = twin\n", modules={"twin": ""})
+    left = info.rename(info.with_name("~rv_twin-1.0.dist-info"))
+
+    assert findings(capsys, code=0)["~rv-twin"]["remedy"] == f"Delete {left}."
+
+
+def folder_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+SPOILT = {
+    "entry points": lambda info: (info / "entry_points.txt").write_bytes(b"[srv.runtimes]\nx = y:z\n\xff = y:z\n"),
+    "open section": lambda info: (info / "entry_points.txt").write_text("[srv.runtimes\nx = y:z\n"),
+    "entry points folder": lambda info: folder_instead(info / "entry_points.txt"),
+    "head": lambda info: (info / "METADATA").write_bytes(b"Name: srv-torn\nVersion: \xff\n"),
+    "head folder": lambda info: folder_instead(info / "METADATA"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_unreadable_metadata_is_a_problem_and_never_a_traceback(site, capsys, spoil):
+    spoil(site.add("srv-torn", "[srv.plugins]\ntorn = torn_hooks\n", modules={"torn_hooks": ""}))
+
+    assert run(["doctor"]) == 1
+
+    printed = capsys.readouterr().out
+    assert "problem: srv-torn " in printed
+    assert "unreadable" in printed
+
+
+@pytest.mark.parametrize("command", ["plugins", "plugins --load", "plugins check srv-torn"])
+def test_every_command_about_plugins_tells_of_unreadable_metadata(site, capsys, command):
+    SPOILT["head"](site.add("srv-torn", "[srv.plugins]\ntorn = torn_hooks\n", modules={"torn_hooks": ""}))
+
+    assert run(command.split()) == (1 if "check" in command else 0)
+    assert "its metadata is unreadable: UnicodeDecodeError" in capsys.readouterr().out
+
+
+def examined():
+    """Whom the examination of the installation finds problems with."""
+    return {each.about for each in installation_findings.examine(discover()) if each.weight is Weight.PROBLEM}
+
+
+HARMLESS = {
+    "record": lambda info: (info / "RECORD").write_bytes(b"\xff\0,,\n"),
+    "record with a null": lambda info: (info / "RECORD").write_bytes(b"x.py,\0,\n"),
+    "no record": lambda info: (info / "RECORD").unlink(),
+    "direct_url": lambda info: (info / "direct_url.json").write_bytes(b"\xff"),
+    "direct_url list": lambda info: (info / "direct_url.json").write_text("[1]"),
+    "direct_url text": lambda info: (info / "direct_url.json").write_text('{"dir_info": "x"}'),
+    "direct_url address": lambda info: (info / "direct_url.json").write_text(
+        '{"dir_info": {"editable": true}, "url": "http://[x"}'
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", HARMLESS.values(), ids=HARMLESS)
+def test_what_pip_wrote_beside_the_metadata_does_not_end_the_examination(site, spoil):
+    spoil(site.add("srv-torn", "[srv.plugins]\ntorn = torn_hooks\n", modules={"torn_hooks": ""}))
+
+    assert examined() == set()
+
+
+@pytest.mark.parametrize(
+    "text", ["[project]\nentry-points = 3\n", "project = 3\n", '[project.entry-points]\n"srv.plugins" = 3\n', "\x00"]
+)
+def test_a_source_whose_entry_points_nobody_can_read_does_not_end_the_examination(site, tmp_path, text):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(text)
+    info = site.add("srv-torn", "[srv.plugins]\ntorn = torn_hooks\n", modules={"torn_hooks": ""})
+    (info / "direct_url.json").write_text(json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}}))
+
+    assert examined() == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["falcon; sys_platform ~= 'linux'", "falcon ==not.a.version", "falcon>=1; nobody == 'x'", "?", "srv-torn2"]
+)
+def test_a_requirement_that_nobody_can_read_does_not_end_the_examination(site, line):
+    (site.add("srv-torn2", "") / "METADATA").write_bytes(b"Name: srv-torn2\nVersion: \xff\n")
+    site.add(
+        "srv-torn", "[srv.plugins]\ntorn = torn_hooks\n", modules={"torn_hooks": ""}, requires=["srv-inference", line]
+    )
+
+    assert examined() == set()
+
+
+def test_a_folder_of_metadata_without_a_name_does_not_end_the_examination(site):
+    (site.folder / ".dist-info").mkdir()
+    (site.folder / ".dist-info" / "entry_points.txt").write_text("[srv.plugins]\nx = y\n")
+
+    assert examined() == set()
+    assert "refused" in {row.state.value for row in discover().rows}
+
+
+def test_an_examination_that_fails_is_a_problem_and_the_others_go_on(site, capsys, monkeypatch):
+    monkeypatch.setattr(installation_findings, "examine", lambda found: (1 / 0 for _ in "x"))
+    site.add("srv-two", "[srv.runtimes]\nbad = two_rt:B\n", requires=["srv-inference>9"])
+
+    found = findings(capsys, code=1)
+
+    assert found["srv doctor"]["what"] == "The installation could not be examined: ZeroDivisionError: division by zero."
+    assert "srv-two:bad" in found

@@ -10,8 +10,6 @@ import pytest
 from servers import running, write_model
 
 from srv.cli import run
-from srv.cli.asking import HOST, PORT
-from srv.settings import ServerSettings
 
 CLOSED = "http://127.0.0.1:9"
 
@@ -94,7 +92,7 @@ def test_what_the_server_refuses_is_told_in_its_own_words(canned, capsys):
     canned.answer("/v2/repository/models/irsi/load", {"error": "No model is called 'irsi'.", "code": "NOT_FOUND"}, 404)
 
     assert run(["models", "load", "irsi", "--url", canned.url]) == 1
-    assert capsys.readouterr().err == "No model is called 'irsi'.\n"
+    assert capsys.readouterr().err == f"The server at {canned.url} says: No model is called 'irsi'.\n"
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["models", "load", "a"], ["health"]], ids=" ".join)
@@ -124,7 +122,9 @@ def test_the_server_is_looked_for_where_the_settings_variables_say(canned, monke
     monkeypatch.setenv("SRV_HTTP_PORT", canned.url.rpartition(":")[2])
 
     assert run(["health"]) == 0
-    assert capsys.readouterr().out == "ready\n"
+    answer = capsys.readouterr()
+    assert answer.out == "ready\n"
+    assert answer.err == f"The server is {canned.url}.\n"
 
 
 def test_a_url_may_have_a_path_and_no_scheme(canned, capsys):
@@ -133,15 +133,30 @@ def test_a_url_may_have_a_path_and_no_scheme(canned, capsys):
     assert capsys.readouterr().out == "live\n"
 
 
-def test_without_variables_it_is_looked_for_where_it_starts_by_default(tmp_path):
-    settings = ServerSettings(folder=tmp_path)
-    assert (settings.host, settings.http_port) == (HOST, PORT)
+def test_what_a_server_says_of_its_models_cannot_move_the_cursor(canned, capsys):
+    rows = [{"name": "m", "state": "UNAVAILABLE", "reason": "\x1b[2Jhidden\x9b1A\u202e"}]
+    canned.answers["/v2/repository/index"] = (200, json.dumps(rows).encode())
+
+    run(["models", "--url", canned.url])
+
+    table = capsys.readouterr().out
+    assert r"\x1b[2Jhidden\x9b1A\x202e" in table
+    assert table.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_what_a_server_refuses_with_cannot_move_the_cursor(canned, capsys, status):
+    canned.answers["/v2/repository/index"] = (status, json.dumps({"error": "\x1b[2Jno\x9b1A"}).encode())
+
+    assert run(["models", "--url", canned.url]) == 1
+
+    assert r"\x1b[2Jno\x9b1A" in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_ready_is_exit_code_1_with_its_reason(canned, capsys):
     canned.answer("/v2/health/ready", {"ready": False, "error": "The server is shutting down."}, 503)
     assert run(["health", "--url", canned.url]) == 1
-    assert capsys.readouterr().err == "The server is shutting down.\n"
+    assert capsys.readouterr().err == f"The server at {canned.url} says: The server is shutting down.\n"
 
 
 def test_the_probe_imports_the_standard_library_and_click(canned):
@@ -157,9 +172,9 @@ def test_the_probe_imports_the_standard_library_and_click(canned):
 
 
 @pytest.mark.e2e
-def test_a_server_that_runs_is_asked_on_a_port_and_on_a_unix_socket(tmp_path, capsys):
+def test_a_server_that_runs_is_asked_on_a_port_and_on_a_unix_socket(tmp_path, short_path, capsys):
     write_model(tmp_path / "models")
-    address = f"unix:{tmp_path}/s"
+    address = f"unix:{short_path}/s"
     for flags in ([], ["--host", address]):
         with running(tmp_path / "models", *flags) as server:
             url = address if flags else server.url()
@@ -171,5 +186,5 @@ def test_a_server_that_runs_is_asked_on_a_port_and_on_a_unix_socket(tmp_path, ca
         "ready",
         "Model 'double' is unloaded.",
         "NAME    VERSION  STATE        REASON",
-        "double           UNAVAILABLE  unloaded",
+        "double  1        UNAVAILABLE  unloaded",
     ]

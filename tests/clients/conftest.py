@@ -32,12 +32,19 @@ class Hears(Runtime):
         return {"encoding": request.headers.get("content-encoding", "")}
 
 
+class OneInput(Runtime):
+    any_input_name = True
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return rows.sum(axis=1)
+
+
 class Count(Runtime):
     def predict_stream(self, x: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         for value in range(int(x[0])):
             yield np.array([value])
 """
-MODELS = ("Double", "Echo", "Hears", "Count")
+MODELS = ("Double", "Echo", "Hears", "Count", "OneInput")
 
 
 @pytest.fixture(scope="session", params=[1, 3], ids=["1-worker", "3-workers"])

@@ -50,7 +50,8 @@ def test_tritonclient_finds_the_server_and_the_model_ready(triton):
 
 def test_tritonclient_reads_the_metadata(triton):
     metadata = triton.get_model_metadata("iris")
-    assert metadata["inputs"] == [{"name": "input", "datatype": "FP64", "shape": [-1, 4]}]
+    (told,) = metadata["inputs"]
+    assert (told["name"], told["datatype"], told["shape"]) == ("input", "FP64", [-1, 4])
     assert metadata["parameters"]["classes"] == ["setosa", "versicolor", "virginica"]
 
 

@@ -13,7 +13,20 @@ from srv.testing import srv_server
 ONE = {"x": [1.5]}
 SETTINGS = {"pass_headers": ["X-Api-Key"], "max_body_size": 1_000_000, "access_log": False}
 #: Where each class of models.py stands, and what its settings say beside that.
-RUNTIMES = ("Echo", "Hears", "Typed", "Says", "Decodes", "Tables", "Words", "Slow", "Narrow", "Streams")
+RUNTIMES = (
+    "Echo",
+    "Hears",
+    "Typed",
+    "Says",
+    "Decodes",
+    "Tables",
+    "Words",
+    "Slow",
+    "Narrow",
+    "Streams",
+    "Plain",
+    "PlainSync",
+)
 MODELS = {name.lower(): name for name in RUNTIMES}
 VERSIONS = {f"versions/{version}": "Version" for version in ("1", "2", "10")}
 OF_ITS_OWN = {"slow": {"request_timeout": 0.2}, "narrow": {"max_queue": 1}}

@@ -1,6 +1,7 @@
 """What the server of these tests serves; each model is imported from here."""
 
 import asyncio
+import contextvars
 import json
 import time
 from datetime import datetime
@@ -161,3 +162,35 @@ class Streams(Runtime):
             yield InferenceResponse([Tensor("y", np.array([value]))], {"place": place})
         if "how" in request.parameters:
             raise ERRORS[str(request.parameters["how"])]
+
+
+IN_STREAM = contextvars.ContextVar("IN_STREAM", default="lost")
+
+
+class Plain(Runtime):
+    """Streams as asyncio's own guides write it: a context variable, a timeout and a task group over the values."""
+
+    async def predict_stream(self, request: InferenceRequest) -> Any:
+        token = IN_STREAM.set("kept")
+        queue: asyncio.Queue[float] = asyncio.Queue()
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for value in request["x"].tolist():
+                group.create_task(queue.put(value))
+            for _ in request["x"]:
+                value = await queue.get()
+                yield {"y": np.array([value]), "var": [IN_STREAM.get()], "task": [str(id(asyncio.current_task()))]}
+        IN_STREAM.reset(token)
+        if "seconds" in request.parameters:
+            async with asyncio.timeout(request.parameters["seconds"]):
+                yield {"y": np.array([-1.0])}
+                await asyncio.sleep(30)
+
+
+class PlainSync(Runtime):
+    """The same without asyncio."""
+
+    def predict_stream(self, request: InferenceRequest) -> Any:
+        token = IN_STREAM.set("kept")
+        for value in request["x"]:
+            yield {"y": np.array([value]), "var": [IN_STREAM.get()], "task": ["none"]}
+        IN_STREAM.reset(token)

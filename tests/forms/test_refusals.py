@@ -107,7 +107,10 @@ def test_what_predict_raises_is_told(infer, refused, how, code, sentence):
     "how, sentence",
     [
         ("object", "predict returned object, which no installed codec can encode."),
-        ("complex", "predict returned ndarray of complex128, which no installed codec can encode."),
+        (
+            "complex",
+            "predict returned ndarray of complex128, which no installed codec can encode; send its real and its imaginary part.",
+        ),
         (
             "bare tuple",
             "predict returned a bare tuple, which gives its outputs no names; return a dict, a NamedTuple or a dataclass.",

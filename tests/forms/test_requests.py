@@ -30,8 +30,8 @@ def test_no_id_comes_back_when_none_was_given(infer, hears):
 
 def test_the_answer_names_the_model(infer, hears):
     answer = infer("echo").good
-    assert (answer.model_name, answer.model_version) == ("echo", None)
-    assert hears()["model"] == ["hears", None]
+    assert (answer.model_name, answer.model_version) == ("echo", "1")
+    assert hears()["model"] == ["hears", "1"]
 
 
 def test_all_outputs_come_back_in_the_models_order_when_none_are_asked_for(infer, hears):
@@ -71,6 +71,14 @@ def test_a_runtimes_headers_and_the_requests_id_go_out(infer):
     assert (heard.headers["x-mine"], heard.headers["x-request-id"]) == ("yours", "mine-7")
 
 
+@pytest.mark.parametrize("given", [None, "mine-7", "not one id"])
+def test_the_requests_id_that_goes_out_is_in_the_headers_that_reach_the_runtime(infer, given):
+    heard = infer("hears", headers={} if given is None else {"X-Request-Id": given})
+    identity = json.loads(heard.good["heard"][0])["headers"]["x-request-id"]
+    assert identity == heard.headers["x-request-id"]
+    assert (identity == given) is (given == "mine-7")
+
+
 def test_a_request_has_an_id_in_the_headers_also_when_it_is_refused(infer):
     made = {infer("echo").headers["x-request-id"], infer("nobody").headers["x-request-id"]}
     assert len(made) == 2
@@ -81,6 +89,15 @@ def test_a_request_has_an_id_in_the_headers_also_when_it_is_refused(infer):
 def test_a_version_is_chosen_by_the_request_and_else_it_is_the_highest(infer, asked, answers):
     answer = infer("versions", version=asked).good
     assert (answer["output"].tolist(), answer.model_version) == ([answers.encode()], answers)
+
+
+@pytest.mark.parametrize("asked", [None, "1"])  # over gRPC none is an empty one
+def test_a_model_without_a_version_is_version_1(infer, asked):
+    assert infer("echo", version=asked).good.model_version == "1"
+
+
+def test_a_model_without_a_version_has_no_other(infer, refused):
+    assert refused(infer("echo", version="2"), "NOT_FOUND") == "Model 'echo' has no version '2'; it has 1."
 
 
 def test_each_output_keeps_its_shape_and_datatype(infer):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from speaking import FORMS, Line
 
 from srv import InferenceRequest
-from srv.grpc.contents import FIELDS
+from srv.grpc.typed_contents import FIELDS
 from srv.messages import RequestedOutput
 from srv.tensors import DTYPES, Tensor
 

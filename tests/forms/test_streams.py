@@ -45,3 +45,19 @@ def test_what_goes_wrong_is_told_after_the_answers_that_came(stream, how, senten
 def test_a_stream_of_an_unknown_model_is_refused(stream):
     (heard,) = stream("streems", 1.5)
     assert heard.error == "No model is called 'streems'. Did you mean 'streams'?"
+
+
+@pytest.mark.parametrize("model", ["plain", "plainsync"])
+def test_context_variables_and_task_groups_hold_over_a_whole_stream(stream, model):
+    answers = [heard.good for heard in stream(model, 1.5, 2.5, 3.5)]
+
+    assert [answer["y"].tolist() for answer in answers] == [[1.5], [2.5], [3.5]]
+    assert [answer["var"].tolist() for answer in answers] == 3 * [[b"kept"]]
+    assert len({answer["task"][0] for answer in answers}) == 1
+
+
+def test_a_streams_own_timeout_fires_and_is_told_after_the_answers_that_came(stream):
+    *answers, last = stream("plain", 1.5, parameters={"seconds": 0.05})
+
+    assert [heard.good["y"].tolist() for heard in answers] == [[1.5], [-1.0]]
+    assert last.error == "Model 'plain' raised TimeoutError; the server's log says more."

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from srv.errors import InvalidInput
-from srv.modelsettings import Spec
+from srv.model_settings import Spec
 from srv.rest.binary import HEADER, BinaryChoice, json_length, read_raw_body
 from srv.rest.infer import read_request
 from srv.tensors import DTYPES

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from srv.errors import InvalidInput
-from srv.grpc import splitting
+from srv.grpc import wire_format
 from srv.grpc.convert import is_typed, read_request
 from srv.grpc.descriptors import INFERENCE, ModelInferRequest, ModelInferResponse
-from srv.grpc.splitting import read_message
+from srv.grpc.wire_format import read_message
 from srv.tensors import DTYPES
 
 pytestmark = pytest.mark.fuzz
@@ -52,7 +52,7 @@ def requests(draw):
 
 
 def test_whatever_comes_is_a_request_or_refused_and_takes_no_memory(monkeypatch):
-    monkeypatch.setattr(splitting, "_SMALL", 0)
+    monkeypatch.setattr(wire_format, "_SMALL", 0)
     end = time.monotonic() + SECONDS
 
     @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 from srv.discovery import discover
 from srv.grpc.server import GrpcServer
 from srv.serve.assembly import assemble
-from srv.serve.listening import hold
+from srv.serve.listening import reserve_port
 from srv.settings import ServerSettings
 
 CODE = """
@@ -77,9 +77,10 @@ class Face:
             self.assembled.modelplane,
             chosen,
             interceptors=self.assembled.hooks.grpc_interceptors(),
+            owner_of=self.assembled.hooks.owner_of,
             answered=lambda: self.counted.append(None),
         )
-        self.held = hold("127.0.0.1", 0)
+        self.held = reserve_port("127.0.0.1", 0)
         self.server.start(self.held.address)
         self.address = self.held.address
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srv.errors import InvalidInput
-from srv.grpc.contents import FIELDS
 from srv.grpc.convert import is_typed, read_request, write_metadata, write_parameters, write_response
 from srv.grpc.descriptors import ModelInferRequest, ModelInferResponse, message
-from srv.grpc.splitting import read_message
+from srv.grpc.typed_contents import FIELDS
+from srv.grpc.wire_format import read_message
+from srv.inference.response_validation import UnfitParameter
 from srv.messages import InferenceResponse, ModelMetadata
-from srv.modelsettings import Spec
-from srv.sendable import UnfitParameter
+from srv.model_settings import Spec
 from srv.tensors import Tensor
 
 
@@ -188,16 +188,18 @@ def test_a_request_is_typed_when_an_input_has_contents():
     assert not is_typed(ModelInferRequest())
 
 
-def test_metadata_are_told_with_open_shapes_and_properties_as_text():
+def test_metadata_are_told_with_open_shapes_and_the_models_parameters():
     answer = message("inference.ModelMetadataResponse")()
     specs = (Spec("FP32", (-1, 4), "x"), Spec(None, None, "y"))
-    write_metadata(ModelMetadata("m", ("1", "2"), "sklearn", specs, (), {"a": "b", "n": [1], "nan": math.inf}), answer)
+    parameters = {"a": "b", "n": [1], "nan": math.inf, "none": None, "count": np.int64(3), "half": 0.5, "yes": True}
+    write_metadata(ModelMetadata("m", ("1", "2"), "sklearn", specs, (), parameters), answer)
     assert [(each.name, each.datatype, list(each.shape)) for each in answer.inputs] == [
         ("x", "FP32", [-1, 4]),
         ("y", "", [-1]),
     ]
     assert (answer.name, list(answer.versions), answer.platform) == ("m", ["1", "2"], "sklearn")
-    assert dict(answer.properties) == {"a": "b", "n": "[1]", "nan": "null"}
+    said = {name: getattr(each, each.WhichOneof("parameter_choice")) for name, each in answer.parameters.items()}
+    assert said == {"a": "b", "n": "[1]", "nan": "null", "none": "null", "count": 3, "half": 0.5, "yes": True}
 
 
 def test_floats_keep_their_bits_typed():

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from srv.inflight import InFlight
+from srv.planes.limits import Limit
+
+BYTES = 300_000
 
 
 def message(model, size):
@@ -17,18 +19,19 @@ def message(model, size):
 def counted(monkeypatch):
     """What the server counts messages with."""
     kept = []
-    make = InFlight.__init__
+    make = Limit.__init__
 
     def remembering(self, most):
-        kept.append(self)
+        if most == BYTES:
+            kept.append(self)
         make(self, most)
 
-    monkeypatch.setattr(InFlight, "__init__", remembering)
+    monkeypatch.setattr(Limit, "__init__", remembering)
     return lambda: kept[-1].count
 
 
 def test_messages_beyond_max_inflight_bytes_are_refused_and_those_within_go_on(face, stub, until, counted):
-    served = face(max_inflight_bytes=300_000)
+    served = face(max_inflight_bytes=BYTES)
     ask = stub(served)
     first = ask.ModelInfer.future(message("gate", 200_000))
     until(lambda: counted() > 200_000)
@@ -39,7 +42,7 @@ def test_messages_beyond_max_inflight_bytes_are_refused_and_those_within_go_on(f
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert dict(caught.value.trailing_metadata())["srv-code"] == "UNAVAILABLE"
     assert caught.value.details() == (
-        "What is in flight exceeds the 300000 bytes of max_inflight_bytes. Try again later."
+        "The requests in flight exceed the 300000 bytes of max_inflight_bytes. Try again later."
     )
     assert ask.ModelInfer(message("echo", 1000)).model_name == "echo"
     served.module("gate").gate.set()
@@ -49,7 +52,7 @@ def test_messages_beyond_max_inflight_bytes_are_refused_and_those_within_go_on(f
 
 
 def test_a_message_of_a_stream_beyond_max_inflight_bytes_is_refused_and_the_stream_goes_on(face, stub, until, counted):
-    ask = stub(face(max_inflight_bytes=300_000))
+    ask = stub(face(max_inflight_bytes=BYTES))
 
     sizes = (400_000, 1000, 200_000)
     answers = list(ask.ModelStreamInfer(iter([message("echo", size) for size in sizes])))

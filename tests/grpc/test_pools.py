@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from srv.grpc.pools import AtOnce, Pool, Standing, placed
+from srv.grpc.grpcio_internals import placed
+from srv.grpc.pools import InlinePool, Pool, StreamPool
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -52,7 +53,7 @@ def test_grpcio_runs_a_stream_in_a_thread_of_its_own_where_the_pool_says_so(serv
     def behaviour(request, context):
         yield threading.current_thread().name.encode()
 
-    channel = served(grpc.unary_stream_rpc_method_handler(placed(behaviour, Standing("stands", 2))))
+    channel = served(grpc.unary_stream_rpc_method_handler(placed(behaviour, StreamPool("stands", 2))))
     assert list(channel.unary_stream("/a/b")(b"")) == [b"stands"]
 
 
@@ -63,7 +64,7 @@ def test_grpcio_lets_a_call_be_refused_in_its_own_thread_without_reading_it(serv
         threads.append(threading.current_thread())
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
 
-    channel = served(grpc.stream_unary_rpc_method_handler(placed(refuse, AtOnce())))
+    channel = served(grpc.stream_unary_rpc_method_handler(placed(refuse, InlinePool())))
     for kind in (channel.unary_unary, channel.stream_unary):
         with pytest.raises(grpc.RpcError) as caught:
             kind("/a/b")(b"" if kind == channel.unary_unary else iter([b"", b""]))
@@ -110,7 +111,7 @@ def test_a_pool_is_full_when_all_threads_are_busy_and_all_places_are_taken(until
     pool.grow(4)
     assert not pool.full()
     gate.set()
-    until(lambda: pool.held == 0)
+    until(lambda: pool.count == 0)
     pool.shutdown()
 
 

@@ -1,9 +1,16 @@
 """The model repository over gRPC, as Triton's client asks for it."""
 
+from types import SimpleNamespace
+
 import grpc
 import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
+
+from srv.grpc.descriptors import message
+from srv.grpc.servicer import Servicer
+from srv.models.registry import Registry
+from srv.planes.dataplane import DataPlane
 
 
 @pytest.fixture
@@ -81,3 +88,17 @@ def test_garbage_is_the_clients_error(face, channel, method):
     with pytest.raises(grpc.RpcError) as caught:
         ask(b"\xff\xff garbage")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("loaded", [True, False], ids=["after the first load", "before"])
+@pytest.mark.parametrize("asked", [{"name": "nobody"}, {"name": "nobody", "version": "9"}, {"name": ""}])
+def test_a_model_that_nobody_knows_is_not_ready(loaded, asked):
+    dataplane = DataPlane(Registry(), server_name="s", request_timeout=1)
+    dataplane.readiness.loaded = loaded
+    request = message("inference.ModelReadyRequest")(**asked).SerializeToString()
+    call = SimpleNamespace(model=None)
+
+    answer = Servicer(dataplane, max_body_size=1000).model_ready(request, call)
+
+    assert not message("inference.ModelReadyResponse").FromString(answer).ready
+    assert call.model is None

@@ -94,10 +94,11 @@ def test_ipv6(tmp_path):
         assert doubled(client) == [6]
 
 
-def test_a_server_on_a_unix_socket_has_grpc_only_where_a_port_is_named(tmp_path):
-    with running(tmp_path, "--host", f"unix:{tmp_path / 'socket'}") as server, client_of(server) as client:
+def test_a_server_on_a_unix_socket_has_grpc_only_where_a_port_is_named(tmp_path, short_path):
+    host = f"unix:{short_path / 'socket'}"
+    with running(tmp_path, "--host", host) as server, client_of(server) as client:
         assert client.is_server_live()
-    arguments = [sys.executable, "-m", "srv", "start", str(tmp_path), "--host", f"unix:{tmp_path / 'socket'}"]
+    arguments = [sys.executable, "-m", "srv", "start", str(tmp_path), "--host", host]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         said = []
         for line in process.stderr:
@@ -152,11 +153,11 @@ def test_sigterm_under_load_answers_what_is_in_flight_and_ends_with_0(tmp_path, 
         assert all(line[:2] == "20" for line in server.lines), server.output  # nothing that is not the log's
         # Whoever was let in was answered; all others heard that nobody is there any more.
         assert len(ran.read_text()) == callers.right
-        # grpcio itself cancels a call that comes in while it tells its clients to go.
+        # grpcio cancels a call that comes in at the moment in which it tells its clients to go.
         assert {error.status() for error in callers.errors} <= {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"}
 
 
-def test_sighup_under_load_runs_no_call_in_vain(tmp_path):
+def test_sighup_under_load_runs_no_call_in_vain(tmp_path, figure):
     write_model(tmp_path, predict="open(os.environ['RAN'], 'a').write('x')\nreturn 2 * x")
     ran = tmp_path / "ran"
     with running(tmp_path, "--no-access-log", environ={"RAN": str(ran)}) as server:
@@ -168,9 +169,10 @@ def test_sighup_under_load_runs_no_call_in_vain(tmp_path):
             eventually(lambda: not set(before) & set(server.workers()))
             seen = callers.right
             eventually(lambda: callers.right >= seen + 20)
-        # grpcio cancels what comes in until a client has heard that it should connect anew; none of that has run.
-        # One call of each client at most, as a rule; one that is led back to the old worker fails for a second.
-        assert len(callers.errors) <= 8, callers.errors
+        # A client waits for its answer when it is told to connect anew, and loses nothing. Only one that was slow to ask,
+        # on a busy machine, may ask in that very moment; grpcio cancels its call then, which has not run.
+        figure(f"SIGHUP under load over gRPC: {callers.right} right, {len(callers.errors)} lost")
+        assert len(callers.errors) <= 4, callers.errors
         assert {error.status() for error in callers.errors} <= {"StatusCode.CANCELLED", "StatusCode.UNAVAILABLE"}
         assert len(ran.read_text()) == callers.right
         assert server.stop() == 0

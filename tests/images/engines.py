@@ -161,13 +161,27 @@ def obstacles(environ: Mapping[str, str]) -> dict[str, str]:
     """Why each builder can not be used; those that can are not there."""
     found = {}
     if not engine_answers(environ):
-        found["docker"] = found["buildkit"] = "no Docker engine answers"
+        found["docker"] = found["buildkit"] = found["buildx"] = "no Docker engine answers"
     elif not _has_buildkit(environ):
         found["buildkit"] = "the Docker client here has no BuildKit"
+    if "docker" not in found and not _has_buildx(environ):
+        found["buildx"] = "the Docker client on PATH has not its plugin buildx"
+    if "REGISTRY" not in environ:
+        found["registry"] = "no variable REGISTRY names one to push to"
     for program in ("buildah", "podman"):
         if shutil.which(program) is None:
             found[program] = f"{program} is not installed"
     return found
+
+
+def _has_buildx(environ: Mapping[str, str]) -> bool:
+    """Whether `docker`, which srv calls by that name, has the plugin; an old client says its own version instead."""
+    if shutil.which("docker", path=environ.get("PATH")) is None:
+        return False
+    told = subprocess.run(
+        ["docker", "buildx", "version"], env=dict(environ), capture_output=True, text=True, check=False
+    )
+    return told.returncode == 0 and "buildx" in told.stdout
 
 
 def _has_buildkit(environ: Mapping[str, str]) -> bool:

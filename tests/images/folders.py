@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
+from distributions import PUBLIC_INDEX
 from servers import write_model
 
 from .engines import Engines
@@ -31,6 +32,14 @@ class Case:
     options: Sequence[str] = ()
     #: A builder that the folder's own plugin brings and that is taken instead of docker.
     own_builder: str | None = None
+    #: Changes what the environment is made of, so that another package is in it.
+    change_environment: Callable[[Path], None] = lambda folder: add_requirement(folder)
+
+
+def add_requirement(folder: Path) -> None:
+    """Name another small package in requirements.txt."""
+    with (folder / "requirements.txt").open("a") as file:
+        file.write("toml\n")
 
 
 def plain(place: Path) -> Case:
@@ -57,6 +66,46 @@ def conda(place: Path) -> Case:
     )
     (folder / "requirements.txt").write_text("iniconfig\n")
     return Case(folder)
+
+
+#: As uv writes it, of a package that is no longer changed.
+LOCK = f"""
+version = 1
+revision = 3
+requires-python = ">=3.11"
+
+[[package]]
+name = "colorama"
+version = "0.4.6"
+source = {{ registry = "{PUBLIC_INDEX}" }}
+wheels = [
+    {{ url = "colorama-0.4.6-py2.py3-none-any.whl", hash = "sha256:4f1d9991f5acc0ca119f9d443620b77f9d6b33703e51011c16baf57afb285fc6" }},
+]
+
+[[package]]
+name = "scoring"
+version = "1.4"
+source = {{ editable = "." }}
+dependencies = [
+    {{ name = "colorama", marker = "sys_platform == 'linux'" }},
+]
+"""
+
+
+def locked(place: Path) -> Case:
+    """A project with its code below src, and a lock of uv's."""
+    folder = place / "locked"
+    checks = "import colorama\nfrom importlib.metadata import version\nfrom scoring.factor import FACTOR\n"
+    checks += "self.factor = FACTOR\nassert (version('scoring'), version('colorama')) == ('1.4', '0.4.6')\n"
+    write_model(folder, load=f"{checks}return True", predict="return self.factor * x")
+    (folder / "src/scoring").mkdir(parents=True)
+    (folder / "src/scoring/factor.py").write_text("FACTOR = 6\n")
+    (folder / "uv.lock").write_text(LOCK)
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "scoring"\nversion = "1.4"\nrequires-python = ">=3.11"\ndependencies = ["colorama"]\n'
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    )
+    return Case(folder, factor=6.0)
 
 
 def embedded(place: Path) -> Case:
@@ -144,8 +193,49 @@ def plugin(place: Path) -> Case:
     return Case(folder, "scaled", 7.0, environ={"PYTHONPATH": str(site)}, own_builder="kiln")
 
 
+GRAMS = """
+from srv import InputCodec
+
+
+class Grams:
+    def __init__(self, values):
+        self.values = values
+
+
+class GramsCodec(InputCodec):
+    content_type = "grams"
+    type_hint = Grams
+
+    def can_encode(self, value):
+        return False
+
+    def decode(self, tensor):
+        return Grams(tensor.data)
+
+    def encode(self, name, value):
+        raise NotImplementedError
+"""
+
+
+def hinted(place: Path) -> Case:
+    """A runtime of the folder's own, whose hint is the one word that names the codec of an installed package."""
+    folder, source, site = place / "hinted", place / "acme-grams", place / "site"
+    source.mkdir()
+    (source / "acme_grams.py").write_text(GRAMS)
+    (source / "setup.py").write_text(
+        "from setuptools import setup\n\nsetup(name='acme-grams', version='1.1', py_modules=['acme_grams'], "
+        "install_requires=['srv-inference>=0.1'], entry_points={'srv.codecs': ['grams = acme_grams:GramsCodec']})\n"
+    )
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "--target", site, source]
+    subprocess.run(pip, check=True)
+    code = write_model(folder, predict="return 2 * x.values") / "models.py"
+    code.write_text("from acme_grams import Grams\n" + code.read_text().replace("x: np.ndarray", "x: Grams"))
+    (folder / "requirements.txt").write_text("colorama>=0.4\n")
+    return Case(folder, environ={"PYTHONPATH": str(site)})
+
+
 FOLDERS: Mapping[str, Callable[[Path], Case]] = {
-    make.__name__: make for make in (plain, requirements, conda, embedded, mounted, plugin)
+    make.__name__: make for make in (plain, requirements, conda, locked, embedded, mounted, plugin)
 }
 
 

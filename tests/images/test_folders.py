@@ -1,12 +1,17 @@
 """One image of a folder in all the ways in which images are run, and folders that mean ill."""
 
+import json
+import os
 import re
+import shutil
 import time
 
 import pytest
+from guides import TOP, blocks
 from servers import write_model
 
-from .folders import Case, build, plain
+from .engines import Container, free_port
+from .folders import Case, build, hinted, plain
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
 
@@ -75,12 +80,34 @@ def test_a_change_of_code_runs_no_pip_and_takes_seconds(engines, builder, case, 
     finally:
         write_model(case.folder)
     steps = again.said.splitlines()
-    runs = [place for place, line in enumerate(steps) if re.search(r"RUN .*(pip install|apt-get|venv) ", line)]
+    runs = [
+        place for place, line in enumerate(steps) if re.search(r"RUN .*(pip install|install\.py|apt-get|venv) ", line)
+    ]
     assert len(runs) >= 2
     assert [steps[place] for place in runs if "kept from an earlier build" not in steps[place + 1]] == []
     with engines.container(builder, again.tag) as container:
         assert container.wait_ready().infer(case.model, 1.0) == ([20.0], [20.0])
     figure(f"{builder}: first build {image.seconds:.1f} s, after a change of code {again.seconds:.1f} s")
+
+
+def test_a_changed_line_makes_one_layer_anew_and_none_of_weights(engines, builder, tmp_path):
+    sees = "assert self.artifact('deep/weights.bin').stat().st_size == 5 << 20\nreturn True"
+    model = write_model(tmp_path / "folder", load=sees)
+    settings = {"implementation": "models.Model", "parameters": {"uri": "."}}
+    (model / "model-settings.json").write_text(json.dumps(settings))
+    weights = model / "deep/weights.bin"
+    weights.parent.mkdir()
+    weights.write_bytes(bytes(5 << 20))
+    weights.chmod(0o600)
+    first = build(engines, builder, Case(tmp_path / "folder"), "srv-test:weights", *INDEX)
+    layers = {*engines.image(builder, first.tag)["RootFS"]["Layers"]}
+    (model / "notes.txt").write_text("changed\n")
+    again = build(engines, builder, Case(tmp_path / "folder"), "srv-test:weights-again", *INDEX)
+    assert len({*engines.image(builder, again.tag)["RootFS"]["Layers"]} - layers) == 1
+    with engines.container(builder, again.tag, "--user=12345:0") as container:
+        assert container.wait_ready().infer("double", 1.0) == ([2.0], [2.0])
+        told = container.execute("stat", "-c", "%a", "/srv/app/double/deep/weights.bin")
+        assert told.stdout.split() == ["660"]
 
 
 def test_neither_history_nor_layers_hold_an_address_a_token_or_a_path_of_this_machine(
@@ -114,6 +141,13 @@ def test_names_with_blanks_quotes_and_letters_of_any_script_travel(engines, buil
     assert set(names) <= set(there)
     assert "huge.bin" not in there
     assert built.seconds < 60
+
+
+def test_a_codec_that_only_a_hint_names_is_in_the_image(engines, builder, tmp_path):
+    case = hinted(tmp_path)
+    built = build(engines, builder, case, "srv-test:hinted", *INDEX)
+    with engines.container(builder, built.tag) as container:
+        assert container.wait_ready().infer(case.model, 1.0) == ([2.0], [2.0])
 
 
 def test_a_link_that_leaves_the_folder_is_refused(engines, builder, tmp_path):
@@ -160,3 +194,77 @@ def test_docker_says_healthy_by_the_image_s_own_check(engines, image, builder):
         while (status := container.state()["Health"]["Status"]) == "starting" and time.monotonic() < until:
             time.sleep(0.5)
         assert status == "healthy", container.state()["Health"]
+
+
+@pytest.fixture(scope="module")
+def compose(engines, builder):
+    """Docker Compose, of either kind; Debian's package is installed where neither is there."""
+    engines.need("docker")
+    assert builder == "docker"
+    for words in ([engines.docker, "compose"], ["docker-compose"]):
+        if shutil.which(words[0]) and engines.run(*words, "version", check=False).returncode == 0:
+            return words
+    if os.geteuid() or shutil.which("apt-get") is None:
+        pytest.skip("Docker Compose is not installed, and is not to be had by apt-get here")
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker-compose"]
+    if engines.run(*install, check=False, DEBIAN_FRONTEND="noninteractive").returncode:
+        engines.run("apt-get", "update", "-qq")
+        engines.run(*install, DEBIAN_FRONTEND="noninteractive")
+    return ["docker-compose"]
+
+
+def test_docker_compose_runs_it_as_srv_deploy_says(engines, compose, case, image, tmp_path):
+    http, grpc = free_port(), free_port()
+    ports = ["--env", f"SRV_HTTP_PORT={http}", "--env", f"SRV_GRPC_PORT={grpc}"]
+    file = tmp_path / "compose.yaml"
+    limits = ["--cpu", "1", "--memory", "512Mi", "--shm", "128Mi"]
+    engines.srv("deploy", "compose", case.folder, "--image", image.tag, *ports, *limits, "-o", file)
+    words = [*compose, "-p", "srv-test-deploy", "-f", file]
+    try:
+        engines.run(*words, "up", "-d")
+        name = engines.run(*words, "ps", "-q").stdout.strip()
+        container = Container(engines, engines.docker, name, int(http), int(grpc))
+        container.wait_ready()
+        assert container.infer(case.model, 1.0) == ([2.0], [2.0])
+        [told] = json.loads(engines.run(engines.docker, "inspect", name).stdout)
+        host = told["HostConfig"]
+        assert (host["ReadonlyRootfs"], host["CapDrop"], told["Config"]["User"]) == (True, ["ALL"], "1000:0")
+        assert (host["Memory"], host["ShmSize"], host["NanoCpus"]) == (512 << 20, 128 << 20, 10**9)
+        status = container.execute("cat", "/proc/1/status").stdout
+        assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE), status
+        assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE), status
+        assert container.execute("touch", "/srv/app/x", check=False).returncode != 0
+        container.execute("touch", "/tmp/x")
+        engines.run(*words, "stop")
+        assert container.state()["ExitCode"] == 0
+    finally:
+        engines.run(*words, "down", check=False)
+
+
+GUIDE_RUNS = [
+    line
+    for guide in (TOP / "docs/build-an-image.md", TOP / "docs/deploy.md")
+    for block in blocks(guide)
+    if block.language == "bash"
+    for line in block.text.splitlines()
+    if line.startswith("docker run ")
+]
+
+
+@pytest.mark.parametrize("command", GUIDE_RUNS)
+def test_each_docker_run_of_the_guides_serves(command, engines, builder, image, tmp_path):
+    engines.need("docker")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "settings.json").write_text('{"http_port": 9000}')
+    (tmp_path / "settings.json").chmod(0o644)
+    # The guide's ports may be taken here, and what it runs stays in the foreground.
+    words = re.sub(r"-p (\d+):(\d+)", r"-p 127.0.0.1::\2", command)
+    words = re.sub(r" \w+:1$", f" {image.tag}", words).replace("docker run", f"{engines.docker} run --detach")
+    name = engines.run("bash", "-c", words, cwd=tmp_path).stdout.strip()
+    try:
+        port = re.search(r"-p (\d+):", command)[1]
+        address = engines.run(engines.docker, "port", name, f"{port}/tcp").stdout.split()[0]
+        container = Container(engines, engines.docker, name, int(address.rpartition(":")[2]), 0).wait_ready()
+        container.execute(*engines.health_check(builder, image.tag))
+    finally:
+        engines.run(engines.docker, "rm", "--force", name, check=False)

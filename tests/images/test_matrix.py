@@ -1,4 +1,8 @@
-"""Every builder with every kind of folder: built, run, asked over both faces, stopped."""
+"""Every builder with every kind of folder: built, run, asked over both faces, stopped.
+
+IMAGES=all makes the whole matrix, and builds each image twice more: after a change of code, and of what the environment
+is made of. IMAGES=docker-plain,buildx-conda makes those of its cells.
+"""
 
 import os
 import time
@@ -7,7 +11,7 @@ import pytest
 
 from .folders import FOLDERS, build
 
-BUILDERS = ("docker", "buildkit", "buildah", "podman")
+BUILDERS = ("docker", "buildx", "buildah", "podman")
 WHOLE = [(builder, folder) for folder in FOLDERS for builder in BUILDERS]
 #: Each builder and each kind of folder at least once; docker with the plain folder is in test_folders.py.
 COVERING = [
@@ -16,8 +20,10 @@ COVERING = [
     ("buildah", "mounted"),
     ("podman", "requirements"),
     ("docker", "conda"),
+    ("buildah", "locked"),
 ]
-PAIRS = WHOLE if os.environ.get("IMAGES") == "all" else COVERING
+CHOSEN = os.environ.get("IMAGES", "")
+PAIRS = [pair for pair in WHOLE if CHOSEN == "all" or "-".join(pair) in CHOSEN.split(",")] if CHOSEN else COVERING
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
 
@@ -39,7 +45,16 @@ def test_an_image_is_built_and_serves_both_faces_until_it_is_told_to_stop(builde
         assert container.stop() == 0
         stopped = time.monotonic() - began
     size = engines.image(builder, built.tag)["Size"] / 1e6
+    again = f", again after code {rebuilt(engines, builder, case)}" if CHOSEN else ""
     figure(
         f"{builder:9}{folder:13} built in {built.seconds:5.1f} s, {size:5.0f} MB, ready after {ready:4.1f} s, "
-        f"stopped in {stopped:3.1f} s"
+        f"stopped in {stopped:3.1f} s{again}"
     )
+
+
+def rebuilt(engines, builder, case):
+    """How long it takes to build again with other code, and with another environment."""
+    (case.folder / "another.py").write_text(f"AT = {time.time()}\n")
+    code = build(engines, builder, case, f"srv-test:{builder}-again").seconds
+    case.change_environment(case.folder)
+    return f"{code:.1f} s, environment {build(engines, builder, case, f'srv-test:{builder}-again').seconds:.1f} s"

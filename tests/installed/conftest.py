@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from .indexes import serving
+
 TOP = Path(__file__).parents[2]
-PARTS = ("core", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("core", "plugins", "contrib", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 class Environment:
@@ -39,22 +41,39 @@ class Environment:
         return self.run("python", "-m", "pip", "--quiet", *words, cwd=cwd)
 
 
-@pytest.fixture(scope="session")
-def srv_wheel(tmp_path_factory):
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("srv")
-    source = folder / "source"
-    source.mkdir()
+def copy_checkout(folder):
+    """What wheels are made of, as a fresh clone has it."""
+    folder.mkdir()
     for name in PARTS:
         part = TOP / name
         if part.is_dir():
-            shutil.copytree(part, source / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+            shutil.copytree(part, folder / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "build"))
         else:
-            shutil.copy(part, source / name)
-    build = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", folder, source]
+            shutil.copy(part, folder / name)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory):
+    """The wheels of this checkout: srv's, and those of the packages in contrib/, by name."""
+    folder = tmp_path_factory.mktemp("srv")
+    source = folder / "source"
+    copy_checkout(source)
+    sources = [source, *sorted((source / "contrib").iterdir())]
+    build = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", folder, *sources]
     subprocess.run(build, check=True)
-    [wheel] = folder.glob("*.whl")
-    return wheel
+    return {wheel.name.partition("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+
+
+@pytest.fixture(scope="session")
+def srv_wheel(wheels):
+    return wheels["srv-inference"]
+
+
+@pytest.fixture(scope="session")
+def index(wheels):
+    """An index that has this checkout's packages, as if they were published."""
+    with serving(list(wheels.values())) as index:
+        yield index
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,19 +14,17 @@ from servers import running
 
 
 class Shell:
-    """Runs commands as bash does, one after the other, in a folder, with the wheel of srv in the place of the index's."""
+    """Runs commands as bash does, one after the other, in a folder, with variables of its own beside the test's."""
 
-    def __init__(self, folder: Path, srv_wheel: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         self.cwd = folder
         # Outside of the folder, since a reader has no such file.
         self._state = folder.parent / f"{folder.name}.state"
-        constraint = folder.parent / f"{folder.name}.constraint"
-        constraint.write_text(f"srv-inference @ {srv_wheel.as_uri()}\n")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRV_", "PYTHON", "COLUMNS"))}
         self.environ = kept | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PIP_CONSTRAINT": str(constraint),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            **variables,
         }
 
     def run(self, text: str) -> subprocess.CompletedProcess[str]:

@@ -2,27 +2,36 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from guides import GUIDES, TOP, blocks, installs, same, shown
 from servers import running
 
+from .conftest import copy_checkout
 from .shells import Shell, follow
 
 pytestmark = [pytest.mark.installed, pytest.mark.timeout(900)]
 
 PUBLISH = TOP / "docs/publish-a-runtime.md"
+INSTALL = TOP / "docs/install.md"
+EXAMPLES = TOP / "docs/examples"
 
 
 @pytest.fixture(scope="module")
-def followed(srv_wheel, tmp_path_factory):
+def followed(index, tmp_path_factory):
     """Follow a page, once however often it is asked for; gives the folder in which that was done."""
     folders = {}
 
     def follow_once(guide):
         if guide not in folders:
             folder = tmp_path_factory.mktemp(guide.stem)
-            follow(guide, Shell(folder, srv_wheel))
+            if guide == INSTALL:  # without an index that has srv
+                copy_checkout(folder / "srv")
+                follow(guide, Shell(folder, {}))
+            else:
+                shutil.copytree(EXAMPLES, folder / "docs/examples", ignore=shutil.ignore_patterns("model.*"))
+                follow(guide, Shell(folder, index.environ()))
             folders[guide] = folder
         return folders[guide]
 
@@ -32,6 +41,11 @@ def followed(srv_wheel, tmp_path_factory):
 @pytest.mark.parametrize("guide", [guide for guide in GUIDES if installs(guide)], ids=shown)
 def test_a_guide_does_what_it_says(followed, guide):
     followed(guide)
+
+
+def test_the_index_is_where_a_guides_srv_comes_from(followed, index, srv_wheel):
+    followed(PUBLISH)
+    assert srv_wheel.name in index.served
 
 
 # -- a stranger's package, which is the page's ------------------------------------------------------------------------

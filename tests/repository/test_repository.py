@@ -55,6 +55,47 @@ def failure(found):
     return failure
 
 
+def test_a_folder_is_the_one_of_the_start_wherever_the_process_goes_and_is_named_as_it_was_written(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    further = {"c/model.onnx": "", "d/model-settings.json": {"runtime": "onnx", "colour": 1}}
+    lay(
+        Path("zoo"), {"a/model-settings.json": ANY, "b/model-settings.json": "broken", "e/1/2/model-settings.json": ANY}
+    )
+    lay(Path("far"), further)
+    models = repository(Path("zoo"), Path("far"))
+    (tmp_path / "elsewhere").mkdir()
+    before = models.models()
+
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").rmdir()
+
+    after = models.models()
+    assert (after.models, after.notes) == (before.models, before.notes)
+    assert titles(before) == [("a", None), ("c", None)]
+    assert [model.folder for model in before.models] == [tmp_path / "zoo" / "a", tmp_path / "far" / "c"]
+    assert [str(failed.error).partition(",")[0] for failed in after.failures] == [
+        "zoo/b/model-settings.json",
+        "far/d/model-settings.json",
+    ]
+    assert "zoo/e/1/2/model-settings.json lies deeper" in before.notes[0]
+
+
+def test_links_to_the_folder_stay_links(tmp_path, monkeypatch):
+    lay(tmp_path / "first", {"m/model-settings.json": ANY})
+    lay(tmp_path / "second", {"n/model-settings.json": ANY})
+    (tmp_path / "current").symlink_to("first")
+    monkeypatch.chdir(tmp_path)
+    models = repository(Path("current"))
+    assert titles(models.models()) == [("m", None)]
+
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("second")
+
+    assert titles(models.models()) == [("n", None)]
+
+
 # -- where models are ------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +189,41 @@ def test_a_file_that_is_a_link_out_of_the_root_is_passed_over_too(zoo, tmp_path,
     assert outcome.notes == (f"{zoo}/a/{name} is a link that leaves {zoo}, and is passed over.",)
 
 
+@pytest.mark.parametrize("place", ["served", "models_dir"])
+def test_a_folder_that_the_operator_has_linked_is_followed_where_settings_say_so(zoo, tmp_path, place):
+    outside = lay(
+        tmp_path / "outside", {SETTINGS: ANY, f"2/{SETTINGS}": ANY, "shared/x": "", f"shared/{SETTINGS}": ANY}
+    )
+    (outside / "3").symlink_to("shared")
+    root = zoo if place == "served" else lay(tmp_path / "more", {"note": ""})
+    (root / "a").symlink_to(outside)
+
+    outcome = found(zoo, {}, None if place == "served" else root, SRV_FOLLOW_LINKS="true")
+
+    assert {*titles(outcome)} == {("a", None), ("a", "2"), ("a", "3"), ("a", "shared")}
+    assert outcome.notes == ()
+
+
+def test_links_deeper_than_the_root_are_not_followed_out_of_it_whatever_settings_say(zoo, tmp_path):
+    outside, linked = lay(tmp_path / "outside", {SETTINGS: ANY}), lay(tmp_path / "linked", {SETTINGS: ANY})
+    lay(zoo, {f"b/{SETTINGS}": ANY})
+    (zoo / "b" / "1").symlink_to(outside)
+    (zoo / "a").symlink_to(linked)
+    (linked / "1").symlink_to(outside)
+    (zoo / SETTINGS).symlink_to(outside / SETTINGS)
+
+    outcome = found(zoo, {}, SRV_FOLLOW_LINKS="true")
+
+    assert titles(outcome) == [("a", None), ("b", None)]
+    assert {note.split(" ")[0] for note in outcome.notes} == {f"{zoo}/{each}" for each in ("a/1", "b/1", SETTINGS)}
+
+
+def test_a_link_to_a_folder_above_is_not_followed_whatever_settings_say(zoo, tmp_path):
+    (zoo / "again").symlink_to(".")
+    (zoo / "above").symlink_to(tmp_path)
+    assert titles(found(zoo, {f"a/{SETTINGS}": ANY}, SRV_FOLLOW_LINKS="true")) == [("a", None)]
+
+
 def test_links_inside_the_root_are_followed(zoo):
     lay(zoo, {f"..2024/{SETTINGS}": ANY, f"b/{SETTINGS}": ANY})
     (zoo / "..data").symlink_to("..2024")
@@ -161,6 +237,12 @@ def test_a_link_in_a_circle_is_no_model(zoo):
     (zoo / "a").symlink_to("b")
     (zoo / "b").symlink_to("a")
     assert found(zoo, {}).models == ()
+
+
+def test_settings_that_are_a_link_in_a_circle_are_none(zoo):
+    (zoo / "a").mkdir()
+    (zoo / "a" / SETTINGS).symlink_to(SETTINGS)
+    assert (found(zoo, {}).models, found(zoo, {}).failures) == ((), ())
 
 
 def test_a_link_to_where_it_stands_is_no_model(zoo):
@@ -197,10 +279,30 @@ def test_a_further_folder_may_be_a_model_itself(zoo, tmp_path):
     assert titles(found(zoo, {}, further)) == [("further", None)]
 
 
+def test_a_further_folder_that_is_a_model_is_called_as_the_root_where_that_is_none(zoo, tmp_path):
+    further = lay(tmp_path / "further", {"model.skops": ""})
+
+    def names(files):
+        settings = read_server_settings(lay(zoo, files), environ={"SRV_MODELS_DIR": str(further)})
+        return titles(Repository(replace(settings, root_name="forecasts"), RECOGNISED).models())
+
+    assert names({}) == [("forecasts", None)]
+    assert names({SETTINGS: ANY}) == [("forecasts", None), ("further", None)]
+
+
 def test_a_further_folder_that_is_not_there_is_a_note(zoo, tmp_path):
     outcome = found(zoo, {f"a/{SETTINGS}": ANY}, tmp_path / "gone")
     assert titles(outcome) == [("a", None)]
     assert outcome.notes == (f"The models folder {tmp_path / 'gone'} is not there; no models come from it.",)
+
+
+def test_a_further_folder_that_an_image_names_by_default_is_missed_only_where_no_model_is(zoo, tmp_path):
+    image = {"SRV_DEFAULT__MODELS_DIR": str(tmp_path / "gone")}
+
+    assert found(zoo, {}, **image).notes == (
+        f"The models folder {tmp_path / 'gone'} is not there; no models come from it.",
+    )
+    assert found(zoo, {f"a/{SETTINGS}": ANY}, **image).notes == ()
 
 
 def test_a_further_folder_inside_the_served_one_is_not_read_twice(zoo):
@@ -232,12 +334,80 @@ def test_a_version_in_two_places_is_an_error_that_names_both(zoo, tmp_path):
         f"Model 'a' is there twice: in {zoo}/a/model-settings.json and in {further}/a/model-settings.json. "
         "Rename one, or give it another version."
     )
-    assert failure(outcome).reason == "Model 'a' is there twice."
+    assert failure(outcome).reason == (
+        "Model 'a' is there twice: in a/model-settings.json of the folder and in a/model-settings.json of models_dir."
+    )
+
+
+def test_a_version_that_two_folders_name_is_an_error_that_names_both_to_clients_too(zoo):
+    files = {f"{folder}/{SETTINGS}": ANY | {"name": "m", "parameters": {"version": "1"}} for folder in ("a", "b")}
+    assert failure(found(zoo, files)).reason == (
+        "Version '1' of model 'm' is there twice: in a/model-settings.json and in b/model-settings.json."
+    )
+
+
+@pytest.mark.parametrize("place", ["a/1/x", "a/1/x/y", "a/1/x/y/z"])
+def test_settings_deeper_than_a_version_are_named_in_a_note(zoo, place):
+    outcome = found(zoo, {f"a/1/{SETTINGS}": ANY, f"{place}/{SETTINGS}": ANY})
+    assert titles(outcome) == [("a", "1")]
+    (note,) = outcome.notes
+    assert note.startswith(f"{zoo}/{place}/model-settings.json lies deeper than <name>/<version>/ and is passed over.")
+
+
+@pytest.mark.parametrize("place", [".hidden", "a/.git/x/y", "a/1/__pycache__", "a/1/node_modules/x"])
+def test_settings_in_what_never_holds_models_are_no_note(zoo, place):
+    assert found(zoo, {f"b/{SETTINGS}": ANY, f"{place}/{SETTINGS}": ANY}).notes == ()
+
+
+def test_a_further_folder_deep_in_the_served_one_is_no_note(zoo):
+    lay(zoo, {f"deep/in/here/{SETTINGS}": ANY, f"deep/in/here/m/1/{SETTINGS}": ANY})
+    assert not any("deeper" in note for note in found(zoo, {}, zoo / "deep" / "in" / "here").notes)
+
+
+FOREIGN = {
+    "mlserver_sklearn.SKLearnModel": 'Write "runtime": "sklearn" in its place',
+    "mlserver_xgboost.XGBoostModel": 'Write "runtime": "xgboost" in its place',
+    "mlserver_huggingface.HuggingFaceRuntime": 'Write "runtime": "huggingface" in its place',
+    "mlserver_mlflow.runtime.MLflowRuntime": 'Write "runtime": "mlflow" in its place',
+    "mlserver.MLModel": "Write a class of your own that extends srv.Runtime",
+}
+
+
+@pytest.mark.parametrize("implementation, advice", FOREIGN.items(), ids=FOREIGN)
+def test_a_runtime_of_mlservers_is_answered_with_srvs_name_of_it(zoo, implementation, advice):
+    outcome = found(zoo, {f"a/{SETTINGS}": {"implementation": implementation}})
+    assert advice in failure(outcome).reason
+    assert f"'{implementation}' is MLServer's" in failure(outcome).reason
+
+
+def test_a_module_of_the_folders_own_may_be_called_as_mlservers(zoo):
+    lay(zoo, {f"a/{SETTINGS}": {"implementation": "mlserver_sklearn.Mine"}})
+    (zoo / "a" / "mlserver_sklearn.py").write_text("")
+    assert titles(found(zoo, {})) == [("a", None)]
 
 
 def test_a_version_that_its_settings_name_counts_and_not_its_folder(zoo):
     files = {f"a/1/{SETTINGS}": ANY, f"a/2/{SETTINGS}": ANY | {"parameters": {"version": "1"}}}
     assert str(failure(found(zoo, files)).error).startswith("Version '1' of model 'a' is there twice: in ")
+
+
+def test_a_model_without_a_version_is_version_1_and_may_not_stand_beside_that(zoo):
+    files = {f"a/{SETTINGS}": ANY, f"a/1/{SETTINGS}": ANY}
+
+    failed = failure(found(zoo, files))
+
+    assert str(failed.error) == (
+        f"Version '1' of model 'a' is there twice: in {zoo}/a/model-settings.json and in "
+        f"{zoo}/a/1/model-settings.json. A model without a version is version 1 for clients. Rename one, or give it "
+        "another version."
+    )
+    assert (failed.name, failed.version) == ("a", "1")
+
+
+def test_a_model_without_a_version_may_stand_beside_other_versions(zoo):
+    files = {f"a/{SETTINGS}": ANY, f"a/2/{SETTINGS}": ANY}
+
+    assert [(model.name, model.version) for model in found(zoo, files).models] == [("a", None), ("a", "2")]
 
 
 def test_a_model_that_is_broken_and_there_twice_is_told_as_there_twice(zoo):
@@ -534,3 +704,30 @@ def test_a_model_that_is_the_root_may_be_called_otherwise_than_its_folder(zoo, o
     settings = replace(read_server_settings(zoo, environ={}), root_name="iris")
 
     assert titles(Repository(settings, RECOGNISED).models()) == sorted([(name, None), ("other", None)])
+
+
+# -- what the operator says --------------------------------------------------------------------------------------------
+
+TRUST = {"runtime": "sklearn", "parameters": {"extra": {"trusted_types": ["shop.Basket"]}}}
+ENVIRONMENT = {"SRV_MODEL__PARAMETERS__EXTRA": '{"trusted_types": ["shop.Basket"]}'}
+
+
+@pytest.mark.parametrize(
+    "files, environ",
+    [
+        pytest.param({SETTINGS: TRUST | {"name": "a"}}, {}, id="the folder that the command line names"),
+        pytest.param({SETTINGS: {"parameters": TRUST["parameters"]}, f"a/{SETTINGS}": {"runtime": "sklearn"}}, {}, id="defaults beside it"),
+        pytest.param({f"a/{SETTINGS}": {"runtime": "sklearn"}}, ENVIRONMENT, id="the environment"),
+        pytest.param({f"a/{SETTINGS}": {"runtime": "sklearn", "parameters": {"extra": {"columns": {}}}}}, ENVIRONMENT, id="the environment, below the model's own"),
+    ],
+)  # fmt: skip
+def test_what_the_operator_says_of_extra_is_known_as_such(zoo, files, environ):
+    [model] = found(zoo, files, **environ).models
+    assert model.operator_extra == {"trusted_types": ["shop.Basket"]}
+
+
+def test_what_travels_with_a_model_is_not_what_the_operator_says(zoo, tmp_path):
+    further = lay(tmp_path / "further", {SETTINGS: {"parameters": TRUST["parameters"]}, f"b/{SETTINGS}": TRUST})
+    models = found(zoo, {f"a/{SETTINGS}": TRUST}, models_dir=further).models
+    assert [(model.name, model.operator_extra) for model in models] == [("a", {}), ("b", {})]
+    assert [model.parameters.extra for model in models] == [{"trusted_types": ["shop.Basket"]}] * 2

@@ -60,6 +60,28 @@ def client(tmp_path):
         ("identity", None),
         ("gzip;q=0", None),
         ("gzip;q=nonsense", None),
+        ("gzip;q=2, deflate;q=0.1", "deflate"),
+        ("gzip;q=-1", None),
+        ("gzip;q=nan", None),
+        ("gzip;q=inf", None),
+        ("x-gzip", "gzip"),
+        ("x-gzip, *;q=0.5", "gzip"),
+        ("x-gzip;q=0, *;q=0.5", "deflate"),
+        ("x-gzip;q=0.1, deflate", "deflate"),
+        ("notgzip, *;q=0.5", "gzip"),
+        ("gzip-stream", None),
+        ("mydeflate, gzip;q=0, *;q=0.1", "deflate"),
+        ("*;q=0", None),
+        ("*;q=0, gzip", "gzip"),
+        ("gzip, identity;q=0", "gzip"),
+        ("identity;q=0", None),
+        ("identity, gzip;q=0.5", None),
+        ("identity;q=0.5, gzip;q=0.5", "gzip"),
+        ("gzip;q=0.1, deflate;q=0.1, *", None),
+        ("GZIP", "gzip"),
+        ("Deflate ; Q=1.000 ,\tGzip\t;\tq=0.001", "deflate"),
+        (", ,gzip,", "gzip"),
+        (",", None),
         ("", None),
     ],
 )
@@ -71,7 +93,9 @@ def test_a_large_answer_is_packed_as_the_client_likes_best(client, accepted, cod
     assert answer.headers.get("content-encoding") == coding
     assert len(json.loads(unpack[coding](answer.content))["outputs"][0]["data"]) == 1000
     assert int(answer.headers["content-length"]) == len(answer.content)
-    assert answer.headers.get("vary") == (coding and "Accept-Encoding")
+    assert (
+        answer.headers["vary"] == "Accept-Encoding"
+    )  # also of one that is not packed, because another client's would be
 
 
 def test_binary_answers_are_packed_too(client):
@@ -87,12 +111,21 @@ def test_a_small_answer_is_not_packed(client):
     answer = client(gzip_enabled=True).simulate_get("/v2", headers={"Accept-Encoding": "gzip"})
 
     assert "content-encoding" not in answer.headers
+    assert "vary" not in answer.headers
+
+
+def test_a_client_that_names_no_coding_gets_a_large_answer_as_it_is_and_caches_know_why(client):
+    answer = client(gzip_enabled=True).simulate_post(INFER, body=MANY)
+
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["vary"] == "Accept-Encoding"
 
 
 def test_compression_can_be_turned_off(client):
     answer = client(gzip_enabled=False).simulate_post(INFER, body=MANY, headers={"Accept-Encoding": "gzip"})
 
     assert "content-encoding" not in answer.headers
+    assert "vary" not in answer.headers
 
 
 # -- origins -----------------------------------------------------------------------------------------------------------
@@ -102,7 +135,17 @@ def test_compression_can_be_turned_off(client):
     "allowed, origin, status",
     [
         (None, None, 200),
-        (None, "http://falconframework.org", 200),
+        (None, "http://localhost", 200),
+        (None, "http://localhost:80", 200),
+        (None, "http://localhost:81", 403),
+        (None, "https://localhost:80", 403),
+        (None, "http://[", 403),
+        (None, "http://]", 403),
+        (None, "http://[::1", 403),
+        (None, "http://localhost@evil.example", 403),
+        (None, "http://localhost/", 403),
+        (None, "localhost", 403),
+        (None, "", 403),
         (None, "https://page.example", 403),
         (None, "null", 403),
         (("https://page.example",), "https://page.example", 200),
@@ -113,22 +156,113 @@ def test_compression_can_be_turned_off(client):
 def test_a_page_may_post_from_its_own_origin_or_an_allowed_one(client, allowed, origin, status):
     cors = None if allowed is None else CorsSettings(allow_origins=allowed)
 
-    answer = client(cors_settings=cors).simulate_post(INFER, body=BODY, headers={"Origin": origin} if origin else {})
+    headers = {"Host": "localhost"} | ({} if origin is None else {"Origin": origin})
+
+    answer = client(cors_settings=cors).simulate_post(INFER, body=BODY, headers=headers)
 
     assert answer.status_code == status
     if status == 403:
-        assert answer.json["code"] == "FORBIDDEN"
+        assert answer.json == {
+            "error": f"A page of '{origin}' may not send requests here; cors_settings.allow_origins says who may.",
+            "code": "FORBIDDEN",
+        }
 
 
 def test_a_foreign_page_may_still_get(client):
-    assert client().simulate_get("/v2", headers={"Origin": "https://page.example"}).status_code == 200
+    headers = {"Origin": "https://page.example", "Host": "localhost"}
+
+    assert client().simulate_get("/v2", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2", "/nowhere", "/v2/models/nobody/infer"])
+def test_no_browser_may_guess_another_content_type(client, path):
+    assert client().simulate_get(path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_memory_that_ends_while_a_request_is_read_is_a_503_that_blames_no_limit(client, monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("srv.rest.infer.read_envelope", no_memory)
+
+    answer = client().simulate_post(INFER, body=BODY)
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json == {
+        "error": "The server has no memory left for this request. Try again later, or send less at once.",
+        "code": "UNAVAILABLE",
+    }
+
+
+REBOUND = "evil.example"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    "settings, host, refused",
+    [
+        ({}, REBOUND, True),
+        ({}, f"{REBOUND}:8080", True),
+        ({}, "192.0.2.1", True),
+        ({}, "localhost.evil.example", True),
+        ({}, "127.0.0.1.evil.example", True),
+        ({"host": "localhost"}, REBOUND, True),
+        ({"host": "::1"}, REBOUND, True),
+        ({}, "localhost:8080", False),
+        ({}, "LOCALHOST.", False),
+        ({}, "app.localhost", False),
+        ({}, "127.0.0.2:8080", False),
+        ({}, "[::1]:8080", False),
+        ({"host": "0.0.0.0"}, REBOUND, False),
+        ({"host": "unix:/tmp/srv.sock"}, REBOUND, False),
+        ({"allowed_hosts": ("api.example",)}, REBOUND, True),
+        ({"allowed_hosts": (), "host": "0.0.0.0"}, REBOUND, True),
+        ({"allowed_hosts": (".example",)}, "example", True),
+        ({"allowed_hosts": ("api.example",)}, "API.example:80", False),
+        ({"allowed_hosts": (".example",)}, "api.v1.example", False),
+        ({"allowed_hosts": ("api.example",)}, "localhost", False),
+        ({"allowed_hosts": ("2001:db8::1",)}, "[2001:db8::1]:80", False),
+        ({"allowed_hosts": ("*",)}, REBOUND, False),
+    ],
+)
+def test_a_page_reaches_the_server_by_an_allowed_host_only(client, settings, host, refused, method):
+    headers = {"Host": host, "Origin": f"http://{host}"}
+
+    answer = client(**settings).simulate_request(method, "/v2", headers=headers)
+
+    if refused:
+        assert (answer.status_code, answer.json["code"]) == (403, "FORBIDDEN")
+        assert f"'{host}'; the setting allowed_hosts says" in answer.json["error"]
+    else:
+        assert answer.status_code in (200, 405)
+
+
+def test_an_origin_that_settings_allow_reaches_the_server_by_any_host(client):
+    cors = CorsSettings(allow_origins=("https://page.example",))
+    headers = {"Host": "box.example", "Origin": "https://page.example"}
+
+    assert client(cors_settings=cors).simulate_post(INFER, body=BODY, headers=headers).status_code == 200
+
+
+def test_without_an_origin_any_host_reaches_a_server_that_lists_none(client):
+    assert client().simulate_get("/v2", headers={"Host": REBOUND}).status_code == 200
+
+
+def test_without_an_origin_a_host_that_is_not_listed_is_refused_but_for_health(client):
+    listed = client(allowed_hosts=("api.example",))
+    assert listed.simulate_get("/v2", headers={"Host": REBOUND}).status_code == 403
+    assert listed.simulate_get("/v2/health/ready", headers={"Host": REBOUND}).status_code == 200
 
 
 def test_a_browser_is_told_what_an_allowed_origin_may_do(client):
     cors = CorsSettings(
         allow_origins=("https://page.example",), allow_credentials=True, expose_headers=("X-Request-Id",)
     )
-    asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
+    asked = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+    }  # by any host, because it is allowed
 
     answer = client(cors_settings=cors).simulate_options(INFER, headers=asked)
 
@@ -184,6 +318,21 @@ def test_below_the_root_path_and_without_it_the_routes_are_the_same(client, path
     assert client(root_path="/below/here").simulate_get(path).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "root_path, path, health",
+    [
+        ("", "/", "/v2/health/ready"),
+        ("/below/here", "/", "/below/here/v2/health/ready"),
+        ("/below/here", "/below/here/", "/below/here/v2/health/ready"),
+    ],
+)
+def test_the_first_page_names_the_readiness_probe_as_clients_reach_it(client, root_path, path, health):
+    answering = client(root_path=root_path)
+
+    assert answering.simulate_get(path).json["health"] == health
+    assert answering.simulate_get(health).status_code in (200, 503)
+
+
 @pytest.mark.parametrize("path", ["/below/herev2", "/below/hereafter/v2", "/below/v2"])
 def test_what_only_begins_like_the_root_path_is_not_below_it(client, path):
     assert client(root_path="/below/here").simulate_get(path).status_code == 404
@@ -206,6 +355,24 @@ def test_only_what_cannot_block_is_said_not_to_block(client):
     assert app.srv_nonblocking("GET", "/v2/models/m")
     assert not app.srv_nonblocking("POST", INFER)
     assert not app.srv_nonblocking("GET", "/metrics")
+    assert not app.srv_nonblocking("GET", "/v2/models/stats")
+    assert not app.srv_nonblocking("GET", "/v2/models/m/versions/1/docs/dataplane.json")
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["never waits", "says nothing"])
+def test_a_route_of_a_plugins_below_the_models_blocks_unless_it_says_that_it_does_not(client, says):
+    class Explanation:
+        def on_get(self, req, resp, model):
+            resp.media = {}
+
+    if says:
+        Explanation.srv_nonblocking = True
+    app = client().app
+    app.add_route("/v2/models/{model}/explanation", Explanation())
+
+    assert app.srv_nonblocking("GET", "/v2/models/m/explanation") == says
+    assert app.srv_nonblocking("HEAD", "/v2/models/m/explanation") == says
+    assert not app.srv_nonblocking("POST", "/v2/models/m/explanation")
 
 
 # -- headers of a response ---------------------------------------------------------------------------------------------
@@ -237,3 +404,41 @@ def test_every_output_with_an_infinite_value_says_so(client, tmp_path):
 
     assert [output["data"] for output in outputs] == [[None], [None], [None], [1.0], ["null"]]
     assert [output["parameters"].get("non_finite", False) for output in outputs] == [True, False, True, False, False]
+
+
+V1 = {
+    "/v1/models/x:predict": "that is a path of the V1 protocol, and this is V2: POST /v2/models/x/infer",
+    "/v1/models/x/versions/1:predict": "and this is V2: POST /v2/models/x/infer",
+    "/v1/models/x": "and this is V2: GET /v2/models/x/ready",
+    "/v1/models": "and this is V2: GET /v2/models.",
+    "/v1/completions": "predictions are asked for by the V2 protocol: POST /v2/models/NAME/infer",
+    "/invocations": "predictions are asked for by the V2 protocol: POST /v2/models/NAME/infer",
+    "/elsewhere": "the models are listed at /v2/models.",
+}
+
+
+@pytest.mark.parametrize("path, hint", V1.items(), ids=V1)
+def test_a_path_of_another_protocol_is_404_with_the_path_of_v2(client, path, hint):
+    answer = client().simulate_post(path, body=b"{}")
+    assert answer.status_code == 404
+    assert hint in answer.json["error"]
+
+
+FOREIGN_BODIES = {
+    '{"instances": [[1, 2]]}': "inputs is missing, and 'instances' is a field of the V1 protocol. This is V2, which takes",
+    '{"dataframe_split": {}}': "'dataframe_split' is a field of MLflow's protocol",
+    '{"dataframe_records": []}': "'dataframe_records' is a field of MLflow's protocol",
+    '{"other": 1}': "inputs is missing.",
+    '{"inputs": [], "parameters": {"a": 1, "b": [1]}}': "parameters['b']: expected",
+    '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1], "parameters": {"q": {}}}]}': (
+        "inputs[0].parameters['q']: expected"
+    ),
+    '{"inputs": [], "outputs": [{"name": "y", "parameters": {"z": [1]}}]}': "outputs[0].parameters['z']: expected",
+}
+
+
+@pytest.mark.parametrize("body, hint", FOREIGN_BODIES.items(), ids=FOREIGN_BODIES)
+def test_a_body_that_is_not_v2s_is_400_and_says_what_is_meant(client, body, hint):
+    answer = client().simulate_post(INFER, body=body.encode())
+    assert answer.status_code == 400
+    assert hint in answer.json["error"]

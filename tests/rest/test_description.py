@@ -1,4 +1,6 @@
+import base64
 import json
+from collections.abc import Iterator
 
 import pytest
 from falcon import testing
@@ -8,8 +10,10 @@ from openapi_spec_validator import validate
 from srv.discovery import discover
 from srv.messages import ModelMetadata, ServerMetadata
 from srv.rest.openapi import document as document_of
+from srv.runtime import Runtime
 from srv.serve.assembly import assemble
 from srv.settings import ServerSettings
+from srv.testing import model
 
 CODE = """
 import numpy as np
@@ -111,3 +115,112 @@ def test_what_the_description_gives_as_example_is_answered(app):
 def test_the_description_names_the_prefix_and_one_of_nobody_is_404(app):
     assert document(app)["servers"] == [{"url": "/below"}]
     assert document(app, "/v2/models/no/docs/dataplane.json")["code"] == "NOT_FOUND"
+
+
+class Takes(Runtime):
+    """Takes what the protocol leaves to runtimes."""
+
+    any_input_name = missing_values = nested_parameters = True
+
+    def predict(self, words: list[str]) -> list[str]:
+        return words
+
+
+class Strict(Takes):
+    any_input_name = missing_values = nested_parameters = False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [{"name": "input-0", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},
+        {"inputs": [{"name": "words", "datatype": "BYTES", "shape": [1], "data": [None]}]},
+        {"inputs": [], "parameters": {"a": [1, {"b": None}]}},
+        {"inputs": [{"name": "words", "datatype": "BYTES", "shape": [1], "data": ["a"], "parameters": {"a": []}}]},
+        {"inputs": [], "outputs": [{"name": "output", "parameters": {"a": {}}}]},
+    ],
+    ids=["any name", "null", "nested", "nested of an input", "nested of an output"],
+)
+def test_what_a_runtime_takes_is_described_and_what_another_refuses_is_not(srv_client, body):
+    for runtime, taken in ((Takes, True), (Strict, False)):
+        client = srv_client(model(runtime, name="m"))
+        described = client.get(EVERYTHING).json
+        validate(described)
+        schema = {**described["components"]["schemas"]["InferenceRequest.m"], "components": described["components"]}
+        assert OAS30Validator(schema).is_valid(body) is taken
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text_input": "a", "max_tokens": 5, "stop": ["a"]},
+        {"inputs": [{"name": "words", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},
+    ],
+    ids=["with keys beside the text", "in the form of infer"],
+)
+def test_both_forms_of_a_body_to_generate_are_described(srv_client, body):
+    described = srv_client(model(Strict, name="m")).get(EVERYTHING).json
+    posted = described["paths"]["/v2/models/m/generate"]["post"]
+    schema = posted["requestBody"]["content"]["application/json"]["schema"]
+
+    assert OAS30Validator({**schema, "components": described["components"]}).is_valid(body)
+    assert [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]] == ["GenerateRequest", "InferenceRequest.m"]
+    answer = posted["responses"]["200"]["content"]["application/json"]["schema"]
+    assert [each["$ref"].rpartition("/")[2] for each in answer["anyOf"]] == ["GenerateResponse", "InferenceResponse.m"]
+
+
+def element_of(tensor):
+    """The schema of one element of a tensor's data."""
+    data = tensor["properties"]["data"]
+    return data.get("anyOf", [data])[0]["items"]["anyOf"][0]
+
+
+class Octets(Runtime):
+    """Takes and gives plain bytes."""
+
+    def predict(self, image: bytes, more: list[bytes] | None = None, words: list[str] | None = None) -> list[bytes]:
+        return [image, *(more or [])]
+
+
+def test_a_description_says_which_tensors_are_base64_in_json(srv_client):
+    client = srv_client(model(Octets, name="m"))
+    schemas = client.get(EVERYTHING).json["components"]["schemas"]
+    image, more, words = schemas["InferenceRequest.m"]["properties"]["inputs"]["items"]["anyOf"]
+    output = schemas["InferenceResponse.m"]["properties"]["outputs"]["items"]
+
+    for tensor in (image, more, output):
+        assert tensor["description"] == "Of content type 'base64'; each element is base64 in JSON."
+        assert element_of(tensor) == {"type": "string", "format": "byte"}
+    assert words["description"] == "Of content type 'str'."
+    assert element_of(words) == {"type": "string"}
+    answer = client.post("/v2/models/m/infer", {"inputs": [image["example"]]})
+    assert (answer.status, answer.json["outputs"][0]["data"]) == (200, [base64.b64encode(b"text").decode()])
+
+
+class Both(Runtime):
+    """Takes other inputs for a stream."""
+
+    def predict(self, text: str, exact: bool = False) -> str:
+        return text
+
+    def predict_stream(self, text: str, length: int) -> Iterator[str]:
+        yield text * length
+
+
+def test_requests_for_a_stream_are_described_and_checked_by_predict_streams_own_signature(srv_client):
+    client = srv_client(model(Both, name="m"))
+    described = client.get(EVERYTHING).json
+    validate(described)
+    text = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    exact = {"name": "exact", "datatype": "BOOL", "shape": [1], "data": [True]}
+    length = {"name": "length", "datatype": "INT64", "shape": [1], "data": [2]}
+
+    for end, taken, refused in (("infer", exact, length), ("infer_stream", length, exact)):
+        posted = described["paths"][f"/v2/models/m/{end}"]["post"]["requestBody"]["content"]["application/json"]
+        schema = {**posted["schema"], "components": described["components"]}
+        for other in (taken, refused):
+            body = {"inputs": [text, other]}
+            answer = client.post(f"/v2/models/m/{end}", body)
+            assert (answer.status == 200) is (other is taken)
+            assert OAS30Validator(schema).is_valid(body) is (other is taken)
+        assert f"Input '{refused['name']}' is unknown; the model takes {taken['name']}, text." in answer.error

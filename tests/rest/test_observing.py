@@ -3,13 +3,16 @@ import json
 import pytest
 from falcon import testing
 
-from srv.counts import Kind
+from srv import errors
 from srv.discovery import discover
-from srv.rest.errors import TABLE
+from srv.metrics_types import Kind
+from srv.planes.statistics import outcome_of
+from srv.runtime import Runtime
 from srv.serve.assembly import assemble
 from srv.settings import ServerSettings
-from srv.statistics import outcome_of
+from srv.testing import model
 
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.SrvError)]
 CODE = """
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +73,7 @@ def test_inferences_are_elements_of_a_batch_and_executions_are_calls(client):
 
 def test_a_model_that_declares_no_batch_counts_a_request_as_one(client):
     infer(client, 3, "plain")
-    row = stats(client, "/v2/models/plain/stats")[""]
+    row = stats(client, "/v2/models/plain/stats")["1"]
     assert (row["inference_count"], row["execution_count"]) == (1, 1)
     assert [batch["batch_size"] for batch in row["batch_stats"]] == [1]
 
@@ -99,9 +102,9 @@ def test_a_name_that_nobody_has_is_counted_nowhere(client):
     assert "nobody" not in client.simulate_get("/v2/models/stats").text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TABLE if not kind.__name__.startswith("Load")])
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_outcome_is_the_code_that_the_client_is_told(kind):
-    assert outcome_of(kind.__new__(kind)) == TABLE[kind][0]
+    assert outcome_of(kind.__new__(kind)) == kind.code in errors.CODES
 
 
 def test_what_the_worker_refuses_itself_is_counted_for_no_model(client):
@@ -129,3 +132,40 @@ def test_a_configuration_is_tritons_and_shows_of_extra_the_keys_only(client):
     assert config["parameters"]["extra"] == {"string_value": '["password"]'}
     assert "geheim" not in json.dumps(config)
     assert "passwd" not in json.dumps(config)
+
+
+class Scalar(Runtime):
+    def predict(self, x: float, y: list[float]) -> float:
+        return x
+
+
+class Rows(Runtime):
+    def predict(self, x: list[float], y: list[float]) -> list[float]:
+        return x
+
+
+class Stream(Runtime):
+    def predict_stream(self, x: list[float], y: list[float]):
+        yield x
+
+
+FIXED = [{"name": "x", "datatype": "FP64", "shape": [4]}, {"name": "y", "datatype": "FP64", "shape": [-1]}]
+
+
+@pytest.mark.parametrize(
+    "runtime, settings, told, dims",
+    [
+        (Scalar, {}, 0, [1]),
+        (Stream, {}, 0, [-1]),
+        (Rows, {"inputs": FIXED}, 0, [4]),
+        (Rows, {}, 8, []),
+    ],
+    ids=["single values", "streams only", "a fixed first length", "rows"],
+)
+def test_a_configuration_tells_a_batch_size_only_where_requests_run_together(srv_client, runtime, settings, told, dims):
+    client = srv_client(model(runtime, name="m", max_batch_size=8, **settings))
+
+    config = client.get("/v2/models/m/config").json
+
+    assert config["max_batch_size"] == told
+    assert config["input"][0]["dims"] == dims

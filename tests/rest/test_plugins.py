@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from srv import InferenceResponse, Runtime, hookimpl
-from srv.discovery import Kind, PluginsNotWhole, State, discover
-from srv.discovery.decision import ROUTES_OF_CORE, is_of_core
+from srv.discovery import PluginKind, PluginsNotWhole, PluginState, discover
+from srv.discovery.plugin_states import ROUTES_OF_CORE, is_of_core
 from srv.serve.assembly import assemble
 from srv.settings import PluginSettings, ServerSettings
 
@@ -46,7 +46,7 @@ def test_a_route_of_srv_stays_srvs(srv_client, isolated_plugins, caplog, path):
 
     client = srv_client(Echo)
 
-    assert is_of_core(Kind.ROUTE, path)
+    assert is_of_core(PluginKind.ROUTE, path)
     assert client.get("/v2/models").json == {"models": ["Echo"]}
     assert client.get("/mine").json == "a stranger's"
     assert f"The route {path} of given-to-the-test is not served: the name '{path}' is srv's own." in caplog.text
@@ -68,7 +68,9 @@ def test_a_route_that_cannot_stand_ends_a_strict_start(tmp_path, isolated_plugin
 
     with pytest.raises(PluginsNotWhole, match="the route '/two words' of given-to-the-test 0 is quarantined"):
         assemble(ServerSettings(folder=tmp_path, plugins=PluginSettings(strict=True)), plugins)
-    assert [row.state for row in plugins.rows if row.kind is Kind.ROUTE and not row.ours] == [State.QUARANTINED]
+    assert [row.state for row in plugins.rows if row.kind is PluginKind.ROUTE and not row.ours] == [
+        PluginState.QUARANTINED
+    ]
 
 
 @pytest.mark.parametrize("hook", ["srv_before_infer", "srv_after_infer"])
@@ -79,7 +81,7 @@ def test_a_hook_that_leaves_the_process_is_an_error_that_names_the_plugin_in_the
 
     answer = srv_client(Echo).post("/v2/models/Echo/infer", ONE)
 
-    assert (answer.status, answer.json["code"]) == (500, "MODEL_ERROR")
+    assert (answer.status, answer.json["code"]) == (500, "INTERNAL")
     assert f"Plugin 'leaver' raised in {hook}." in caplog.text
 
 
@@ -97,10 +99,66 @@ def test_a_hook_that_answers_with_something_else_is_an_error_that_names_the_plug
     answer = client.post("/v2/models/Echo/infer", {**ONE, "id": "7"})
     assert answer.json == {
         "error": "A plugin raised TypeError in srv_before_infer; the server's log says which and why.",
-        "code": "MODEL_ERROR",
+        "code": "INTERNAL",
     }
     assert "Plugin 'odd' raised in srv_before_infer." in caplog.text
     assert "it returned a dict, not None, an InferenceRequest or an InferenceResponse" in caplog.text
+
+
+class Guard:
+    srv_nonblocking = True
+
+    def __init__(self, method):
+        setattr(self, method, self.fail)
+
+    def fail(self, *_):
+        raise KeyError("secret")
+
+
+@pytest.mark.parametrize("method", ["process_request", "process_resource", "process_response"])
+def test_middleware_that_raises_is_an_internal_error_that_names_the_plugin_in_the_log(
+    srv_client, isolated_plugins, caplog, method
+):
+    bring = hookimpl(lambda: [Guard(method)], specname="srv_http_middleware")
+    isolated_plugins(hooks={"guard": SimpleNamespace(srv_http_middleware=bring)})
+
+    answer = srv_client(Echo).post("/v2/models/Echo/infer", ONE)
+
+    assert answer.json == {
+        "error": "A plugin raised KeyError in its HTTP middleware; the server's log says which and why.",
+        "code": "INTERNAL",
+    }
+    assert "Plugin 'guard' raised in its HTTP middleware." in caplog.text
+    assert caplog.text.count("KeyError: 'secret'") == 1
+
+
+def test_a_route_that_raises_is_an_internal_error_that_names_the_plugin_in_the_log(
+    srv_client, isolated_plugins, caplog
+):
+    class Page:
+        def on_get(self, req, resp, name):
+            raise KeyError("secret")
+
+    bring = hookimpl(lambda: [("/pages/{name}", Page())], specname="srv_http_routes")
+    isolated_plugins(hooks={"pages": SimpleNamespace(srv_http_routes=bring)})
+
+    answer = srv_client(Echo).get("/pages/one")
+
+    assert (answer.status, answer.json["code"]) == (500, "INTERNAL")
+    assert "Plugin 'pages' raised in its route /pages/{name}." in caplog.text
+
+
+@pytest.mark.parametrize("given", [None, "mine", "not one id"])
+def test_a_hook_sees_the_id_of_every_request(srv_client, isolated_plugins, given):
+    seen = []
+    look = hookimpl(lambda request: seen.append(request.headers["x-request-id"]), specname="srv_before_infer")
+    isolated_plugins(hooks={"look": SimpleNamespace(srv_before_infer=look)})
+
+    headers = {} if given is None else {"X-Request-Id": given}
+    answer = srv_client(Echo).post("/v2/models/Echo/infer", ONE, headers=headers)
+
+    assert seen == [answer.headers["x-request-id"]]
+    assert seen != ["not one id"]
 
 
 ONE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]}

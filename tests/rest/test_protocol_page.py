@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import srv.rest.errors as rest_errors
+from srv.datatypes import DATATYPES
 from srv.discovery import discover
-from srv.modelsettings import DATATYPES
 from srv.rest.compression import LEAST
 from srv.serve.assembly import assemble
-from srv.serve.http import refusals
+from srv.serve.http import errors as http_errors
 from srv.settings import ServerSettings
 from srv.tensors import DTYPES
 
@@ -62,10 +62,10 @@ def test_the_page_has_every_datatype_and_its_size():
 def test_the_page_has_the_table_of_errors_of_the_app_and_of_the_worker():
     of_worker = {
         (each.code, int(each.status))
-        for each in vars(refusals).values()
-        if isinstance(each, type) and issubclass(each, refusals.Refused)
+        for each in vars(http_errors).values()
+        if isinstance(each, type) and issubclass(each, http_errors.Refused)
     }
-    there = {*rest_errors.TABLE.values(), rest_errors.INTERNAL, ("METHOD_NOT_ALLOWED", 405), *of_worker}
+    there = {*rest_errors.STATUSES.items(), ("METHOD_NOT_ALLOWED", 405), *of_worker}
     said = {(code, int(status)) for code, status, _ in rows("Errors over REST")}
     assert said == there - {("BAD_REQUEST", 417)}  # told in its row
 

@@ -100,6 +100,15 @@ def test_what_fails_after_the_first_frame_is_a_frame_that_says_no_more_than_the_
     assert last == {"error": "Model 'count' raised ValueError; the server's log says more.", "code": "MODEL_ERROR"}
 
 
+def test_an_empty_list_of_outputs_asks_a_stream_for_all(client):
+    body = json.loads(numbers(2)) | {"outputs": [], "id": ""}
+
+    answer = client.simulate_post("/v2/models/count/infer_stream", json=body)
+
+    assert [len(frame["outputs"]) for frame in frames(answer)] == [1, 1]
+    assert "id" not in frames(answer)[0]
+
+
 def test_a_model_that_only_streams_says_so(client):
     answer = client.simulate_post("/v2/models/count/infer", body=numbers(1))
 
@@ -130,7 +139,7 @@ def test_a_client_that_leaves_ends_the_models_iterator(server, name, route, body
 def test_text_in_text_out(client):
     answer = client.simulate_post("/v2/models/later/generate", json={"text_input": "hello", "id": "1"})
 
-    assert answer.json == {"model_name": "later", "id": "1", "text_output": "HELLO"}
+    assert answer.json == {"model_name": "later", "model_version": "1", "id": "1", "text_output": "HELLO"}
 
 
 def test_text_in_pieces_of_text_out(client):
@@ -146,7 +155,7 @@ def test_text_in_pieces_of_text_out(client):
         ({"text_input": 5}, "text_input: expected string, got integer."),
         (
             {"text_input": "a", "parameters": {"a": []}},
-            "parameters[...]: expected boolean or integer or number or string, got array.",
+            "parameters['a']: expected boolean or integer or number or string, got array.",
         ),
     ],
 )

@@ -22,7 +22,7 @@ def test_it_says_how_it_is_used():
 def test_a_part_that_does_not_exist_is_wrong_usage_and_changes_nothing(tmp_path):
     answer = engine("up", "dokcer", ENGINE_DIR=str(tmp_path / "state"))
     assert answer.returncode == 2
-    assert "there is no part dokcer; there are docker, buildah, micromamba, registry" in answer.stderr
+    assert "there is no part dokcer; there are docker, buildx, buildah, micromamba, registry" in answer.stderr
     assert not (tmp_path / "state").exists()
 
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from cgroups import Tree
 
 from srv.serve import cores as module
 from srv.serve.cores import cores, share_cores
@@ -35,12 +36,17 @@ def test_who_speaks_for_openmp_speaks_for_those_that_follow_it(eight_cores):
 
 
 @pytest.mark.parametrize(
-    "text, most", [("max 100000", 1000), ("100000 100000", 1), ("50000 100000", 1)], ids=["none", "one", "half"]
+    "text, allowed", [("max 100000", 8), ("100000 100000", 1), ("50000 100000", 1), ("380000 100000", 4)]
 )
-def test_a_containers_quota_counts(tmp_path, text, most):
-    (tmp_path / "cpu.max").write_text(text)
-    assert 1 <= cores(tmp_path / "cpu.max") <= min(most, len(os.sched_getaffinity(0)))
+def test_a_quota_of_any_group_above_counts(tmp_path, monkeypatch, text, allowed):
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    tree = Tree(tmp_path).v2("/a.slice/srv.service").write("/a.slice", "cpu.max", text)
+    assert cores(tree.root) == allowed
 
 
 def test_no_quota_means_every_core_that_may_be_used(tmp_path):
-    assert cores(tmp_path / "none") == len(os.sched_getaffinity(0))
+    assert cores(tmp_path) == len(os.sched_getaffinity(0))
+
+
+def test_this_process_may_use_a_core():
+    assert 1 <= cores() <= len(os.sched_getaffinity(0))

@@ -1,8 +1,10 @@
 """Clients that leave before their answer, over both faces: what worked for them is told, what waited never runs."""
 
 import json
+import re
 import select
 import threading
+import time
 from contextlib import closing
 
 import grpc
@@ -56,6 +58,15 @@ class Ticks(Kept):
         finally:
             self.note("closed")
 
+class Pieces(Kept):
+    def predict_stream(self, x: np.ndarray):
+        yield x
+        while not (PLACE / "open").exists():
+            time.sleep(0.01)
+        if x[0] < 0:
+            raise ValueError("negative")
+        yield x
+
 class Late(Kept):
     def predict(self, x: np.ndarray) -> np.ndarray:
         while not (PLACE / "open").exists():
@@ -77,10 +88,10 @@ class Alone(Kept):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    for name in ("Sleeps", "Flows", "Ticks", "Alone", "Late"):
+    for name in ("Sleeps", "Flows", "Ticks", "Alone", "Late", "Pieces"):
         place = folder / name.lower()
         place.mkdir()
-        own = {"request_timeout": 0.3} if name == "Late" else {}
+        own = {"request_timeout": 1} if name == "Late" else {}
         (place / "model-settings.json").write_text(json.dumps({"implementation": f"models.{name}", **own}))
         (place / "models.py").write_text(CODE)
     limits = {"threads": 4, "grpc_threads": 4, "max_queue": 4, "max_inflight_bytes": 3_000_000}
@@ -125,13 +136,13 @@ class OverGrpc:
     seconds = None
 
     def __init__(self, server, model, value, *, stream):
+        self._over = threading.Event()
         self.channel = grpc.insecure_channel(address_of(server), options=self.options)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         if stream:
             self.call = stub.ModelStreamInfer(self._one(model, value), timeout=self.seconds)
         else:
             self.call = stub.ModelInfer.future(asked(model, value), timeout=self.seconds)
-        self._over = threading.Event()
 
     def _one(self, model, value):
         yield asked(model, value)
@@ -157,7 +168,7 @@ class GoesAway(OverGrpc):
 class Deadline(OverGrpc):
     """Its deadline passes."""
 
-    seconds = 0.5
+    seconds = 2.0  # enough for the first response on a busy machine
 
     def leave(self):
         eventually(self.call.done)
@@ -234,7 +245,7 @@ def test_the_metrics_tell_how_many_wait_for_a_face_and_for_a_model(server, notes
 
     def waiting():
         page = dict(line.rsplit(" ", 1) for line in server.get("/metrics").body.decode().splitlines())
-        told = f'{{face="grpc",worker="{pid}"}}', f'{{model="alone",version="",worker="{pid}"}}'
+        told = f'{{face="grpc",worker="{pid}"}}', f'{{model="alone",version="1",worker="{pid}"}}'
         return page[f"srv_queue_requests{told[0]}"], page[f"srv_model_queue_requests{told[1]}"]
 
     eventually(lambda: waiting() == ("3.0", "2.0"))
@@ -268,7 +279,7 @@ def test_a_models_own_time_is_over_while_its_predict_runs_on(server, notes):
     for _ in range(2):  # the second time the path is known to be slow
         late = server.post("/v2/models/late/infer", numbers(1))
         assert (late.status, late.json["code"]) == (504, "DEADLINE")
-        assert late.json["error"] == "The request was not answered within its 0.3 seconds."
+        assert late.json["error"] == "The request was not answered within its 1 seconds."
     assert notes() == []
     (server.place / "open").touch()
     eventually(lambda: notes() == ["late ends"] * 2)
@@ -291,3 +302,77 @@ def test_who_left_is_counted_apart(server, notes):
     eventually(lambda: notes() == ["sleeps begins"])
     client.leave()
     eventually(lambda: 'face="rest",model="sleeps",outcome="CANCELLED"' in server.get("/metrics").body.decode())
+
+
+# -- what the access log and the metrics say ----------------------------------------------------------------------------
+
+
+def counted(server, face, model, outcome):
+    told = f'srv_requests_total{{face="{face}",model="{model}",outcome="{outcome}",version="1"}} '
+    page = server.get("/metrics").body.decode().splitlines()
+    return sum(float(line.removeprefix(told)) for line in page if line.startswith(told))
+
+
+def let_the_server_see_it(server):
+    """Answers that come after somebody has left: whoever gave them has seen that before."""
+    for _ in range(3):
+        assert server.get("/v2/health/live").status == 200
+        with grpc.insecure_channel(address_of(server), options=OverGrpc.options) as channel:
+            channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=30)
+
+
+@pytest.mark.parametrize("value, outcome, counts", [(1, None, "ok"), (-1, "MODEL_ERROR", "MODEL_ERROR")])
+def test_a_streams_line_comes_at_its_end_with_the_whole_time_and_the_outcome(server, notes, value, outcome, counts):
+    before = counted(server, "rest", "pieces", counts)
+    client = OverHttp(server, "pieces", value, stream=True)
+    assert client.first()
+    let_the_server_see_it(server)
+    assert server.get("/v2/models/pieces").status == 200  # its line comes after those of what was answered before
+    asked_for = len([line for line in server.lines if "POST /v2/models/pieces/infer_stream" in line])
+    time.sleep(0.3)  # which the line must tell
+    (server.place / "open").touch()
+    rest = client.answer.read()
+
+    line = server.wait_for(r"POST /v2/models/pieces/infer_stream 200 (\d+\.\d) ms .*", times=asked_for + 1)
+    assert float(line[1]) >= 300
+    assert ("outcome=" in line[0]) == (outcome is not None)
+    assert outcome is None or line[0].endswith(f"outcome={outcome}") or f"outcome={outcome} " in line[0]
+    assert (b"error" in rest) == (outcome is not None)
+    eventually(lambda: counted(server, "rest", "pieces", counts) == before + 1)
+    client.leave()
+
+
+@pytest.mark.parametrize("way", [OverHttp, OverGrpc, GoesAway], ids=lambda way: way.__name__)
+def test_a_stream_whose_client_left_is_cancelled_in_the_log_and_the_count(server, notes, way):
+    face, pattern = FACES[way is OverHttp]
+    before = counted(server, face, "ticks", "CANCELLED")
+    lines = len([line for line in server.lines if re.search(pattern.format("ticks", "Stream"), line)])
+    client = way(server, "ticks", 1, stream=True)
+    assert client.first()
+    client.leave()
+
+    eventually(lambda: counted(server, face, "ticks", "CANCELLED") == before + 1)
+    server.wait_for(pattern.format("ticks", "Stream"), times=lines + 1)
+
+
+@pytest.mark.parametrize("way", [OverHttp, OverGrpc, GoesAway], ids=lambda way: way.__name__)
+def test_a_predict_whose_client_left_is_cancelled_in_the_log_and_the_count(server, notes, way):
+    face, pattern = FACES[way is OverHttp]
+    before = {outcome: counted(server, face, "alone", outcome) for outcome in ("ok", "CANCELLED")}
+    lines = len([line for line in server.lines if re.search(pattern.format("alone", "Infer"), line)])
+    client = way(server, "alone", 1, stream=False)
+    eventually(lambda: notes() == ["alone begins 1"])
+    client.leave()
+    let_the_server_see_it(server)
+    (server.place / "open").touch()
+
+    eventually(lambda: counted(server, face, "alone", "CANCELLED") == before["CANCELLED"] + 1)
+    assert counted(server, face, "alone", "ok") == before["ok"]
+    server.wait_for(pattern.format("alone", "Infer"), times=lines + 1)
+
+
+#: How a line of each face looks whose client left, to be filled in with the model and the method.
+FACES = {
+    True: ("rest", r"srv\.access: POST /v2/models/{0}/infer\S* (200|499) .*outcome=CANCELLED"),
+    False: ("grpc", r"srv\.access: GRPC /inference\.GRPCInferenceService/Model{1}\S* 1 .*model={0} outcome=CANCELLED"),
+}

@@ -10,6 +10,7 @@ from servers import running, write_model
 pytestmark = pytest.mark.e2e
 
 LONG = b"x" * 9000
+LONGER = b"x" * 66_000
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,13 @@ def said(server, sent):
     return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), json.loads(body)
 
 
+def test_each_answer_has_a_line_in_the_access_log(server):
+    assert server.get("/v2/models/double").status == 200
+    assert server.get("/nowhere").status == 404
+    server.wait_for("srv.access: GET /v2/models/double 200 ")
+    server.wait_for("srv.access: GET /nowhere 404 .*outcome=NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     "sent, status, code",
     [
@@ -40,10 +48,11 @@ def said(server, sent):
         (b"GET / HTTP/1.1\r\nBad Name: a\r\n\r\n", 400, "BAD_REQUEST"),
         (b"GET / HTTP/7.3\r\nHost: a\r\n\r\n", 505, "HTTP_VERSION"),
         (b"GET /" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "URI_TOO_LONG"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + LONG + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + LONGER + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + (b"X: " + LONG + b"\r\n") * 8 + b"\r\n", 431, "HEADERS_TOO_LARGE"),
         (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", 431, "HEADERS_TOO_LARGE"),
     ],
-    ids=["line", "length", "two lengths", "name", "version", "target", "header", "headers"],
+    ids=["line", "length", "two lengths", "name", "version", "target", "header", "together", "headers"],
 )
 def test_what_is_no_good_http_is_refused_in_json_and_the_server_goes_on(server, sent, status, code):
     answered, headers, body = said(server, sent)

@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from servers import launched, numbers, running, write_model
+from servers import eventually, launched, numbers, running, write_model
 
 pytestmark = pytest.mark.e2e
 
@@ -80,8 +84,8 @@ def test_while_a_model_loads_slowly_liveness_answers_and_worker_timeout_does_not
         server.wait_for("loading model slow …")
         until = time.monotonic() + 4
         while time.monotonic() < until:
-            assert server.get("/v2/health/live", timeout=1).status == 200
-            assert server.get("/v2/health/ready", timeout=1).json["code"] == "UNAVAILABLE"
+            assert server.get("/v2/health/live").status == 200
+            assert server.get("/v2/health/ready").json["code"] == "UNAVAILABLE"
         gate.write_text("open")
         server.wait_ready()
         assert server.get("/v2/health/ready").status == 200
@@ -121,6 +125,53 @@ def test_two_servers_cannot_share_a_port(tmp_path):
         assert "is taken by another process" in last_line(second)
 
 
+def test_a_server_started_right_after_one_was_killed_waits_for_the_workers_of_that_one(tmp_path):
+    gate = tmp_path / "gate"
+    write_model(
+        tmp_path / "models", predict=f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\nreturn 2 * x"
+    )
+    place = tmp_path / "temporary"
+    place.mkdir()
+    with running(tmp_path / "models", environ={"TMPDIR": str(place)}) as first:
+        grpc = first.wait_for(r"listening on 127.0.0.1:(\d+) for gRPC").group(1)
+        ports = ("--http-port", first.url().rpartition(":")[2], "--grpc-port", grpc)
+        (orphan,) = first.workers()
+        with closing(first.connect()) as connection:
+            connection.request("POST", "/v2/models/double/infer", json.dumps(numbers(1)))
+            os.kill(first.process.pid, signal.SIGKILL)
+            with launched(tmp_path / "models", *ports, environ={"TMPDIR": str(place)}) as second:
+                second.wait_ready()
+                assert second.get("/v2/health/ready").status == 200
+                gate.touch()
+                eventually(lambda: not Path("/proc", str(orphan)).exists())
+                assert second.stop() == 0
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "files, said",
+    [
+        (64, r"The limit on open files is 64, and srv needs 128 beside its connections\. Raise the limit"),
+        (
+            400,
+            r"WARNING .* The limit on open files, 400, lets each worker hold 272 connections; max_connections is 1000\.",
+        ),
+    ],
+    ids=["hardly any", "fewer than are wanted"],
+)
+def test_a_limit_on_open_files_that_leaves_too_little_room_is_said(tmp_path, files, said):
+    command = f"ulimit -n {files} && exec {sys.executable} -m srv start {tmp_path} --http-port 0 --grpc-port 0"
+    with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, text=True) as server:
+        lines = iter(server.stderr.readline, "")
+        assert any(re.search(said, line) for line in lines)
+        if files == 64:
+            assert server.wait() == 1
+        else:
+            assert any("serving on" in line for line in lines)
+            server.terminate()
+            server.stderr.read()
+
+
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path):
     with launched(tmp_path / "nowhere") as server:
         assert server.wait() == 1
@@ -143,8 +194,8 @@ def test_ipv6_is_served_where_the_host_says_so(tmp_path):
         assert server.get("/v2/health/live").status == 200
 
 
-def test_a_unix_socket_is_served_and_its_file_goes_with_the_server(tmp_path):
-    path = tmp_path / "http.sock"
+def test_a_unix_socket_is_served_and_its_file_goes_with_the_server(tmp_path, short_path):
+    path = short_path / "http.sock"
     with running(tmp_path, "--host", f"unix:{path}") as server:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
@@ -154,8 +205,8 @@ def test_a_unix_socket_is_served_and_its_file_goes_with_the_server(tmp_path):
         assert not path.exists()
 
 
-def test_the_file_of_a_server_that_was_killed_does_not_stand_in_the_way(tmp_path):
-    path = tmp_path / "http.sock"
+def test_the_file_of_a_server_that_was_killed_does_not_stand_in_the_way(tmp_path, short_path):
+    path = short_path / "http.sock"
     with running(tmp_path, "--host", f"unix:{path}") as server:
         server.kill()
     assert path.exists()

@@ -14,7 +14,8 @@ import tritonclient.http
 from servers import eventually, numbers, running, write_model
 from tritonclient.utils import InferenceServerException
 
-from srv.serve import control
+from srv.serve import control_socket
+from srv.serve.run_directory import control_address
 
 pytestmark = pytest.mark.e2e
 
@@ -59,6 +60,12 @@ def is_stopped(pid):
     return set(states) == {"T"}
 
 
+def all_have_answered(server):
+    """Ask once more; whether every worker has answered by now. One that is stopped before it can would delay the others."""
+    outcomes(server, 1)
+    return all(any(f"[{pid}] srv.access: " in line for line in server.lines) for pid in server.workers())
+
+
 def each_worker(server):
     """Have one worker after the other answer alone."""
     pids = server.workers()
@@ -87,12 +94,11 @@ def directory(tmp_path_factory):
     return found
 
 
-def generations(directory):
-    return {
-        answer["pid"]: answer["generation"]
-        for path in (directory() / "workers").glob("*.sock")
-        for answer in [control.ask(path, {"ask": "state"})]
-    }
+def generations(server, directory):
+    """The generation that each worker knows."""
+    addresses = [control_address(directory(), pid) for pid in server.workers()]
+    answers = [control_socket.ask(address, {"ask": "state"}) for address in addresses]
+    return {answer["pid"]: answer["generation"] for answer in answers}
 
 
 def test_when_a_load_or_an_unload_has_answered_all_workers_agree(tmp_path):
@@ -132,7 +138,7 @@ def test_a_killed_worker_comes_back_with_what_is_loaded_now(tmp_path):
         for killed in server.workers():
             os.kill(killed, signal.SIGKILL)
         server.wait_for("Another one takes its place", times=2)
-        eventually(lambda: len(server.workers()) == 2)
+        eventually(lambda: len(server.workers()) == 2 and all_have_answered(server))
         for _ in each_worker(server):
             eventually(lambda: server.get("/v2/health/ready").status == 200)
             assert outcomes(server, 1, "double") == {2}
@@ -216,7 +222,7 @@ def test_loads_and_unloads_at_once_end_in_one_state(tmp_path, directory):
             order.join()
         assert {answer.status for answer in answers} == {200}
         assert len(outcomes(server, 100)) == 1
-        assert generations(directory) == dict.fromkeys(server.workers(), 9)
+        assert generations(server, directory) == dict.fromkeys(server.workers(), 9)
         write_model(tmp_path, predict="return 3 * x")
         assert change(server, "load").status == 200
         assert outcomes(server, 60) == {3}
@@ -262,15 +268,32 @@ def test_a_worker_that_follows_too_slowly_is_a_deadline(tmp_path, directory):
         write_model(tmp_path, load=wait, predict="return 3 * x")
         answer = change(server, "load")
         assert (answer.status, answer.json["code"]) == (504, "DEADLINE")
-        assert set(generations(directory)) == set(server.workers())  # they answer while one follows
+        assert set(generations(server, directory)) == set(server.workers())  # they answer while one follows
         (tmp_path / "gate").write_text("go")
         eventually(lambda: outcomes(server, 20) == {3})
 
 
 def test_a_load_may_take_longer_than_a_request(tmp_path):
     write_model(tmp_path)
-    (tmp_path / "settings.json").write_text(json.dumps({"request_timeout": 0.5}))
+    (tmp_path / "settings.json").write_text(json.dumps({"request_timeout": 1}))
     with running(tmp_path) as server:
-        write_model(tmp_path, load="time.sleep(1)", predict="return 3 * x")
+        write_model(tmp_path, load="time.sleep(1.5)", predict="return 3 * x")
         assert change(server, "load").status == 200
         assert outcomes(server, 1) == {3}
+
+
+def test_a_model_that_changes_the_current_directory_changes_nothing_for_the_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    write_model(folder)
+    write_model(folder, "mover", predict="os.chdir('/')\nreturn x")
+    monkeypatch.chdir(tmp_path)
+    with running(Path("models"), "--reload") as server:
+        assert outcomes(server, 20, "mover") == {1}
+        write_model(folder, "late", predict="return 7 * x")
+        assert change(server, "load", "late").status == 200
+        assert outcomes(server, 20, "late") == {7}
+        write_model(folder, predict="return 3 * x")
+        server.wait_for(r"^[^/]*double/models.py .*changed: loading model 'double' again")
+        eventually(lambda: outcomes(server, 20) == {3})
+        states = {row["name"]: row["state"] for row in server.post("/v2/repository/index", {}).json}
+        assert states == {"double": "READY", "late": "READY", "mover": "READY"}

@@ -9,7 +9,8 @@ import time
 import pytest
 from servers import ask, eventually, numbers, running, write_model
 
-from srv.serve import control
+from srv.serve import control_socket
+from srv.serve.run_directory import control_address
 
 pytestmark = pytest.mark.e2e
 
@@ -114,8 +115,9 @@ def test_a_reload_that_fails_leaves_the_old_workers_serving_and_says_why(tmp_pat
         eventually(lambda: answer_of(server) == [4])
 
 
-def test_a_reload_during_a_reload_begins_it_anew(tmp_path):
+def test_a_reload_that_never_ends_gives_way_to_the_next_after_load_timeout(tmp_path):
     os.mkfifo(tmp_path / "gate")
+    (tmp_path / "settings.json").write_text(json.dumps({"load_timeout": 2}))
     write_model(tmp_path)
     with running(tmp_path) as server:
         write_model(tmp_path, load=f"os.write(1, b'in load\\n')\nPath('{tmp_path}/gate').read_text()")
@@ -123,6 +125,7 @@ def test_a_reload_during_a_reload_begins_it_anew(tmp_path):
         server.wait_for("^in load$")
         write_model(tmp_path, predict="return 3 * x")
         server.send(signal.SIGHUP)
+        server.wait_for(r"The reload failed, and the old workers go on: It did not end within 2 s \(load_timeout\)")
         server.wait_for("Reloaded: ")
         eventually(lambda: len(server.workers()) == 1)
         assert answer_of(server) == [3]
@@ -246,23 +249,19 @@ def test_a_server_that_was_stopped_and_continued_keeps_its_workers(tmp_path):
         assert len(before) == 2
 
 
-def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path):
-    place = tmp_path / "temporary"
+def test_each_worker_is_reached_by_its_socket_and_knows_its_generation(tmp_path, short_path):
+    place = short_path / "temporary"
     place.mkdir()
     write_model(tmp_path / "models")
     with running(tmp_path / "models", "--workers", "2", environ={"TMPDIR": str(place)}) as server:
         (directory,) = place.glob("srv-*")
 
         def told():
-            return {
-                answer["pid"]: answer["generation"]
-                for path in (directory / "workers").glob("*.sock")
-                for answer in [control.ask(path, {"ask": "state"})]
-            }
+            addresses = [control_address(directory, pid) for pid in server.workers()]
+            answers = [control_socket.ask(address, {"ask": "state"}) for address in addresses]
+            return {answer["pid"]: answer["generation"] for answer in answers}
 
         assert told() == dict.fromkeys(server.workers(), 1)
-        state = {"generation": 1, "models": [["double", None]], "unloaded": []}
-        assert json.loads((directory / "state.json").read_text()) == state
         old = server.workers()
         server.send(signal.SIGHUP)
         server.wait_for("Reloaded: ")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srv.modelsettings import ModelSettings, Spec
+from srv.model_settings import ModelSettings, Spec
 from srv.settings.documents import read_document
 from srv.settings.errors import MissingSetting, SettingError
 from srv.settings.models import model_settings, read_model_document, with_defaults
@@ -29,7 +29,7 @@ def refused(read, file):
 
 
 def test_every_setting_is_in_the_schema_and_every_key_of_the_schema_is_a_setting():
-    assert set(ModelSchema().fields) == set(ModelSettings.__dataclass_fields__) - {"folder", "source"}
+    assert set(ModelSchema().fields) == set(ModelSettings.__dataclass_fields__) - {"folder", "source", "operator_extra"}
     assert set(SpecSchema().fields) == set(Spec.__dataclass_fields__)
 
 
@@ -101,6 +101,8 @@ def test_null_leaves_a_setting_to_its_default(read):
         ({"name": None}, "line 2: 'name' must be 1 to 128 letters, digits and ._- that begin with a letter, a digit or _ (but not stats or docs), not null."),
         ({"implementation": "sklearn"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text 'sklearn'."),
         ({"implementation": "models.my-class"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text 'models.my-class'."),
+        ({"implementation": "models/my.Class"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text 'models/my.Class'."),
+        ({"implementation": "-models.Class"}, "line 2: 'implementation' must be a module and a class, such as 'models.MyRuntime', not the text '-models.Class'."),
         ({"runtime": ""}, "line 2: 'runtime' must be the name of a runtime, such as 'sklearn' or 'srv-sklearn:sklearn', not the text ''."),
         ({"runtime": "a", "implementation": "a.B"}, "'runtime' and 'implementation' are both given. Keep the one that is meant."),
         ({"inputs": {"name": "x"}}, "line 2: 'inputs' must be a list of objects with name and datatype or null, not {\"name\": \"x\"}."),

@@ -16,8 +16,9 @@ from srv.settings.schemas import PluginsSchema, ServerSchema, is_loopback
 
 
 @pytest.fixture
-def read(tmp_path):
-    """Read the settings of a folder whose settings.json holds what is given."""
+def read(tmp_path, monkeypatch):
+    """Read the settings of a folder whose settings.json holds what is given, on a machine with memory enough."""
+    monkeypatch.setattr("srv.settings.in_force.inflight_share", lambda workers: None)
 
     def read(file=None, *, flags=None, environ=None, sections=()):
         if file is not None:
@@ -49,8 +50,8 @@ def test_the_defaults_are_those_of_the_contract():
     assert (settings.max_body_size, settings.max_inflight_bytes) == (268435456, 2147483648)
     assert (settings.max_queue, settings.max_streams, settings.max_requests) == (1000, 8, 0)
     assert (settings.request_timeout, settings.load_timeout) == (60, 600)
-    assert (settings.header_timeout, settings.body_timeout, settings.keep_alive) == (10, 60, 60)
-    assert (settings.worker_timeout, settings.graceful_timeout, settings.drain_delay) == (60, 30, 0)
+    assert (settings.header_timeout, settings.body_timeout, settings.keep_alive) == (10, 60, 75)
+    assert (settings.worker_timeout, settings.graceful_timeout, settings.drain_delay) == (60, 25, 0)
     assert (settings.root_path, settings.pass_headers, settings.cors_settings, settings.tls) == ("", (), None, None)
     assert (settings.log_format, settings.access_log, settings.trace_plugins) == ("text", True, False)
     assert settings.plugins == PluginSettings(disable=(), only=None, prefer={}, strict=False)
@@ -186,7 +187,7 @@ def test_the_first_mistake_in_the_file_is_the_one_that_is_told(read):
         ({"metric": {}}, "'metric' is not a setting of srv. Did you mean 'metrics'?"),
         (
             {"zebra": {}},
-            "No installed plugin of that name has settings either. Take it out, or install the plugin.",
+            "Take it out, install the plugin, or name it in plugins.optional where the server may run without it.",
         ),
         (
             {"implementation": "m.M"},
@@ -200,6 +201,14 @@ def test_the_first_mistake_in_the_file_is_the_one_that_is_told(read):
         (
             {"model_repository_root": "."},
             "'model_repository_root' is not a setting of srv. It is one of MLServer's: srv's is 'models_dir'.",
+        ),
+        (
+            {"cache_enabled": True},
+            "srv's is the plugin 'cache', which is on where settings.json has a section 'cache'.",
+        ),
+        (
+            {"cache_size": 100},
+            "srv's is 'max_bytes' in the section of the plugin 'cache'.",
         ),
         (
             {"kafka_enabled": True},
@@ -298,6 +307,13 @@ def test_a_host_may_be_a_unix_socket(read):
     assert not read({"host": "0.0.0.0"}).is_on_unix_socket()
 
 
+def test_drain_delay_and_what_requests_have_after_it_fit_into_kubernetes_30_seconds(read):
+    assert read({}).graceful_timeout == 25
+    assert read({"drain_delay": 5}).graceful_timeout == 20
+    assert read({"drain_delay": 60}).graceful_timeout == 1
+    assert read({"drain_delay": 5, "graceful_timeout": 100}).graceful_timeout == 100
+
+
 def test_half_the_threads_may_be_streams(read):
     assert read({"threads": 6}).max_streams == 3
     assert read({"threads": 1}).max_streams == 1
@@ -320,6 +336,19 @@ def test_a_certificate_comes_with_its_key(read, tmp_path):
     assert str(error) == "'tls.keyfile' is missing; TLS needs a certificate and its key."
 
 
+def test_tls_says_what_it_takes_of_clients(read, tmp_path):
+    pair = {"certfile": "a.pem", "keyfile": "b.pem"}
+    tls = read({"tls": pair}).tls
+    assert (tls.min_version, tls.ciphers, tls.client_ca) == ("1.2", None, None)
+    tls = read(
+        {"tls": {**pair, "ciphers": "ECDHE+AESGCM", "client_ca": "ca.pem"}}, environ={"SRV_TLS__MIN_VERSION": "1.3"}
+    ).tls
+    assert (tls.min_version, tls.ciphers, tls.client_ca) == ("1.3", "ECDHE+AESGCM", tmp_path / "ca.pem")
+    assert "'tls.min_version' must be '1.2' or '1.3', not" in str(
+        refused(read, {"tls": {**pair, "min_version": "1.1"}})
+    )
+
+
 def test_null_takes_back_a_section_that_lies_below(read):
     assert read({"tls": {"certfile": "a", "keyfile": "b"}}, environ={"SRV_TLS": "null"}).tls is None
 
@@ -328,3 +357,27 @@ def test_null_takes_back_a_section_that_lies_below(read):
 def test_a_root_path_begins_with_a_slash_and_does_not_end_with_one(read, path):
     assert "'root_path' must be empty, or a path" in str(refused(read, {"root_path": path}))
     assert read({"root_path": "/a/b"}).root_path == "/a/b"
+
+
+RENAMED = {"cache": "cache", "srv-inference:cache": "srv-inference:cache", "remember": "cache"}
+
+
+def test_a_section_under_a_plugins_old_name_is_taken_for_the_new_one_and_told(read, tmp_path):
+    settings = read({"remember": {"models": ["a"]}}, environ={"SRV_REMEMBER__SECONDS": "3"}, sections=RENAMED)
+    assert settings.sections == {"cache": {"models": ["a"], "seconds": 3}}
+    assert settings.origin("cache.models") == f"{tmp_path}/settings.json"
+    assert settings.origin("cache.seconds") == "SRV_REMEMBER__SECONDS"
+    assert settings.notes == (
+        f"{tmp_path}/settings.json: the plugin 'remember' is now called 'cache'. Rename its section.",
+    )
+
+
+def test_a_variable_under_a_plugins_old_name_is_told(read):
+    settings = read(environ={"SRV_REMEMBER__MODELS": '["a"]'}, sections=RENAMED)
+    assert settings.sections == {"cache": {"models": ["a"]}}
+    assert settings.notes == ("SRV_REMEMBER__MODELS: the plugin 'remember' is now called 'cache'. Rename its section.",)
+
+
+def test_sections_under_the_old_and_the_new_name_are_refused(read):
+    with pytest.raises(ContradictorySettings, match=r"'remember' and 'cache', .* Keep 'cache'\."):
+        read({"remember": {}, "cache": {}}, sections=RENAMED)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from srv import InferenceRequest, InvalidInput, Runtime, Tensor
 from srv.errors import LoadFailed, SettingsError
 from srv.testing import Client, model
-from srv.testing.asking import NotInJson
+from srv.testing.requests import NoJsonForm
 
 
 class Doubler(Runtime):
@@ -108,7 +108,7 @@ def test_what_is_sent_comes_back_as_it_was(srv_client, tensor):
     ids=["bytes", "infinity", "bf16"],
 )
 def test_what_json_cannot_say_is_not_sent(srv_client, tensor):
-    with pytest.raises(NotInJson, match="Tensor 'x'"):
+    with pytest.raises(NoJsonForm, match="Tensor 'x'"):
         srv_client(Mirror).infer("Mirror", [tensor])
 
 
@@ -180,4 +180,56 @@ def test_a_closed_client_has_unloaded_its_models_and_left_nothing_behind():
         client.get("/")
     client.close()
     assert unloaded == ["Model"]
-    assert [name for name in {*sys.modules} - before if name.startswith(("srv_testing", "srv_model"))] == []
+    assert [name for name in {*sys.modules} - before if name.startswith(("srv_testing", "srv.model."))] == []
+
+
+class Talking(Runtime):
+    def predict(self, request: InferenceRequest):
+        said = request.headers.get("x-mine", "nothing")
+        return {"output": request["x"] * 2, "said": [said], "version": [request.model_version or ""]}
+
+    def predict_stream(self, request: InferenceRequest):
+        for place in range(3):
+            if place == 2 and "fail" in request.parameters:
+                raise InvalidInput("No further.")
+            yield {"output": request["x"] + place}
+
+
+@pytest.mark.parametrize("form", ["json", "binary", "grpc", "grpc-typed"])
+def test_a_request_may_travel_in_every_form(srv_client, form):
+    client = srv_client(Talking)
+
+    answer = client.infer("Talking", {"x": [1.5, 2.5]}, id="one", headers={"X-Mine": "hello"}, version="1", form=form)
+
+    assert answer["output"].tolist() == [3.0, 5.0]
+    assert (answer["said"].tolist(), answer["version"].tolist()) == ([b"hello"], [b"1"])
+    assert (answer.response.id, answer.response.model_version) == ("one", "1")
+    assert client.infer("Nobody", {"x": [1.0]}, form=form).code == "NOT_FOUND"
+
+
+def test_bytes_that_json_cannot_say_travel_in_the_other_forms(srv_client):
+    client = srv_client(Talking)
+
+    assert client.infer("Talking", {"x": [float("inf")]}, form="binary")["output"].tolist() == [float("inf")]
+    with pytest.raises(NoJsonForm):
+        client.infer("Talking", {"x": [float("inf")]})
+
+
+def test_an_unknown_form_is_told_with_those_that_there_are(srv_client):
+    with pytest.raises(ValueError, match="There is no form 'xml'; there are json, binary, grpc, grpc-typed"):
+        srv_client(Talking).infer("Talking", {"x": [1.0]}, form="xml")
+
+
+@pytest.mark.parametrize("form", ["json", "grpc"])
+def test_a_stream_is_an_answer_for_each_response_and_one_for_its_failure(srv_client, form):
+    client = srv_client(Talking)
+
+    good = client.stream("Talking", {"x": [1.0]}, id="one", form=form)
+    *before, failed = client.stream("Talking", {"x": [1.0]}, parameters={"fail": True}, form=form)
+
+    assert [answer["output"].tolist() for answer in good] == [[1.0], [2.0], [3.0]]
+    assert {answer.response.id for answer in good} == {"one"}
+    assert [answer["output"].tolist() for answer in before] == [[1.0], [2.0]]
+    assert (failed.ok, failed.error) == (False, "No further.")
+    assert form == "grpc" or (failed.status, failed.code) == (400, "INVALID_INPUT")
+    assert [answer.ok for answer in client.stream("Nobody", {"x": [1.0]}, form=form)] == [False]

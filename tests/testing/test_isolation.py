@@ -9,7 +9,7 @@ from distributions import installed_in
 import srv.codecs
 from srv import InputCodec, Runtime, Tensor, hookimpl
 from srv.codecs import UnknownContentType
-from srv.discovery import Kind, State, discover
+from srv.discovery import PluginKind, PluginState, discover
 from srv.testing import Client, isolated_plugins, model
 
 
@@ -44,13 +44,13 @@ class Notes:
 def test_only_srvs_own_plugins_are_there():
     with isolated_plugins() as plugins:
         assert {row.distribution for row in plugins.rows} == {"srv-inference"}
-        assert plugins.find(Kind.CODEC, "np").state is State.FOUND
+        assert plugins.find(PluginKind.CODEC, "np").state is PluginState.FOUND
 
 
 def test_what_is_given_is_there_too_and_works_through_the_ordinary_ways():
     notes = Notes()
     with isolated_plugins(runtimes={"echo": Echo}, codecs=[Mine], hooks={"notes": notes}) as plugins:
-        assert plugins.load(Kind.RUNTIME, "echo") is Echo
+        assert plugins.load(PluginKind.RUNTIME, "echo") is Echo
         assert isinstance(srv.codecs.input_codec("mine"), Mine)
         with Client.of(model("echo", name="m")) as client:
             assert client.infer("m", {"x": ["a"]})["output"].tolist() == [b"a"]
@@ -59,8 +59,8 @@ def test_what_is_given_is_there_too_and_works_through_the_ordinary_ways():
 
 def test_whoever_discovers_meanwhile_finds_the_same(isolated_plugins):
     isolated_plugins(runtimes={"echo": Echo})
-    assert discover().names(Kind.RUNTIME) == ["echo"]
-    assert discover(disable=["echo"]).names(Kind.RUNTIME) == []
+    assert discover().names(PluginKind.RUNTIME) == ["echo"]
+    assert discover(disable=["echo"]).names(PluginKind.RUNTIME) == []
 
 
 def test_nothing_is_left_behind():
@@ -76,14 +76,14 @@ def test_nothing_is_left_behind():
 def test_nothing_is_left_behind_by_a_test_that_fails():
     with pytest.raises(ZeroDivisionError), isolated_plugins(runtimes={"echo": Echo}):
         raise ZeroDivisionError
-    assert "echo" not in discover().names(Kind.RUNTIME)
+    assert "echo" not in discover().names(PluginKind.RUNTIME)
 
 
 def test_an_isolation_inside_another_ends_with_its_block():
     with isolated_plugins(runtimes={"echo": Echo}):
         with isolated_plugins():
-            assert discover().names(Kind.RUNTIME) == []
-        assert discover().names(Kind.RUNTIME) == ["echo"]
+            assert discover().names(PluginKind.RUNTIME) == []
+        assert discover().names(PluginKind.RUNTIME) == ["echo"]
 
 
 def test_an_installed_distribution_is_seen_when_it_is_named(tmp_path):
@@ -91,7 +91,7 @@ def test_an_installed_distribution_is_seen_when_it_is_named(tmp_path):
         site.add("srv-one", "[srv.runtimes]\none = one:One\n")
         site.add("srv-two", "[srv.runtimes]\ntwo = two:Two\n")
         with isolated_plugins(installed=["Srv_One"]) as plugins:
-            assert plugins.names(Kind.RUNTIME) == ["one"]
+            assert plugins.names(PluginKind.RUNTIME) == ["one"]
 
 
 def test_a_distribution_that_is_not_installed_is_named():
@@ -118,8 +118,8 @@ def test_names_of_srvs_own_stay_its_own_as_for_anybody():
         content_type = "np"
 
     with isolated_plugins(codecs=[Np]) as plugins:
-        assert plugins.find(Kind.CODEC, "np").ours
-        assert plugins.load(Kind.CODEC, "given-to-the-test:np") is Np
+        assert plugins.find(PluginKind.CODEC, "np").ours
+        assert plugins.load(PluginKind.CODEC, "given-to-the-test:np") is Np
 
 
 def test_a_module_of_hooks_is_given_as_it_is(isolated_plugins, srv_client):

@@ -4,6 +4,8 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor, Unavailable
 from srv.testing import Binary, Json, assert_runtime_conforms
 
+pytestmark = pytest.mark.e2e  # each is a whole run of the kit, with threads that press a runtime for half a second
 Row = Annotated[NDArray[np.float64], Spec(shape=(-1,))]
 GOOD = {"x": [1.0, 2.0]}
 BATCHED = {"settings": {"max_batch_size": 8, "max_batch_time": 0.001}}
@@ -77,6 +80,28 @@ class Spread(Runtime):
         return Pair(x.min(keepdims=True), x.max(keepdims=True))
 
 
+@dataclass
+class Sampling:
+    temperature: float = 1.0
+    stop: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Told:
+    text: str
+    score: float
+
+
+class Values(Runtime):
+    """Takes single values, flat lists and a dataclass of them, and gives one."""
+
+    def predict(self, prompt: str, weights: list[float], sampling: Sampling, most: int = 3) -> Told:
+        return Told(prompt[:most], sum(weights) * sampling.temperature + len(sampling.stop))
+
+
+VALUES = {"prompt": ["abcde"], "weights": [1.0, 2.0], "temperature": Tensor("temperature", 2.0), "stop": ["x"]}
+
+
 @pytest.mark.parametrize(
     "runtime, said",
     [
@@ -92,6 +117,18 @@ class Spread(Runtime):
             {"request": [Tensor("x", [3.0, 1.0])], "expected": {"least": [1.0], "most": [3.0]}, "wrong": [{"x": []}]},
         ),
         (Doubler, {"request": InferenceRequest([Tensor("x", [np.inf])]), "expected": {"output": [np.inf]}}),
+        (
+            Values,
+            {
+                "request": VALUES,
+                "expected": {"text": ["abc"], "score": [7.0]},
+                "wrong": [{**VALUES, "prompt": ["a", "b"]}],
+            },
+        ),
+        (
+            Values,
+            {"request": {**VALUES, "most": Tensor("most", [4], "INT8")}, "expected": {"text": ["abcd"]}, **BATCHED},
+        ),
     ],
     ids=[
         "signature",
@@ -103,6 +140,8 @@ class Spread(Runtime):
         "optional",
         "outputs",
         "binary only",
+        "values",
+        "values batched",
     ],
 )
 def test_good_runtimes_conform(runtime, said):
@@ -379,3 +418,58 @@ def test_threads_take_turns_as_before_when_all_is_done():
     interval = sys.getswitchinterval()
     assert_runtime_conforms(Doubler, request=GOOD)
     assert sys.getswitchinterval() == interval
+
+
+class Pieces(Runtime):
+    """Answers with a stream and in no other way."""
+
+    def predict_stream(self, text: list[str]) -> Iterator[list[str]]:
+        if len(text) != 1:
+            raise InvalidInput("One text is taken.")
+        for word in text[0].split():
+            yield [word]
+
+
+def test_a_runtime_that_only_streams_conforms():
+    expected = [{"output": ["one"]}, {"output": ["two"]}]
+    assert_runtime_conforms(Pieces, request={"text": ["one two"]}, expected=expected, wrong=[{"text": ["a", "b"]}])
+
+
+class AsyncPieces(Runtime):
+    async def predict_stream(self, x: NDArray[np.float64]) -> AsyncIterator[NDArray[np.float64]]:
+        for place in range(3):
+            yield x + place
+
+
+def test_an_async_runtime_that_only_streams_conforms():
+    assert_runtime_conforms(AsyncPieces, request={"x": [1.0]}, expected=[{"output": [one]} for one in (1.0, 2.0, 3.0)])
+
+
+@pytest.mark.parametrize(
+    "expected, sentence",
+    [
+        ([{"output": ["one"]}], "gives in a stream of JSON 2 responses and not 1"),
+        ([{"output": ["one"]}, {"output": ["three"]}], "something else than is expected"),
+        ([{"output": ["one"]}, {"other": ["two"]}], "gives no output 'other', which is expected"),
+        ({"output": ["one"]}, "gives in a stream of JSON 2 responses and not 1"),
+    ],
+)
+def test_a_stream_that_is_not_as_expected_is_told(expected, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        assert_runtime_conforms(Pieces, request={"text": ["one two"]}, expected=expected)
+
+
+class Fragile(Runtime):
+    def predict_stream(self, x: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        yield x[:1]
+        yield np.array([x[0]])
+
+
+def test_a_stream_that_fails_in_its_middle_is_told():
+    with pytest.raises(AssertionError, match=r"Fragile answers .* in a stream of JSON with 500"):
+        assert_runtime_conforms(Fragile, request={"x": [1.0, 2.0]})
+
+
+def test_a_list_is_expected_of_runtimes_that_only_stream():
+    with pytest.raises(TypeError, match="a list is for runtimes that only stream"):
+        assert_runtime_conforms(Doubler, request={"x": [1.0]}, expected=[{"output": [2.0]}])

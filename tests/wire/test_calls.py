@@ -44,6 +44,9 @@ def test_a_call_is_refused_as_its_file_says_and_a_good_one_is_answered_after_it(
     said = converse(read_call(HERE / "grpc" / "bad" / f"{name}.call"))
     after = converse(GOOD)
 
+    # Some frames are refused by grpcio itself, whose releases choose different statuses.
+    status = expected.pop("status")
+    assert said["status"] in (status if isinstance(status, list) else [status])
     assert {key: said.get(key) for key in expected} == expected
     assert after["status"] == "OK"
 

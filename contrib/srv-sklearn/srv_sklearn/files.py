@@ -11,11 +11,14 @@ from srv.errors import SrvError, listed
 
 #: What a model's file may be called where the settings name none, the safest first.
 WELL_KNOWN = ("model.skops", "model.joblib", "model.pkl")
+#: Trusted here beside the types that skops trusts, because it runs no code: skops reads a dtype from an empty .npy
+#: array. SimpleImputer, and so most pipelines of tables, hold one.
+HARMLESS = frozenset({"numpy.dtype"})
 FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "pickle", ".pickle": "pickle"}
 
 
 class UnknownFormat(SrvError):
-    """The file's name does not say what it holds, and the settings do not either."""
+    """Neither the file's name nor the settings say what the file holds."""
 
     def __init__(self, file: Path, form: str | None) -> None:
         said = f"parameters.format '{form}'" if form else f"the ending of '{file.name}'"
@@ -25,17 +28,18 @@ class UnknownFormat(SrvError):
 
 
 class UntrustedTypes(SrvError):
-    """A skops file holds types that skops does not know to be harmless and that nobody has vouched for."""
+    """A skops file holds types that skops does not know as harmless and that the settings do not trust."""
 
     def __init__(self, file: Path, types: Collection[str]) -> None:
         super().__init__(
             f"'{file.name}' holds types that skops does not trust: {listed(types)}. "
-            "If you do, name them in parameters.extra.trusted_types of the model's settings."
+            "If you do, name them in parameters.extra.trusted_types of the model-settings.json in the folder that srv "
+            "start is given, or in SRV_MODEL__PARAMETERS__EXTRA; a file that travels with the model is not asked."
         )
 
 
 class NoEstimator(SrvError):
-    """The file was read, but what it holds has none of an estimator's methods."""
+    """The file holds an object without any of an estimator's methods."""
 
     def __init__(self, file: Path, found: object) -> None:
         super().__init__(
@@ -45,7 +49,7 @@ class NoEstimator(SrvError):
 
 
 class Unfitted(SrvError):
-    """The file holds an estimator that was never trained."""
+    """The file holds an estimator that was not trained."""
 
     def __init__(self, file: Path, estimator: object) -> None:
         super().__init__(
@@ -54,7 +58,7 @@ class Unfitted(SrvError):
 
 
 def read_estimator(file: Path, *, form: str | None, trusted_types: Collection[str]) -> Any:
-    """The fitted estimator that the file holds. Reading joblib and pickle files runs the code in them."""
+    """Return the fitted estimator of a file. Reading joblib and pickle files runs the code in them."""
     match form or FORMATS.get(file.suffix):
         case "skops":
             estimator = _read_skops(file, trusted_types)
@@ -89,6 +93,6 @@ def _read_skops(file: Path, trusted_types: Collection[str]) -> Any:
     import skops.io
 
     untrusted = set(skops.io.get_untrusted_types(file=file))
-    if unknown := untrusted - set(trusted_types):
+    if unknown := untrusted - HARMLESS - set(trusted_types):
         raise UntrustedTypes(file, unknown)
     return skops.io.load(file, trusted=sorted(untrusted))

@@ -1,4 +1,4 @@
-"""What an image needs that serves scikit-learn's models."""
+"""The image of scikit-learn's models: what it needs."""
 
 from __future__ import annotations
 

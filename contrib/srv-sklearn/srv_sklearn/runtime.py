@@ -1,241 +1,318 @@
-"""The runtime: requests become arrays, the estimator's methods become outputs."""
+"""The runtime: requests become tables or arrays, and the estimator's methods become outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
+from warnings import filterwarnings
 
 import numpy as np
 from marshmallow import Schema, fields
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor
-from srv.errors import listed, quoted
-from srv.tensors import datatype_of
+from srv.codecs import request_codec
+from srv.errors import SrvError, listed, nearest, quoted
+from srv.tables import Column, Table, columns_of_schema, columns_of_specs
+from srv_sklearn.client_errors import as_clients_fault
 from srv_sklearn.files import WELL_KNOWN, read_estimator
+from srv_sklearn.probing import tried, with_kinds
+from srv_sklearn.results import as_tensor
+from srv_sklearn.trained_columns import Learnt, learn
 
-INPUT = "input"
 #: The estimator's methods that are outputs, the default first.
 METHODS = ("predict", "transform", "predict_proba", "decision_function")
-#: How scikit-learn begins what it says of data that it cannot take; anything else it raises is the model's fault.
-CLIENTS_FAULT = (
-    "Input X contains",
-    "Input contains",
-    "Found unknown categories",
-    "Found array with 0 sample",
-    "could not convert string to float",
-)
+#: What an estimator raises for values of another kind than it was trained on.
+_UNFIT_VALUES = (TypeError, ValueError, AttributeError, KeyError, IndexError)
+#: Kinds of columns that are the same figures in an array as in a DataFrame.
+_FIGURES = frozenset({"number", "float", "integer", "boolean"})
 
 
 class Extra(Schema):
-    """What a model's settings may say under `parameters.extra`."""
+    """What a model's settings may have under `parameters.extra`."""
 
     trusted_types = fields.List(
         fields.String(),
         load_default=list,
-        metadata={"description": "Types in a skops file that you vouch for, such as 'mypackage.MyTransformer'."},
+        metadata={
+            "description": "Types in a skops file that you vouch for, such as 'mypackage.MyTransformer'; they count only "
+            "in the folder that `srv start` is given, and in defaults for all models."
+        },
+    )
+    columns = fields.Dict(
+        keys=fields.String(),
+        load_default=dict,
+        metadata={"description": "Kinds of columns that the estimator does not say, such as {'since': 'datetime'}."},
     )
 
 
-class WrongFeatures(InvalidInput):
-    """The rows do not have as many values as the estimator was trained on."""
+class UnknownColumns(SrvError):
+    """The settings describe columns that the estimator was not trained on."""
 
-    def __init__(self, shape: Sequence[int], features: int) -> None:
+    def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(
-            f"Input '{INPUT}' has the shape {list(shape)}; the model takes rows of {features} features, "
-            f"so the shape must be [n, {features}]."
+            f"parameters.extra.columns names {quoted(name)}, and the model was trained on {listed(known)}."
+            f"{nearest(name, known)}"
         )
 
 
-class NoWords(InvalidInput):
-    """The estimator takes words or texts, and the input is something else."""
-
-    def __init__(self, tensor: Tensor, shape: str) -> None:
-        super().__init__(
-            f"Input '{INPUT}' is {tensor.datatype} {list(tensor.shape)}; the model takes words, "
-            f"BYTES of the shape {shape}."
-        )
-
-
-class NoSamples(InvalidInput):
-    """The input is a scalar."""
+class PandasMissing(SrvError):
+    """The model was trained on a DataFrame, does not predict from an array, and pandas is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(f"Input '{INPUT}' is a scalar; the model takes samples, so the shape must begin with [n].")
+        super().__init__(
+            "The model was trained on a table with named columns, and such a table needs pandas, which is not installed. "
+            "Install it: pip install srv-sklearn[pandas]."
+        )
+
+
+class WrongNumberOfColumns(SrvError):
+    """The settings name columns of a model whose columns have no names, and not all of them."""
+
+    def __init__(self, given: int, wanted: int) -> None:
+        super().__init__(
+            f"parameters.extra.columns names {given} columns, and the model was trained on an array with {wanted}. "
+            "Name all of them, in their order."
+        )
+
+
+class UnfitTable(InvalidInput):
+    """The estimator cannot use the values of columns whose kind is not known, or takes something else than tables."""
+
+    def __init__(self, columns: list[Column], error: Exception) -> None:
+        said = f"The model cannot use these values; it raised {type(error).__name__}."
+        if columns:
+            names = listed(quoted(column.name) for column in columns)
+            said += f" It does not say what belongs in {names}; see parameters.extra.columns in its settings."
+        super().__init__(said)
+
+
+class UnknownTable(InvalidInput):
+    """The request has several inputs, and the estimator does not say which columns it was trained on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model does not say which columns it was trained on, so their order is unknown; send one input, or a table "
+            "with the content type pd, or describe the columns with parameters.extra.columns in its settings."
+        )
+
+
+def _quieten_names() -> None:
+    """Keep scikit-learn from warning at each request that an array has no names: the columns are in order already."""
+    filterwarnings("ignore", "X does not have valid feature names", UserWarning)
 
 
 class SklearnRuntime(Runtime):
     """Serves a fitted estimator or pipeline; each of its methods that the client asks for is an output.
 
-    One input, `input`, a row for each sample. Threads share the estimator, since predicting changes nothing in it.
+    Trained on a DataFrame, it has one input for each column; otherwise one, `input`, with a row for each sample. Threads
+    share the estimator, since predicting changes nothing in it.
     """
 
     extra = Extra
+    any_input_name: ClassVar[bool] = True
+    missing_values: ClassVar[bool] = True
 
     def load(self) -> None:
         """Read the file, and learn from the estimator what it takes and gives."""
-        settings = self.settings.parameters
-        trusted_types = settings.extra.get("trusted_types", ())
-        self._estimator = read_estimator(self.artifact(*WELL_KNOWN), form=settings.format, trusted_types=trusted_types)
+        trusted_types = self.settings.operator_extra.get("trusted_types", ())
+        form = self.settings.parameters.format
+        self._estimator = read_estimator(self.artifact(*WELL_KNOWN), form=form, trusted_types=trusted_types)
         self._methods = [method for method in METHODS if hasattr(self._estimator, method)]
-        self._features: int | None = getattr(self._estimator, "n_features_in_", None)
-        self._is_text = _reads_text(self._estimator)
-        self._columns = _column_names(self._estimator)
         self.parameters |= self._description()
-        self._floats = self._only_floats()
-        self._is_words = not self._is_text and self._breaks_on_numbers()
+        self._floats: str | None = None
+        self._learn()
         self._methods = [method for method in self._methods if not self._is_ragged(method)]
-        if self.inputs is None:
-            self.inputs = self._declared_inputs()
+        if self.inputs is None and self._table is not None:
+            self.inputs = self._table.specs()
         if self.outputs is None:
             self.outputs = [self._declared_output(method) for method in self._methods]
 
     def predict(self, request: InferenceRequest) -> InferenceResponse:
-        """One output for each method that the request names; without any, what the estimator is for."""
-        rows = self._rows(request)
+        """Return one output for each method that the request names; without any, the estimator's main one."""
         asked = dict.fromkeys(output.name for output in request.outputs or ()) or self._methods[:1]
         for name in asked:
             if name not in self._methods:
                 raise InvalidInput(f"The model has no output {quoted(name)}; it has {listed(self._methods)}.")
-        return InferenceResponse([Tensor(name, self._run(name, rows)) for name in asked])
+        rows = self._rows(request)
+        return InferenceResponse([self._run(name, rows) for name in asked])
 
-    def _rows(self, request: InferenceRequest) -> Any:
-        """The samples as the estimator was trained on them: an array, or a table where columns had names."""
-        tensor = request.tensor(INPUT)
-        if self._is_text and (tensor.datatype != "BYTES" or len(tensor.shape) != 1):
-            raise NoWords(tensor, "[n]")
-        if self._is_words and tensor.datatype != "BYTES":
-            raise NoWords(tensor, f"[n, {self._features}]")
-        if self._features is not None and (len(tensor.shape) != 2 or tensor.shape[1] != self._features):
-            raise WrongFeatures(tensor.shape, self._features)
-        if not tensor.shape:
-            raise NoSamples
-        rows = _numbers_or_text(tensor)
-        if self._floats is not None and rows.dtype.kind in "biuf":
-            rows = rows.astype(self._floats, copy=False)
-        return self._table(rows)
+    # -- what is learnt at load -----------------------------------------------------------------------------------------
 
-    def _table(self, rows: np.ndarray[Any, Any]) -> Any:
-        if self._columns is None:
-            return rows
-        import pandas as pd
+    def _learn(self) -> None:
+        """Find the columns that the estimator was trained on: from its attributes, the settings, and trials with one row."""
+        self._table: Table | None = None
+        self._examples: list[Any] = []
+        self._uncertain: list[Column] = []
+        self._known: Mapping[str, Collection[Any]] = {}
+        learnt = learn(self._estimator) or self._from_settings()
+        if learnt is None:
+            return
+        said = self._described_columns(learnt)
+        self._known = learnt.known
+        is_named = learnt.is_named or bool(said)
+        columns = self._with_settings(learnt, said)
+        has_pandas = find_spec("pandas") is not None
+        make = partial(
+            Table,
+            frame=learnt.is_named and has_pandas,
+            named=is_named,
+            flat=learnt.is_flat,
+            settings=self.settings,
+        )
+        known = {column.name for column in columns if column.kind != "any"}
+        self._examples = [
+            None if column.name in said else each for column, each in zip(columns, learnt.examples, strict=True)
+        ]
+        columns = with_kinds(partial(self._call, self._methods[0]), columns, self._examples, make)
+        self._uncertain = [column for column in columns if column.name not in known and not column.optional]
+        self._table = make(columns)
+        if learnt.is_named and not has_pandas and not self._takes_arrays():
+            raise PandasMissing
+        if learnt.is_named and not has_pandas:
+            _quieten_names()
+        self._floats = self._only_floats()
 
-        return pd.DataFrame(rows, columns=self._columns)
+    def _schema(self) -> dict[str, Column]:
+        """Return the columns of `parameters.extra.columns`, by name."""
+        return columns_of_schema(self.settings.parameters.extra.get("columns") or {})
 
-    def _run(self, method: str, rows: Any) -> np.ndarray[Any, Any]:
-        try:
-            result = getattr(self._estimator, method)(rows)
-        except ValueError as error:
-            if str(error).startswith(CLIENTS_FAULT):
-                raise InvalidInput(str(error).partition("\n")[0]) from error
-            raise
-        return _as_array(result)
+    def _from_settings(self) -> Learnt | None:
+        """Return the columns of an estimator that does not tell them, such as a pipeline with a class of the user's."""
+        said = self._schema()
+        specs = self.settings.inputs or ()
+        said = said or (columns_of_specs(specs) if len(specs) > 1 else {})
+        return Learnt(list(said.values()), [None] * len(said), is_named=True) if said else None
+
+    def _described_columns(self, learnt: Learnt) -> dict[str, Column]:
+        """Return the columns of the settings: `parameters.extra.columns`, then `inputs` by the columns' names."""
+        said = self._schema()
+        names = [column.name for column in learnt.columns]
+        specs = self.settings.inputs or ()
+        if learnt.is_named:
+            for name in said:
+                if name not in names:
+                    raise UnknownColumns(name, names)
+            return columns_of_specs(spec for spec in specs if spec.name in names) | said
+        if said and len(said) != len(names):
+            raise WrongNumberOfColumns(len(said), len(names))
+        if not said and len(specs) == len(names) > 1:
+            return columns_of_specs(specs)
+        return said
+
+    def _with_settings(self, learnt: Learnt, said: dict[str, Column]) -> list[Column]:
+        """Return the estimator's columns, completed from the settings."""
+        if not said:
+            return list(learnt.columns)
+        if not learnt.is_named:
+            pairs = list(zip(learnt.columns, said.values(), strict=True))
+        else:
+            pairs = [(own, said.get(own.name, own)) for own in learnt.columns]
+        return [
+            replace(
+                given,
+                kind=own.kind if given.kind == "any" else given.kind,
+                missing=given.missing or own.missing,
+                nullable=given.nullable and own.nullable,
+                optional=given.optional or own.optional,
+            )
+            for own, given in pairs
+        ]
+
+    def _takes_arrays(self) -> bool:
+        """Whether the columns are numbers or booleans, and the estimator answers a made-up row of them in an array."""
+        assert self._table is not None
+        if any(column.kind not in _FIGURES for column in self._table.columns):
+            return False
+        return self._trial(self._methods[0]) is not None
 
     def _only_floats(self) -> str | None:
-        """The one width of floats that the estimator takes, as clusters do that compare with centres in their own."""
-        if self._features is None:
+        """Return the only width of floats that the estimator takes, as some clusterings have one; else None."""
+        assert self._table is not None
+        if any(column.kind != "number" for column in self._table.columns):
             return None
-        taken = [width for width in ("float64", "float32") if not self._breaks_on_width(width)]
+        taken = [width for width in ("float64", "float32") if not self._breaks_on(width)]
         return taken[0] if len(taken) == 1 else None
 
-    def _breaks_on_width(self, width: str) -> bool:
-        assert self._features is not None
+    def _breaks_on(self, width: str) -> bool:
+        assert self._table is not None
         try:
-            self._run(self._methods[0], self._table(np.zeros((1, self._features), width)))
-        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
+            tried(lambda rows: self._call(self._methods[0], rows.astype(width)), self._table, self._examples)
+        except Exception as error:  # noqa: BLE001 - estimators raise whatever they like
             return "dtype mismatch" in str(error)
         return False
 
-    def _breaks_on_numbers(self) -> bool:
-        """Whether the estimator was trained on words: it compares what comes with them, and numbers do not compare."""
-        if self._features is None:
-            return False
+    def _trial(self, method: str) -> Any:
+        """Return the method's answer for a made-up row; None if the method refuses it."""
+        if self._table is None:
+            return None
         try:
-            self._run(self._methods[0], self._table(np.zeros((1, self._features), self._floats)))
-        except TypeError:
-            return True
-        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
-            self.log.debug("The model takes no zeros: %s", error)
-        return False
+            return tried(partial(self._call, method), self._table, self._examples)
+        except Exception as error:  # noqa: BLE001 - estimators raise whatever they like
+            self.log.debug("%s does not take a row that was made up: %s", method, error)
+            return None
 
     def _is_ragged(self, method: str) -> bool:
-        """Whether the method gives an array a target with a different number of classes each, which is no tensor."""
-        if self._features is None:
-            return False
-        try:
-            answer = getattr(self._estimator, method)(self._table(np.zeros((1, self._features), self._floats)))
-        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
-            self.log.debug("%s takes no zeros: %s", method, error)
-            return False
+        """Whether the method gives each target an array with another number of classes, which is no tensor."""
+        answer = self._trial(method)
         return isinstance(answer, list) and len({np.shape(target) for target in answer}) > 1
 
-    def _declared_inputs(self) -> list[Spec] | None:
-        if self._is_text:
-            return [Spec("BYTES", (-1,), name=INPUT)]
-        if self._features is None:
-            return None
-        return [Spec("BYTES" if self._is_words else "FP64", (-1, self._features), name=INPUT)]
-
     def _declared_output(self, method: str) -> Spec:
-        """What the method gives, learnt by asking it once; what takes no zeros keeps it to itself."""
-        if self._features is None:
+        """Return the Spec of the method's output, from a trial or from the estimator's classes."""
+        answer = self._trial(method)
+        if answer is not None:
+            tensor = as_tensor(method, answer)
+            return Spec(tensor.datatype, (-1, *tensor.shape[1:]), name=method, parameters=tensor.parameters)
+        classes = getattr(self._estimator, "classes_", None)
+        if not isinstance(classes, np.ndarray) or method == "transform":
             return Spec(name=method)
-        try:
-            answer = self._run(method, self._table(np.zeros((1, self._features), self._floats)))
-        except Exception as error:  # noqa: BLE001 - any estimator may refuse zeros in its own way
-            self.log.debug("%s takes no zeros: %s", method, error)
-            return Spec(name=method)
-        datatype = "BYTES" if answer.dtype.kind == "O" else datatype_of(answer.dtype)
-        return Spec(datatype, (-1, *answer.shape[1:]), name=method)
+        if method == "predict":
+            return Spec(as_tensor(method, classes).datatype, (-1,), name=method)
+        is_flat = method == "decision_function" and len(classes) == 2
+        return Spec("FP64", (-1,) if is_flat else (-1, len(classes)), name=method)
 
     def _description(self) -> dict[str, Any]:
-        """What the metadata tells beside inputs and outputs."""
-        told: dict[str, Any] = {"estimator": type(self._estimator).__name__}
+        """Return what the metadata has beside inputs and outputs."""
+        described: dict[str, Any] = {"estimator": type(self._estimator).__name__}
         names = getattr(self._estimator, "feature_names_in_", None)
         if names is not None:
-            told["feature_names"] = [str(name) for name in names]
+            described["feature_names"] = [str(name) for name in names]
         classes = getattr(self._estimator, "classes_", None)
         if isinstance(classes, np.ndarray):
-            told["classes"] = classes.tolist()
-        return told
+            described["classes"] = classes.tolist()
+        return described
 
+    # -- what is done for each request ----------------------------------------------------------------------------------
 
-def _reads_text(estimator: Any) -> bool:
-    """Whether the estimator, or the first step of a pipeline, is a vectoriser of texts."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[0][1]
-    return hasattr(estimator, "build_analyzer")
+    def _rows(self, request: InferenceRequest) -> Any:
+        """Return the samples in the form of the training: an array, or a table if columns had names."""
+        if self._table is not None:
+            return self._table.read(request)
+        if request.parameters.get("content_type") == "pd":
+            return request_codec("pd").decode_request(request)
+        if len(request.inputs) > 1:
+            raise UnknownTable
+        return request.decode(request.inputs[0].name if request.inputs else "input")
 
+    def _call(self, method: str, rows: Any) -> Any:
+        """Return the method's result, computed under numpy's default settings, which another model may have changed."""
+        if self._floats is not None:
+            with np.errstate(all="ignore"):
+                rows = rows.astype(self._floats, copy=False)
+        with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            return getattr(self._estimator, method)(rows)
 
-def _column_names(estimator: Any) -> list[str] | None:
-    """The names of the columns the estimator was trained on, where it was a table and pandas is here to make one."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return list(names) if names is not None and find_spec("pandas") else None
-
-
-def _numbers_or_text(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """The input's values as scikit-learn takes them: numbers of at least 32 bits, or str."""
-    if tensor.datatype == "BYTES":
+    def _run(self, method: str, rows: Any) -> Tensor:
         try:
-            text = [value.decode() for value in tensor.data.reshape(-1)]
-        except UnicodeDecodeError:
-            raise InvalidInput(f"Input '{INPUT}' holds bytes that are not UTF-8 text.") from None
-        return np.array(text, dtype=object).reshape(tensor.shape)
-    if tensor.datatype in {"FP16", "BF16"}:
-        return _widened(tensor)
-    return tensor.data
-
-
-def _widened(tensor: Tensor) -> np.ndarray[Any, Any]:
-    if tensor.datatype == "FP16":
-        return tensor.data.astype(np.float32)
-    return (tensor.data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-
-
-def _as_array(result: Any) -> np.ndarray[Any, Any]:
-    """What the method gave as one array: sparse ones filled in, one array per target side by side."""
-    if hasattr(result, "toarray"):
-        return np.asarray(result.toarray())
-    if isinstance(result, list):
-        return np.stack(result, axis=1)
-    return np.asarray(result)
+            result = self._call(method, rows)
+        except _UNFIT_VALUES as error:
+            fault = as_clients_fault(error, rows, self._known)
+            if fault is not None:
+                raise fault from error
+            if self._uncertain or self._table is None:
+                self.log.warning("The model could not use a request's values.", exc_info=error)
+                raise UnfitTable(self._uncertain, error) from error
+            raise
+        return as_tensor(method, result)

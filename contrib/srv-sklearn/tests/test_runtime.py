@@ -21,8 +21,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from srv import InferenceRequest, InvalidInput, ModelSettings, Spec, Tensor
 from srv.errors import SrvError
-from srv.modelsettings import ModelParameters
+from srv.model_settings import ModelParameters
 from srv_sklearn import SklearnRuntime
+from srv_sklearn.runtime import PandasMissing
 
 IRIS = load_iris()
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -39,8 +40,17 @@ def serve(tmp_path):
     def make(estimator, file="model.skops", **parameters):
         write = {".skops": skops.io.dump, ".joblib": joblib.dump}.get((tmp_path / file).suffix, pickle_dump)
         write(estimator, tmp_path / file)
+        inputs, operator_extra = parameters.pop("inputs", None), parameters.pop("operator_extra", {})
         given = {"uri": None, "version": None, "content_type": None, "format": None, "extra": {}} | parameters
-        runtime = SklearnRuntime(ModelSettings(name="m", folder=tmp_path, parameters=ModelParameters(**given)))
+        runtime = SklearnRuntime(
+            ModelSettings(
+                name="m",
+                folder=tmp_path,
+                inputs=inputs,
+                parameters=ModelParameters(**given),
+                operator_extra=operator_extra,
+            )
+        )
         runtime.load()
         return runtime
 
@@ -113,13 +123,13 @@ def test_several_targets_come_side_by_side(serve):
 
 def test_text_goes_in_as_bytes(serve):
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good day", "bad night"], ["+", "-"])
-    assert ask(serve(pipeline), ["a good one"])[0].data.tolist() == [b"+"]
+    assert ask(serve(pipeline, "model.joblib"), ["a good one"])[0].data.tolist() == [b"+"]
 
 
 def test_bytes_that_are_no_text_are_refused(serve):
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good day", "bad night"], ["+", "-"])
     with pytest.raises(InvalidInput, match="not UTF-8"):
-        ask(serve(pipeline), [b"\xff\xfe"])
+        ask(serve(pipeline, "model.joblib"), [b"\xff\xfe"])
 
 
 def test_metadata_comes_from_the_estimator(serve):
@@ -165,22 +175,24 @@ def test_unknown_categories_are_the_clients_fault(serve):
 
 
 def test_words_where_the_estimator_takes_numbers_are_the_clients_fault(serve):
-    with pytest.raises(InvalidInput, match="could not convert string to float: 'long'"):
+    with pytest.raises(InvalidInput, match=r"Column 0, row 0: 'long' \(BYTES\) stands where a number belongs"):
         ask(serve(fitted()), [["long", "wide", "short", "narrow"]])
 
 
-def test_a_missing_input_is_named(serve):
-    with pytest.raises(InvalidInput, match="Input 'input' is missing"):
-        serve(fitted()).predict(InferenceRequest([Tensor("x", [ROW])]))
+@pytest.mark.parametrize("name", ["predict", "input-0", "x"])
+def test_the_only_input_may_have_any_name(serve, name):
+    request = InferenceRequest([Tensor(name, [ROW])])
+    assert serve(fitted()).predict(request).outputs[0].data.tolist() == [0]
 
 
 def test_untrusted_types_are_named_with_the_setting_that_admits_them(serve):
     pipeline = make_pipeline(FunctionTransformer(copy.copy), StandardScaler()).fit(IRIS.data)
     untrusted = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
     assert untrusted == ["copy.copy"]
-    with pytest.raises(SrvError, match=r"copy\.copy.*parameters\.extra\.trusted_types"):
-        serve(pipeline)
-    assert ask(serve(pipeline, extra={"trusted_types": untrusted}), [ROW])[0].shape == (1, 4)
+    for extra in ({}, {"trusted_types": untrusted}):  # what travels with the model is not asked
+        with pytest.raises(SrvError, match=r"copy\.copy.*parameters\.extra\.trusted_types"):
+            serve(pipeline, extra=extra)
+    assert ask(serve(pipeline, operator_extra={"trusted_types": untrusted}), [ROW])[0].shape == (1, 4)
 
 
 def test_a_file_without_an_estimator_is_refused(serve):
@@ -200,7 +212,36 @@ def test_a_table_keeps_its_column_names(serve):
     ).fit(table, [0, 1])
     runtime = serve(pipeline)
     assert runtime.parameters["feature_names"] == ["colour", "size"]
+    assert [(spec.name, spec.datatype) for spec in runtime.inputs] == [("colour", "BYTES"), ("size", "BYTES")]
     assert ask(runtime, [["green", "L"]])[0].data.tolist() == [1]
+
+
+WORDS = pd.DataFrame({"colour": ["red", "green"], "size": [1.0, 2.0]})
+NUMBERS = pd.DataFrame({"wide": [1.0, 2.0], "high": [5.0, 3.0]})
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns"),
+    [
+        (WORDS, [("words", OneHotEncoder(), ["colour"]), ("sizes", StandardScaler(), ["size"])]),
+        (NUMBERS, [("scaled", StandardScaler(), ["high"])]),
+    ],
+    ids=["with words", "numbers chosen by name"],
+)
+def test_a_model_of_a_table_asks_for_pandas_when_it_is_loaded(serve, monkeypatch, frame, columns):
+    pipeline = make_pipeline(ColumnTransformer(columns), LogisticRegression()).fit(frame, [0, 1])
+    monkeypatch.setattr("srv_sklearn.runtime.find_spec", lambda _: None)
+    with pytest.raises(PandasMissing, match=r"pip install srv-sklearn\[pandas\]"):
+        serve(pipeline)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_of_named_numbers_alone_needs_no_pandas_and_does_not_warn(serve, monkeypatch):
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(NUMBERS, [0, 1])
+    monkeypatch.setattr("srv_sklearn.runtime.find_spec", lambda _: None)
+    runtime = serve(pipeline)
+    swapped = InferenceRequest([Tensor("high", [5.0, 3.0]), Tensor("wide", [1.0, 2.0])])
+    assert runtime.predict(swapped).outputs[0].data.tolist() == [0, 1]
 
 
 def test_threads_share_an_estimator(serve):
@@ -226,6 +267,27 @@ def test_clusters_take_numbers_of_any_width(serve, trained_on, datatype):
     assert ask(runtime, [[5, 3, 1, 0]], datatype=datatype)[0].shape == (1,)
     assert runtime.inputs == [Spec("FP64", (-1, 4), name="input")]
     assert runtime.outputs[0].datatype == "INT32"
+
+
+def test_what_another_model_has_set_in_numpy_changes_no_answer(serve):
+    clusters = serve(KMeans(2, n_init=1, random_state=0).fit(IRIS.data.astype("float32")))
+    rows = [[1e-300, 3, 1, 0]]
+    expected = ask(clusters, rows)[0]
+
+    with np.errstate(all="raise"):
+        assert ask(clusters, rows)[0].data.tolist() == expected.data.tolist()
+        with pytest.raises(InvalidInput, match="infinity or a value too large"):
+            ask(clusters, [[1e300, 3, 1, 0]])
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_an_estimator_computes_with_numpys_own_settings_for_errors(serve, method):
+    runtime = serve(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target), "model.joblib")
+    rows = [[1e5, -1e5, 1e5, -1e5]]
+    expected = ask(runtime, rows, method)[0]
+
+    with np.errstate(all="raise"):
+        assert ask(runtime, rows, method)[0].data.tolist() == expected.data.tolist()
 
 
 def test_an_estimator_that_was_not_fitted_does_not_load(serve):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from srv.cli.output import echo, show_uncaught
 from srv.errors import SrvError, listed, nearest
 from srv.version import __version__
 
@@ -37,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
     {
         "build": "Build an image that serves a folder.",
+        "deploy": "Print what runs an image: for Docker Compose, Kubernetes or KServe.",
         "dockerfile": "Write a Dockerfile for a folder, for builders without srv.",
         "init": "Write a package or a folder of models that works at once.",
     }
@@ -48,26 +50,26 @@ PATIENCE = 5.0
 
 @dataclass
 class CommandLine:
-    """What the options before the command said."""
+    """The options before the command."""
 
     no_plugin: tuple[str, ...] = ()
 
     @cached_property
     def plugins(self) -> Plugins:
-        """What is installed, without the plugins of --no-plugin."""
+        """The installed plugins, without those of --no-plugin."""
         from srv.discovery import discover
 
-        return discover(disable=self.no_plugin)
+        return discover(no_plugin=self.no_plugin)
 
 
 class Commands(click.Group):
-    """Core's commands from a table, everybody else's from entry points; none is imported before it is invoked."""
+    """Core's commands from a table, other commands from entry points; each is imported when it is invoked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Core's commands in the order of the table, then those that plugins bring."""
-        from srv.discovery import Kind
+        from srv.discovery import PluginKind
 
-        return [*COMMANDS, *_command_line(ctx).plugins.names(Kind.COMMAND)]
+        return [*COMMANDS, *_command_line(ctx).plugins.names(PluginKind.COMMAND)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command. Raises a SrvError for one that is disabled, refused, contested or broken."""
@@ -75,10 +77,10 @@ class Commands(click.Group):
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(importlib.import_module(module), name)
             return found
-        from srv.discovery import Kind, UnknownPlugin
+        from srv.discovery import PluginKind, UnknownPlugin
 
         try:
-            loaded: Any = _command_line(ctx).plugins.load(Kind.COMMAND, cmd_name)
+            loaded: Any = _command_line(ctx).plugins.load(PluginKind.COMMAND, cmd_name)
         except UnknownPlugin:
             message = f"No such command '{cmd_name}'.{nearest(cmd_name, self.list_commands(ctx))}"
             raise click.UsageError(message, ctx) from None
@@ -87,12 +89,12 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one of them."""
-        from srv.discovery import Kind
+        from srv.discovery import PluginKind
 
         plugins = _command_line(ctx).plugins
         rows = [(name, line) for name, (_, line) in COMMANDS.items()]
-        for name in plugins.names(Kind.COMMAND):
-            row = plugins.find(Kind.COMMAND, name)
+        for name in plugins.names(PluginKind.COMMAND):
+            row = plugins.find(PluginKind.COMMAND, name)
             line = LINES_OF_PLUGINS.get(name) if row.ours else None
             rows.append((name, line or f"from {row.distribution}"))
         with formatter.section("Commands"):
@@ -104,13 +106,8 @@ def _command_line(ctx: click.Context) -> CommandLine:
 
 
 def _leave_out(ctx: click.Context, names: tuple[str, ...]) -> None:
-    """Take --no-plugin in before the command is looked up, which happens before the group itself is called."""
+    """Read --no-plugin before the command is looked up, which happens before the group itself is called."""
     ctx.obj = CommandLine(names)
-
-
-def no_plugins() -> tuple[str, ...]:
-    """What --no-plugin named, for the command that runs."""
-    return _command_line(click.get_current_context()).no_plugin
 
 
 EXAMPLES = """\b
@@ -146,6 +143,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed with the reason as the last line, 2 wrong usage."""
+    sys.excepthook = show_uncaught
     code = run(arguments)
     threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
     if threads:
@@ -154,26 +152,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _end_despite(threads: Sequence[threading.Thread], code: int) -> None:
-    """End the process soon, though a model or a plugin left threads that Python would wait for."""
+    """End the process soon, although a model or a plugin left threads that Python would wait for."""
     deadline = time.monotonic() + PATIENCE
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
     if alive := [thread.name for thread in threads if thread.is_alive()]:
         if code == 0:  # otherwise the reason of the failure stands last
-            click.echo(f"A model or a plugin left threads running, which end now: {listed(alive)}.", err=True)
+            echo(f"A model or a plugin left threads running, which end now: {listed(alive)}.", err=True)
         sys.stdout.flush()
         os._exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give back its exit code; what is no SrvError comes out as it is, with its traceback."""
+    """Run the command line and return its exit code; an error that is no SrvError passes with its traceback."""
     try:
         outcome: object = cli.main(arguments, prog_name="srv", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except SrvError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         return 1
     except (click.Abort, KeyboardInterrupt):
         return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -14,15 +15,25 @@ import click
 from msgspec.structs import replace
 
 from srv import logs
-from srv.cli.opening import opened
-from srv.cli.options import settings_flags
-from srv.errors import LoadFailed, closed, listed
+from srv.cli.open_folder import open_folder
+from srv.cli.options import root_name_flag, settings_flags
+from srv.cli.output import echo
+from srv.errors import LoadFailed, SrvError, closed, listed
+from srv.models.tracebacks import place_of
+from srv.probe.sections import check_sections
 from srv.serve.cores import share_cores
-from srv.trial.sections import check_sections
+from srv.settings import ServerSettings
+from srv.settings.reading import FILE
+
+#: The loggers of failed loads; each record has `load_failed`, the model's title.
+LOGS_OF_LOADS = ("srv.models.loader", "srv.serve.assembly")
 
 if TYPE_CHECKING:
-    from srv.modelsettings import Spec
-    from srv.registry import Model
+    from srv.model_settings import Spec
+    from srv.models.registry import ModelVersion
+
+
+log = logging.getLogger("srv.check")
 
 
 class NotWhole(LoadFailed):
@@ -34,6 +45,13 @@ class NotWhole(LoadFailed):
         super().__init__(f"{models} could not be loaded. {reasons}")
 
 
+class NothingToCheck(SrvError):
+    """The folder holds neither a model nor settings, so it is probably the wrong one."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"{sentence} There is no settings.json either, so nothing was checked.")
+
+
 EXAMPLES = """\b
 Examples:
   srv check models          load every model and say what it takes and gives
@@ -43,14 +61,23 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @settings_flags
+@root_name_flag
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each model, in a list.")
-def check(folder: str, *, as_json: bool, **flags: Any) -> int:
+def check(folder: str, *, root_name: str | None, as_json: bool, **flags: Any) -> int:
     """Load the models of FOLDER in this process, print a line for each, and serve nothing.
 
-    Fails, with the reasons as the last line, if any setting is wrong or any model cannot be loaded.
+    Fails, with the reasons as the last line, if any setting is wrong, if any model cannot be loaded, or if there is
+    nothing to check. Settings without a model are right, with a warning: models may come later.
     """
-    settings, plugins = opened(folder, flags)
+    settings, plugins = open_folder(folder, flags)
+    settings = replace(settings, root_name=root_name)
     logs.configure(level="warning", form=settings.log_format)
+    for name in LOGS_OF_LOADS:
+        logging.getLogger(name).addFilter(_is_no_failure)
+    for note in (*settings.notes, *plugins.unmatched(), *plugins.left_out(settings.sections)):
+        log.warning("%s", note)
+    plugins.require(settings.sections)
+    plugins.check_required()
     check_sections(settings, plugins)
     share_cores(settings.workers)
     from srv.serve.assembly import assemble  # it imports numpy, which must come after the cores are shared
@@ -61,22 +88,43 @@ def check(folder: str, *, as_json: bool, **flags: Any) -> int:
             began: list[tuple[str, float]] = []
             assembled.load_models(lambda doing: began.append((doing, time.monotonic())), assembled.wanted())
             rows = _rows(assembled.registry.models(), [*began, ("", time.monotonic())])
+            unreadable = {(each.name, each.version): str(each.error) for each in assembled.repository.models().failures}
         finally:
             assembled.close()
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            click.echo(_line(row))
-        if not rows:
-            click.echo(_nothing(folder, plugins.recognised_files()))
-    failures = {row["title"]: row["reason"] for row in rows if not row["ready"]}
+            echo(_line(row))
+    if not rows:
+        _tell_of_nothing(settings, _nothing(folder, plugins.recognised_files()))
+    failures = {
+        row["title"]: unreadable.get((row["name"], row["version"]), row["reason"]) for row in rows if not row["ready"]
+    }
     if failures:
         raise NotWhole(failures)
     return 0
 
 
-def _rows(models: Sequence[Model], steps: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+def _tell_of_nothing(settings: ServerSettings, sentence: str) -> None:
+    """Warn that there is no model. Raises NothingToCheck if no settings allow a server without models."""
+    if settings.models_dir is None and not (settings.folder / FILE).is_file():
+        raise NothingToCheck(sentence)
+    log.warning("%s", sentence)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    """Pass a log record on. For a failed load print the place only, because the last line has the reason."""
+    title = getattr(record, "load_failed", None)
+    if title is None:
+        return True
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        echo(f"{title} failed here:\n{place_of(error)}", err=True)
+    return False
+
+
+def _rows(models: Sequence[ModelVersion], steps: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     seconds = {doing: end - begin for (doing, begin), (_, end) in pairwise(steps)}
     return [
         {
@@ -105,7 +153,7 @@ def _specs(specs: Sequence[Spec] | None) -> list[dict[str, Any]]:
 
 def _line(row: Mapping[str, Any]) -> str:
     if not row["ready"]:
-        return f"{row['title']}: not ready: {row['reason']}"
+        return f"{row['title']}: not ready"
     tensors = f"{_listed(row['inputs'])} -> {_listed(row['outputs'])}"
     return f"{row['title']}: ready in {row['seconds']:.2f} s with {row['runtime']}: {tensors}"
 

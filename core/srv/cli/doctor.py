@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 import srv
-from srv.cli.examine import installation, plugins, settings
-from srv.cli.examine.finding import Finding, Weight, problem
+from srv.cli.diagnostics import installation_findings, plugin_findings, settings_findings
+from srv.cli.diagnostics.finding import Finding, Weight, problem
+from srv.cli.output import echo
 from srv.cli.plugins import Allowed, allowed, timeout_option
-from srv.errors import SrvError
-from srv.trial.parent import TrialFailed
+from srv.discovery.plugins import failure
+from srv.errors import SrvError, closed
+from srv.probe.host import ProbeFailed
 from srv.version import __version__
 
 EXAMPLES = """\b
@@ -48,9 +51,7 @@ def doctor(ctx: click.Context, folder: str | None, *, as_json: bool, timeout: fl
     found = allowed(ctx, folder or ".")
     findings = _findings(found, Path(folder) if folder is not None else None, timeout)
     if as_json:
-        click.echo(
-            json.dumps({"environment": _environment(), "findings": [asdict(each) for each in findings]}, indent=2)
-        )
+        echo(json.dumps({"environment": _environment(), "findings": [asdict(each) for each in findings]}, indent=2))
     else:
         _print(_environment(), findings)
     problems = sum(each.weight is Weight.PROBLEM for each in findings)
@@ -60,14 +61,31 @@ def doctor(ctx: click.Context, folder: str | None, *, as_json: bool, timeout: fl
 
 
 def _findings(found: Allowed, folder: Path | None, seconds: float) -> list[Finding]:
-    """Problems first, then advice, each in the order in which it was found."""
-    findings = [*installation.examine(found.plugins), *settings.examine(folder, found.plugins)]
+    """Return problems first, then advice, each in the order in which it was found."""
+    findings = [
+        *_guarded("installation", lambda: installation_findings.examine(found.plugins)),
+        *_guarded("settings", lambda: settings_findings.examine(folder, found.plugins)),
+    ]
     try:
-        findings += plugins.examine(found.plugins, found.tried(seconds).rows)
-    except TrialFailed as error:
+        tried = found.tried(seconds).rows
+    except ProbeFailed as error:
         findings.append(problem("plugins", str(error), "Mend what comes above first."))
-        findings += plugins.examine(found.plugins, found.plugins.rows)
+        tried = list(found.plugins.rows)
+    findings += _guarded("plugins", lambda: plugin_findings.examine(found.plugins, tried))
     return sorted(findings, key=lambda finding: finding.weight is not Weight.PROBLEM)
+
+
+def _guarded(what: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield what an examination finds; an error in it becomes a finding, so that the other examinations go on."""
+    try:
+        yield from examine()
+    except Exception as error:  # noqa: BLE001 - an installation can be broken in any way
+        yield problem(
+            "srv doctor",
+            f"The {what} could not be examined: {closed(failure(error))}",
+            "Mend what else is told here, and tell srv's authors of the traceback, which --json shows.",
+            "".join(traceback.format_exception(error)),
+        )
 
 
 def _environment() -> dict[str, str]:
@@ -80,8 +98,8 @@ def _environment() -> dict[str, str]:
 
 def _print(environment: Mapping[str, str], findings: Sequence[Finding]) -> None:
     for name, value in environment.items():
-        click.echo(f"{name}: {value}")
+        echo(f"{name}: {value}")
     for finding in findings:
-        click.echo(f"\n{finding.weight.value}: {finding.what}\n  {finding.remedy}")
+        echo(f"\n{finding.weight.value}: {finding.what}\n  {finding.remedy}")
     if not findings:
-        click.echo("\nNothing is wrong.")
+        echo("\nNothing is wrong.")

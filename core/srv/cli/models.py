@@ -1,4 +1,4 @@
-"""`srv models`: what a running server can serve and does serve, and loading and unloading there."""
+"""`srv models`: the models of a running server; loads and unloads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import click
 
-from srv.cli.asking import server_at, url_option
+from srv.cli.http_client import server_at, url_option
+from srv.cli.output import echo
 
 EXAMPLES = """\b
 Examples:
@@ -29,11 +30,13 @@ def models(ctx: click.Context, *, url: str | None, as_json: bool) -> None:
     """Show every model of a running server: name, version, state, and why it is not loaded."""
     if ctx.invoked_subcommand is not None:
         return
-    rows = server_at(url).ask("POST", "/v2/repository/index", {}, seconds=_SECONDS)
+    server = server_at(url)
+    rows = server.ask("POST", "/v2/repository/index", {}, seconds=_SECONDS)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     else:
         _print(rows)
+    server.tell()
 
 
 @models.command(short_help="Load a model, in every worker.", epilog="\b\nExample:\n  srv models load iris")
@@ -60,15 +63,17 @@ def unload(ctx: click.Context, name: str, *, url: str | None) -> None:
 
 def _change(ctx: click.Context, name: str, do: str, url: str | None) -> None:
     given_before = ctx.parent.params["url"] if ctx.parent is not None else None
-    server_at(url or given_before).ask("POST", f"/v2/repository/models/{quote(name, safe='')}/{do}", {}, seconds=None)
-    click.echo(f"Model '{name}' is {do}ed.")
+    server = server_at(url or given_before)
+    server.ask("POST", f"/v2/repository/models/{quote(name, safe='')}/{do}", {}, seconds=None)
+    echo(f"Model '{name}' is {do}ed.")
+    server.tell()
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
-        click.echo("The server has no models.")
+        echo("The server has no models.")
         return
     cells = [[str(row.get(head.lower(), "")) for head in _HEADS] for row in rows]
     widths = [max(len(line[column]) for line in [_HEADS, *cells]) for column in range(len(_HEADS))]
     for line in [_HEADS, *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from srv.cli import CommandLine
-from srv.discovery import Kind, Plugin, Plugins, State, normalised
+from srv.cli.output import echo
+from srv.discovery import Plugin, PluginKind, Plugins, PluginState, normalised
+from srv.discovery.metadata import distribution_called
 from srv.errors import SettingsError, SrvError, listed, nearest, quoted
-from srv.trial.jobs import Job, told
-from srv.trial.parent import SECONDS, Outcome, run
+from srv.probe.host import SECONDS, Outcome, run
+from srv.probe.messages import Job, to_wire
 
 EXAMPLES = """\b
 Examples:
@@ -87,11 +89,11 @@ def plugins(
         return 0
     rows = found.tried(timeout).rows if load else found.plugins.rows
     if as_json:
-        click.echo(json.dumps([told(row) for row in rows], indent=2))
+        echo(json.dumps([to_wire(row) for row in rows], indent=2))
     else:
         _print_rows(rows, timed=load)
         for sentence in found.plugins.unmatched():
-            click.echo(sentence, err=True)
+            echo(sentence, err=True)
     return 0
 
 
@@ -125,13 +127,13 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
     _check_brings(found.plugins, dist)
     rows = [row for row in found.tried(timeout).rows if normalised(row.distribution) == normalised(dist)]
     overlaps = _overlaps(dist)
-    faults = [row for row in rows if row.state in (State.REFUSED, State.QUARANTINED)]
+    faults = [row for row in rows if row.state in (PluginState.REFUSED, PluginState.QUARANTINED)]
     if as_json:
-        click.echo(json.dumps({"plugins": [told(row) for row in rows], "overlapping": overlaps}, indent=2))
+        echo(json.dumps({"plugins": [to_wire(row) for row in rows], "overlapping": overlaps}, indent=2))
     else:
         _print_rows(rows, timed=True, tracebacks=True)
         for file, owners in overlaps.items():
-            click.echo(f"{file} belongs to {' and '.join(owners)}.")
+            echo(f"{file} belongs to {' and '.join(owners)}.")
     if faults or overlaps:
         raise Faulty(dist, len(faults) + len(overlaps))
     return 0
@@ -139,19 +141,19 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What is installed, judged by the settings in force, and the plugins' sections of these."""
+    """The installed plugins under the settings in force, and the plugins' sections of these settings."""
 
     plugins: Plugins
     sections: Mapping[str, Mapping[str, Any]]
 
     def tried(self, seconds: float) -> Outcome:
-        """What importing everything came to, in child processes that may hang or crash."""
+        """Import everything in child processes that may hang or crash, and return the outcome."""
         sections = {name: dict(section) for name, section in self.sections.items()}
         return run(Job("load", self.plugins.choice, sections), seconds=seconds)
 
 
 def allowed(ctx: click.Context, folder: str) -> Allowed:
-    """What is installed, judged by --no-plugin, by the environment, and by the settings of a folder if it has any."""
+    """Return the plugins under --no-plugin, the environment, and the settings of a folder if it has any."""
     command_line = ctx.find_root().ensure_object(CommandLine)
     installed = command_line.plugins
     if not (Path(folder) / "settings.json").is_file() and not any(name.startswith("SRV_") for name in os.environ):
@@ -162,10 +164,10 @@ def allowed(ctx: click.Context, folder: str) -> Allowed:
     try:
         settings = read_server_settings(Path(folder), plugin_sections=installed.sections())
     except SettingsError as error:
-        click.echo(f"{error} What follows leaves these settings out.", err=True)
+        echo(f"{error} What follows leaves these settings out.", err=True)
         return Allowed(installed, {})
     chosen = settings.plugins
-    judged = installed.under(disable=(*command_line.no_plugin, *chosen.disable), only=chosen.only, prefer=chosen.prefer)
+    judged = installed.under(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer, optional=chosen.optional)
     return Allowed(judged, settings.sections)
 
 
@@ -179,25 +181,19 @@ def _order(found: Allowed, hook: str, seconds: float) -> list[Plugin]:
 
 def _print_order(rows: Sequence[Plugin], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([told(row) for row in rows], indent=2))
+        echo(json.dumps([to_wire(row) for row in rows], indent=2))
         return
     for place, row in enumerate(rows, start=1):
-        click.echo(f"{place}. {row.name} of {row.distribution} {row.version}")
+        echo(f"{place}. {row.name} of {row.distribution} {row.version}")
     if not rows:
-        click.echo("No plugin implements it.")
+        echo("No plugin implements it.")
 
 
 def _check_brings(found: Plugins, dist: str) -> None:
     known = sorted({row.distribution for row in found.rows})
     if normalised(dist) in map(normalised, known):
         return
-    import importlib_metadata
-
-    try:
-        importlib_metadata.distribution(dist)
-    except (importlib_metadata.PackageNotFoundError, ValueError):
-        raise UnknownDistribution(dist, known, installed=False) from None
-    raise UnknownDistribution(dist, known, installed=True)
+    raise UnknownDistribution(dist, known, installed=distribution_called(dist) is not None)
 
 
 def _overlaps(dist: str) -> Mapping[str, list[str]]:
@@ -210,20 +206,20 @@ def _print_rows(rows: Sequence[Plugin], *, timed: bool, tracebacks: bool = False
     heads = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
     cells = [(row.kind.value, row.name, row.distribution, row.version, _state(row, timed=timed)) for row in rows]
     widths = [max(len(line[column]) for line in [heads, *cells]) for column in range(len(heads))]
-    click.echo(_line(heads, widths))
+    echo(_line(heads, widths))
     for row, line in zip(rows, cells, strict=True):
-        click.echo(_line(line, widths))
-        for remark in filter(None, (row.reason, row.warning)):
-            click.echo(f"  {remark}")
+        echo(_line(line, widths))
+        for remark in filter(None, (row.reason, row.warning, *row.deprecations)):
+            echo(f"  {remark}")
         if tracebacks and row.traceback:
-            click.echo("".join(f"    {each}\n" for each in row.traceback.rstrip().splitlines()), nl=False)
-    failures = sum(row.state in (State.REFUSED, State.QUARANTINED) for row in rows)
+            echo("".join(f"    {each}\n" for each in row.traceback.rstrip().splitlines()), nl=False)
+    failures = sum(row.state in (PluginState.REFUSED, PluginState.QUARANTINED) for row in rows)
     if failures:
-        click.echo(f"{failures} of {len(rows)} cannot be used; `srv doctor` says what to do.")
+        echo(f"{failures} of {len(rows)} cannot be used; `srv doctor` says what to do.")
 
 
 def _state(row: Plugin, *, timed: bool) -> str:
-    if timed and row.import_seconds is not None and row.kind is not Kind.UNKNOWN:
+    if timed and row.import_seconds is not None and row.kind is not PluginKind.UNKNOWN:
         return f"{row.state.value}, {row.import_seconds * 1000:.0f} ms"
     return row.state.value
 

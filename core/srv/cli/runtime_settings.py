@@ -1,4 +1,4 @@
-"""The settings of a registered runtime, what `parameters.extra` takes: told from a folder, read, shown."""
+"""The settings of a registered runtime, which `parameters.extra` takes: found by name, read, printed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import Schema
 
-from srv.discovery import Kind, Plugins, UnknownPlugin
+from srv.discovery import PluginKind, Plugins, UnknownPlugin
 from srv.errors import SettingsError, listed, nearest, quoted
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 def runtime_meant(word: str, plugins: Plugins) -> Plugin | None:
-    """The runtime that a word on the command line means, or None where it means a folder.
+    """Return the runtime that a word on the command line means, or None if it means a folder.
 
     What has a slash or begins with a dot is a path. Raises FolderAndRuntime, NeitherFolderNorRuntime, or the
     PluginError of a runtime that cannot be used.
@@ -65,18 +65,18 @@ def runtime_meant(word: str, plugins: Plugins) -> Plugin | None:
         return None
     is_folder = Path(word).is_dir()
     try:
-        runtime = plugins.find(Kind.RUNTIME, word)
+        runtime = plugins.find(PluginKind.RUNTIME, word)
     except UnknownPlugin:
         if is_folder:
             return None
-        raise NeitherFolderNorRuntime(word, plugins.names(Kind.RUNTIME)) from None
+        raise NeitherFolderNorRuntime(word, plugins.names(PluginKind.RUNTIME)) from None
     if is_folder:
         raise FolderAndRuntime(word, runtime)
     return runtime
 
 
 def settings_schema(runtime: Plugin, plugins: Plugins) -> dict[str, Any] | None:
-    """The JSON Schema of what the runtime takes under `parameters.extra`, or None where it takes nothing.
+    """Return the JSON Schema of what the runtime takes under `parameters.extra`, or None if it takes nothing.
 
     Imports the runtime. Raises PluginBroken where that fails, and NoSchema.
     """
@@ -92,12 +92,12 @@ def settings_schema(runtime: Plugin, plugins: Plugins) -> dict[str, Any] | None:
 
 
 def settings_in(schema: Mapping[str, Any]) -> list[Setting]:
-    """Every setting that a JSON Schema describes, those of nested objects after the object itself."""
+    """Return every setting that a JSON Schema describes, those of nested objects after the object itself."""
     return list(_settings(schema, schema.get("$defs", {}), "", ()))
 
 
 def aligned(settings: list[Setting]) -> Iterator[str]:
-    """The settings as lines of columns: key, what it takes, default, meaning."""
+    """Return the settings as lines of columns: key, type, default, meaning."""
     cells = [(each.key, each.takes, "required" if each.required else each.default or "–") for each in settings]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     for each, row in zip(settings, cells, strict=True):
@@ -106,7 +106,7 @@ def aligned(settings: list[Setting]) -> Iterator[str]:
 
 
 def as_data(settings: list[Setting]) -> dict[str, dict[str, Any]]:
-    """The settings for programs, by key; one without a default has none."""
+    """Return the settings for programs, by key; one without a default has none."""
     return {
         each.key: {
             "takes": each.takes,
@@ -134,7 +134,7 @@ def _settings(
 
 
 def _reference(described: Mapping[str, Any]) -> str | None:
-    """The nested schema that a setting is an object of, or a list of objects of."""
+    """Return the nested schema of a setting that is an object, or a list of objects."""
     for place in (described, described.get("items", {}), *described.get("allOf", ()), *described.get("anyOf", ())):
         if "$ref" in place:
             return str(place["$ref"]).rpartition("/")[2]
@@ -142,7 +142,7 @@ def _reference(described: Mapping[str, Any]) -> str | None:
 
 
 def _takes(described: Mapping[str, Any]) -> str:
-    """What a setting takes, in a few words."""
+    """Return what a setting takes, in a few words."""
     if "enum" in described:
         return " or ".join(json.dumps(word, ensure_ascii=False) for word in described["enum"])
     if "$ref" in described or "allOf" in described:

@@ -11,6 +11,7 @@ import click
 
 from srv.cli import CommandLine, runtime_settings
 from srv.cli.options import flags_alone, given_flags
+from srv.cli.output import echo
 from srv.discovery import Plugin, Plugins
 from srv.settings import ServerSettings, read_server_settings
 from srv.settings.fields import Section
@@ -28,8 +29,12 @@ Examples:
 """
 
 
+#: In place of a value that may be a secret: only a plugin or a runtime knows which of its own are.
+HIDDEN = "(hidden)"
+
+
 class Row(NamedTuple):
-    """A setting by its dotted key, its value, and where that came from."""
+    """A setting by its dotted key, its value, and the origin of the value."""
 
     key: str
     value: Any
@@ -44,7 +49,8 @@ class Row(NamedTuple):
 def settings(meant: str, *, as_json: bool, as_schema: bool, **flags: Any) -> None:
     """Show every setting in force for FOLDER, its value, and where it came from.
 
-    A flag is in force over a variable SRV_…, that over settings.json in FOLDER, and that over the default.
+    A flag is in force over a variable SRV_…, that over settings.json in FOLDER, and that over the default. Values in
+    plugins' sections, such as API keys, are hidden.
 
     For RUNTIME, as it is registered or as DIST:NAME, show what a model's settings may say under `parameters.extra`:
     type, default and meaning. The runtime is imported. A word with a slash or a dot in front is always a folder.
@@ -58,7 +64,7 @@ def settings(meant: str, *, as_json: bool, as_schema: bool, **flags: Any) -> Non
     elif as_schema:
         from srv.settings.json_schema import settings_file_schema  # it imports apispec, which nobody else needs
 
-        click.echo(json.dumps(settings_file_schema(), indent=2, ensure_ascii=False))
+        echo(json.dumps(settings_file_schema(), indent=2, ensure_ascii=False))
     else:
         found = read_server_settings(Path(meant), flags=given_flags(flags), plugin_sections=plugins.sections())
         _show(found, as_json=as_json)
@@ -67,30 +73,30 @@ def settings(meant: str, *, as_json: bool, as_schema: bool, **flags: Any) -> Non
 def _show(found: ServerSettings, *, as_json: bool) -> None:
     rows = list(rows_of(found))
     if as_json:
-        click.echo(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))
+        echo(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))
     else:
         for line in aligned(rows):
-            click.echo(line)
+            echo(line)
     for note in found.notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _show_runtime(runtime: Plugin, plugins: Plugins, *, as_json: bool, as_schema: bool) -> None:
     schema = runtime_settings.settings_schema(runtime, plugins)
     taken = runtime_settings.settings_in(schema or {})
     if as_schema:
-        click.echo(json.dumps(schema or {"type": "object", "maxProperties": 0}, indent=2, ensure_ascii=False))
+        echo(json.dumps(schema or {"type": "object", "maxProperties": 0}, indent=2, ensure_ascii=False))
     elif as_json:
-        click.echo(json.dumps(runtime_settings.as_data(taken), indent=2, ensure_ascii=False))
+        echo(json.dumps(runtime_settings.as_data(taken), indent=2, ensure_ascii=False))
     elif taken:
         for line in runtime_settings.aligned(taken):
-            click.echo(line)
+            echo(line)
     else:
-        click.echo(f"The {runtime} has no settings of its own.")
+        echo(f"The {runtime} has no settings of its own.")
 
 
 def rows_of(found: ServerSettings) -> Iterator[Row]:
-    """The settings in the order of the reference, then plugins' sections, then defaults for models."""
+    """Return the settings in the order of the reference, then plugins' sections, then defaults for models."""
     for key, field in ServerSchema().fields.items():
         value = getattr(found, key)
         if isinstance(field, Section) and value is not None:
@@ -99,14 +105,16 @@ def rows_of(found: ServerSettings) -> Iterator[Row]:
         else:
             yield _row(found, key, value)
     for name, section in found.sections.items():
-        for part, value in section.items():
-            yield _row(found, f"{name}.{part}", value)
+        for part in section:
+            yield _row(found, f"{name}.{part}", HIDDEN)
     for path, value in found.model_defaults.items():
+        if path[-1] == "extra" and isinstance(value, Mapping):
+            value = dict.fromkeys(value, HIDDEN)
         yield _row(found, ".".join(("model", *path)), value)
 
 
 def aligned(rows: list[Row]) -> Iterator[str]:
-    """The rows as lines of three columns; a text stands as it is, everything else as JSON."""
+    """Return the rows as lines of three columns; a text stands as it is, everything else as JSON."""
     shown = [(row.key, _shown(row.value), row.origin) for row in rows]
     keys = max(len(key) for key, _, _ in shown)
     values = min(40, max(len(value) for _, value, _ in shown))
@@ -119,7 +127,7 @@ def _row(found: ServerSettings, key: str, value: Any) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it."""
+    """Return the value as JSON has it."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):

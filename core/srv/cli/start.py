@@ -7,10 +7,10 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from srv.cli.opening import opened
-from srv.cli.options import settings_flags
-from srv.serve.endings import end_quietly
+from srv.cli.open_folder import open_folder
+from srv.cli.options import root_name_flag, settings_flags
 from srv.serve.reloading.mode import for_authors
+from srv.serve.signals import exit_quietly
 
 EXAMPLES = """\b
 Examples:
@@ -29,12 +29,7 @@ new ones are ready; SIGTTIN and SIGTTOU add and remove a worker.
 
 @click.command(epilog=EXAMPLES)
 @settings_flags
-@click.option(
-    "--root-name",
-    metavar="NAME",
-    callback=lambda _, __, name: _checked(name),
-    help="What a model that is FOLDER itself is called, where its settings do not say; images need it.",
-)
+@root_name_flag
 @click.option("--reload", is_flag=True, help="For authors: load what is edited again, in one worker, while serving.")
 def start(folder: str, *, root_name: str | None, reload: bool, **flags: Any) -> int:
     """Serve the models of FOLDER, and of this folder where none is named.
@@ -45,19 +40,11 @@ def start(folder: str, *, root_name: str | None, reload: bool, **flags: Any) -> 
     With --reload a model whose files change is loaded again, and new workers read a package that changes and is
     installed with `pip install -e`. What served goes on where an edit is broken, and the log says why.
     """
-    end_quietly()
+    exit_quietly()
     from srv.serve.launcher import serve  # it imports gunicorn, which `srv start --help` need not
 
-    settings, plugins = opened(folder, flags)
+    settings, plugins = open_folder(folder, flags)
     settings = replace(settings, root_name=root_name)
     if reload:
         settings = for_authors(settings)
     return serve(settings, plugins, reload=reload)
-
-
-def _checked(name: str | None) -> str | None:
-    from srv.settings.schemas import is_model_name
-
-    if name is not None and not is_model_name(name):
-        raise click.BadParameter("a model's name has letters, digits and ._-, and begins with a letter, a digit or _.")
-    return name

@@ -1,6 +1,5 @@
 """Discovery: what installed distributions bring, decided from metadata, before anything of it is imported."""
 
-from srv.discovery.decision import COMMANDS_OF_CORE
 from srv.discovery.errors import (
     PluginBroken,
     PluginContested,
@@ -8,26 +7,31 @@ from srv.discovery.errors import (
     PluginError,
     PluginRefused,
     PluginsNotWhole,
+    RequiredPluginMissing,
+    RequiredPluginUnusable,
     RuntimeContested,
     UnknownPlugin,
     UnknownRuntime,
 )
-from srv.discovery.plugin import Kind, Plugin, State, normalised
+from srv.discovery.plugin import Plugin, PluginKind, PluginState, normalised
+from srv.discovery.plugin_states import COMMANDS_OF_CORE
 from srv.discovery.plugins import Plugins, discover
 
 __all__ = [
     "COMMANDS_OF_CORE",
-    "Kind",
     "Plugin",
     "PluginBroken",
     "PluginContested",
     "PluginDisabled",
     "PluginError",
+    "PluginKind",
     "PluginRefused",
+    "PluginState",
     "Plugins",
     "PluginsNotWhole",
+    "RequiredPluginMissing",
+    "RequiredPluginUnusable",
     "RuntimeContested",
-    "State",
     "UnknownPlugin",
     "UnknownRuntime",
     "discover",

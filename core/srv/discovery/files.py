@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 from srv.discovery.metadata import installed
-from srv.discovery.plugin import Kind, Plugin, normalised
+from srv.discovery.plugin import Plugin, PluginKind, normalised
 
 #: Reading one of these runs code that is in it.
 CODE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill", ".cloudpickle", ".py"})
 
 
 def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
-    """For each file that exactly one usable runtime recognises, its name and whether the file is code."""
+    """Return, for each file that exactly one usable runtime recognises, its name and whether the file is code."""
     return {
         file: (runtimes[0], is_code(file))
         for file, runtimes in _claims(rows, names, prefer).items()
@@ -24,12 +24,12 @@ def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str
 
 
 def unchosen(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The files that several runtimes recognise, with the runtimes."""
+    """Return the files that several runtimes recognise, with these runtimes."""
     return {file: runtimes for file, runtimes in _claims(rows, names, prefer).items() if len(runtimes) > 1}
 
 
 def is_code(file: str) -> bool:
-    """Whether reading a file of this name runs code from it: pickles in all their guises."""
+    """Whether reading a file of this name runs code from it, as every kind of pickle does."""
     return PurePath(file).suffix.lower() in CODE_SUFFIXES
 
 
@@ -37,7 +37,7 @@ def _claims(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, s
     usable = set(names)
     claims: dict[str, list[Plugin]] = {}
     for row in rows:
-        if row.kind is Kind.RUNTIME and row.usable:
+        if row.kind is PluginKind.RUNTIME and row.usable:
             for file in row.files:
                 claims.setdefault(file, []).append(row)
     return {
@@ -47,7 +47,7 @@ def _claims(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, s
 
 
 def _preferred(file: str, claimants: list[Plugin], prefer: Mapping[str, str]) -> list[Plugin]:
-    """The one that `prefer` chooses for the file or for its runtime's name; else all who claim it."""
+    """Return the runtime that `prefer` chooses for the file or for the runtime's name; else all that claim the file."""
     chosen = prefer.get(f"file:{file}")
     for row in claimants:
         mine = normalised(row.distribution)
@@ -58,17 +58,17 @@ def _preferred(file: str, claimants: list[Plugin], prefer: Mapping[str, str]) ->
 
 
 def overlapping(distributions: Iterable[str], path: list[str] | None = None) -> dict[str, list[str]]:
-    """Python files that several distributions claim to own, one of them among those named. Reads every RECORD."""
+    """Return Python files that several distributions own, if one of those named is among them. Reads every RECORD."""
     asked = {normalised(name) for name in distributions}
     owners: dict[str, set[str]] = {}
     for distribution in installed(path):
         try:
             name = normalised(distribution.name)
             root = str(distribution.locate_file(""))
-            lines = (distribution.read_text("RECORD") or "").splitlines()
+            rows = list(csv.reader((distribution.read_text("RECORD") or "").splitlines()))
         except Exception:  # noqa: BLE001, S112 - an unreadable RECORD hides its own files, not the others'
             continue
-        for row in csv.reader(lines):
+        for row in rows:
             if row and row[0].endswith(".py"):
                 owners.setdefault(os.path.join(root, row[0]), set()).add(name)  # noqa: PTH118 - many thousand of them
     return {file: sorted(names) for file, names in owners.items() if len(names) > 1 and names & asked}

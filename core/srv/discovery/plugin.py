@@ -1,4 +1,4 @@
-"""What an entry point registers, as a row: kind, name, who brings it, its state and why."""
+"""A plugin as a row: what an entry point registers, its distribution, its state and the reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ OURS = "srv-inference"
 
 
 def normalised(distribution: str) -> str:
-    """A distribution's name as packaging compares it: `Srv_Sklearn` is `srv-sklearn`."""
+    """Return a distribution's name as packaging compares it: `Srv_Sklearn` is `srv-sklearn`."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-class Kind(StrEnum):
-    """What a plugin is. ROUTE and BUILDER come from hooks only; UNKNOWN is unreadable metadata of a distribution."""
+class PluginKind(StrEnum):
+    """The kind of a plugin. ROUTE and BUILDER come from hooks only; UNKNOWN is a distribution's unreadable metadata."""
 
     RUNTIME = "runtime"
     CODEC = "codec"
@@ -26,18 +26,23 @@ class Kind(StrEnum):
     BUILDER = "builder"
     UNKNOWN = "unknown"
 
+    @property
+    def noun(self) -> str:
+        """The kind, in a sentence about one plugin."""
+        return {PluginKind.HOOKS: "hook module", PluginKind.UNKNOWN: "plugin"}.get(self, self.value)
+
 
 #: The four entry-point groups, and what each brings.
 GROUPS = {
-    "srv.runtimes": Kind.RUNTIME,
-    "srv.codecs": Kind.CODEC,
-    "srv.commands": Kind.COMMAND,
-    "srv.plugins": Kind.HOOKS,
+    "srv.runtimes": PluginKind.RUNTIME,
+    "srv.codecs": PluginKind.CODEC,
+    "srv.commands": PluginKind.COMMAND,
+    "srv.plugins": PluginKind.HOOKS,
 }
 
 
-class State(StrEnum):
-    """How far a plugin came: metadata says found, disabled or refused; an import says loaded or quarantined."""
+class PluginState(StrEnum):
+    """The state of a plugin: metadata decides found, disabled or refused; an import makes it loaded or quarantined."""
 
     FOUND = "found"
     LOADED = "loaded"
@@ -48,20 +53,24 @@ class State(StrEnum):
 
 @dataclass(eq=False)
 class Plugin:
-    """One row of `srv plugins`. Its state changes once it is imported; all else stands."""
+    """One row of `srv plugins`. Its state changes when it is imported; its name and origin do not."""
 
-    kind: Kind
+    kind: PluginKind
     name: str
     distribution: str
     version: str
     entry_point: str
-    state: State = State.FOUND
+    state: PluginState = PluginState.FOUND
     reason: str = ""
     warning: str = ""
+    #: Sentences about hooks and arguments that it uses and that a version to come refuses.
+    deprecations: tuple[str, ...] = ()
     import_seconds: float | None = None
     ours: bool = False
     #: Well-known files that a runtime recognises: the extras of its entry point.
     files: tuple[str, ...] = ()
+    #: Why the server does not serve without it; empty where it is not required. For hook modules only.
+    required: str = ""
     #: Refused only because the plain name is another's; `distribution:name` still reaches it.
     name_taken: bool = False
     #: Brought by a hook of this plugin rather than by an entry point.
@@ -77,8 +86,8 @@ class Plugin:
 
     @property
     def usable(self) -> bool:
-        """Whether it runs, or will when it is first asked for."""
-        return self.state in (State.FOUND, State.LOADED)
+        """Whether the plugin is loaded, or will be loaded when it is first asked for."""
+        return self.state in (PluginState.FOUND, PluginState.LOADED)
 
     def __str__(self) -> str:
-        return f"{self.kind.value} '{self.name}' of {self.distribution} {self.version} ({self.entry_point})"
+        return f"{self.kind.noun} '{self.name}' of {self.distribution} {self.version} ({self.entry_point})"

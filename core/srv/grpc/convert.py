@@ -1,4 +1,4 @@
-"""Between the protocol's messages and what runtimes see: requests in, responses out, metadata."""
+"""Conversion between the protocol's messages and what runtimes see: requests, responses, metadata."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from srv.errors import InvalidInput, quoted
-from srv.grpc.contents import FIELDS, read_contents, write_contents
 from srv.grpc.descriptors import ModelInferResponse
-from srv.grpc.splitting import Buffer, joined
+from srv.grpc.typed_contents import FIELDS, read_contents, write_contents
+from srv.grpc.wire_format import Buffer, joined
+from srv.inference.response_validation import UnfitParameter, plain
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, RequestedOutput
-from srv.modelsettings import Spec
-from srv.rawdata import read_raw, write_raw
-from srv.sendable import plain
+from srv.model_settings import Spec
 from srv.tensors import EMPTY, Parameters, Tensor
+from srv.wire.raw_tensors import read_raw, write_raw
 
 _MOST = 2**63 - 1
 
@@ -43,30 +43,29 @@ class BadParameter(InvalidInput):
 
 
 def read_request(message: Any, raw: Sequence[Buffer], headers: Mapping[str, str]) -> InferenceRequest:
-    """The inference request that a ModelInferRequest and its raw contents say. Raises InvalidInput naming the field."""
+    """Return the inference request of a ModelInferRequest and its raw contents. Raises InvalidInput naming the field."""
     inputs = message.inputs
     if raw and len(raw) != len(inputs):
         raise WrongRawCount(len(raw), len(inputs))
     return InferenceRequest(
         [_tensor(tensor, place, raw[place] if raw else None) for place, tensor in enumerate(inputs)],
-        message.id or None,
+        message.id,
         [
             RequestedOutput(output.name, read_parameters(output.parameters, f"outputs[{place}].parameters"))
             for place, output in enumerate(message.outputs)
-        ]
-        or None,
+        ],
         read_parameters(message.parameters, "parameters"),
         headers,
     )
 
 
 def is_typed(message: Any) -> bool:
-    """Whether a request without raw contents has typed ones; one without inputs has neither."""
+    """Return whether a request without raw contents has typed ones; a request without inputs has neither."""
     return any(tensor.HasField("contents") for tensor in message.inputs)
 
 
 def write_response(response: InferenceResponse, *, typed: bool) -> bytes:
-    """The bytes of the ModelInferResponse; raw where an output has no typed form. Raises UnfitParameter."""
+    """Return the bytes of the ModelInferResponse; raw where an output has no typed form. Raises UnfitParameter."""
     message = ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version or "", id=response.id or ""
     )
@@ -84,7 +83,7 @@ def write_response(response: InferenceResponse, *, typed: bool) -> bytes:
 
 
 def read_parameters(given: Any, where: str) -> Parameters:
-    """A map of InferParameter as plain values. Raises InvalidInput for one that has none, or none that JSON has."""
+    """Return a map of InferParameter as plain values. Raises InvalidInput for a parameter without a value JSON has."""
     if not given:
         return EMPTY
     parameters = {}
@@ -99,7 +98,7 @@ def read_parameters(given: Any, where: str) -> Parameters:
 
 
 def write_parameters(parameters: Parameters, target: Any) -> None:
-    """Plain values into a map of InferParameter. Raises UnfitParameter for what it cannot say."""
+    """Write plain values into a map of InferParameter. Raises UnfitParameter for a value that the map cannot hold."""
     for name, value in parameters.items():
         said = plain(name, value)
         parameter = target[name]
@@ -117,19 +116,23 @@ def write_parameters(parameters: Parameters, target: Any) -> None:
 
 
 def write_metadata(metadata: ModelMetadata, answer: Any) -> None:
-    """Fill a ModelMetadataResponse; a property that is no text is told as JSON."""
+    """Fill a ModelMetadataResponse; a parameter of the model that no InferParameter can hold is written as JSON."""
     answer.name = metadata.name
     answer.versions.extend(metadata.versions)
     answer.platform = metadata.platform
     for specs, tensors in ((metadata.inputs, answer.inputs), (metadata.outputs, answer.outputs)):
         for spec in specs:
-            tensors.add(name=spec.name, datatype=spec.datatype or "", shape=_shape(spec))
+            tensor = tensors.add(name=spec.name, datatype=spec.datatype or "", shape=_shape(spec))
+            write_parameters(spec.parameters, tensor.parameters)
     for name, value in metadata.parameters.items():
-        answer.properties[name] = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+        try:
+            write_parameters({name: value}, answer.parameters)
+        except UnfitParameter:
+            answer.parameters[name].string_param = orjson.dumps(value, default=str).decode()
 
 
 def _shape(spec: Spec) -> Sequence[int]:
-    """A declared shape; where it is open, [-1] stands for it, as over HTTP."""
+    """Return a declared shape; [-1] for an open one, as over HTTP."""
     return spec.shape if spec.shape is not None else (-1,)
 
 

@@ -1,4 +1,4 @@
-"""The one table from what went wrong to what gRPC says of it."""
+"""The gRPC status of each error, and the sentence as gRPC can carry it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,36 @@ import grpc
 
 from srv import errors
 
-#: Class of error → (the contract's stable name, gRPC's status). The most derived class that stands here decides.
-TABLE: Mapping[type[BaseException], tuple[str, grpc.StatusCode]] = {
-    errors.InvalidInput: ("INVALID_INPUT", grpc.StatusCode.INVALID_ARGUMENT),
-    errors.Unauthenticated: ("UNAUTHENTICATED", grpc.StatusCode.UNAUTHENTICATED),
-    errors.Forbidden: ("FORBIDDEN", grpc.StatusCode.PERMISSION_DENIED),
-    errors.LoadFailed: ("LOAD_FAILED", grpc.StatusCode.FAILED_PRECONDITION),
-    errors.LoadIncomplete: ("LOAD_INCOMPLETE", grpc.StatusCode.INTERNAL),
-    errors.NotFound: ("NOT_FOUND", grpc.StatusCode.NOT_FOUND),
-    errors.TooLarge: ("TOO_LARGE", grpc.StatusCode.RESOURCE_EXHAUSTED),
-    errors.QueueFull: ("QUEUE_FULL", grpc.StatusCode.RESOURCE_EXHAUSTED),
-    errors.ModelError: ("MODEL_ERROR", grpc.StatusCode.INTERNAL),
-    errors.Unimplemented: ("UNIMPLEMENTED", grpc.StatusCode.UNIMPLEMENTED),
-    errors.Unavailable: ("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE),
-    errors.DeadlinePassed: ("DEADLINE", grpc.StatusCode.DEADLINE_EXCEEDED),
-    errors.ClientLeft: ("CANCELLED", grpc.StatusCode.CANCELLED),
+#: The gRPC status of each stable name.
+STATUSES: Mapping[str, grpc.StatusCode] = {
+    "INVALID_INPUT": grpc.StatusCode.INVALID_ARGUMENT,
+    "UNAUTHENTICATED": grpc.StatusCode.UNAUTHENTICATED,
+    "FORBIDDEN": grpc.StatusCode.PERMISSION_DENIED,
+    "LOAD_FAILED": grpc.StatusCode.FAILED_PRECONDITION,
+    "LOAD_INCOMPLETE": grpc.StatusCode.INTERNAL,
+    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "MODEL_ERROR": grpc.StatusCode.INTERNAL,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+    "UNIMPLEMENTED": grpc.StatusCode.UNIMPLEMENTED,
+    "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "DEADLINE": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "CANCELLED": grpc.StatusCode.CANCELLED,
 }
-INTERNAL = ("INTERNAL", grpc.StatusCode.INTERNAL)
-_INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."
+#: The most bytes of a sentence; clients read 8 KiB of trailing metadata in all.
+_MOST_BYTES = 6144
+INTERNAL = errors.SrvError.code
+#: What is told to clients of calls that the server ends because it stops.
+STOPPED = "The server has stopped before this was answered. Ask again."
+INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."
+
+
+class BadRequest(errors.InvalidInput):
+    """Bytes that are not the request's message."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The message is no {name}.")
 
 
 class FaceBusy(errors.QueueFull):
@@ -35,14 +47,7 @@ class FaceBusy(errors.QueueFull):
         super().__init__(f"{waiting} gRPC requests wait for a thread already. Try again later.")
 
 
-class BytesOverflow(errors.Unavailable):
-    """The messages and bodies in flight together are more than the worker may hold."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"What is in flight exceeds the {limit} bytes of max_inflight_bytes. Try again later.")
-
-
-class TooManyStanding(errors.QueueFull):
+class TooManyStreams(errors.QueueFull):
     """More streams of health and reflection are open than the server keeps."""
 
     def __init__(self, most: int) -> None:
@@ -58,9 +63,20 @@ class AnswerTooLarge(errors.TooLarge):
         )
 
 
+def _fitting(sentence: str) -> str:
+    """Cut a sentence so that it fits into trailing metadata, where a byte that is not ASCII takes three."""
+    if sentence.isascii() or len(sentence) <= _MOST_BYTES // 9:
+        return sentence
+    return sentence.encode()[: _MOST_BYTES // 3].decode(errors="ignore")
+
+
 def told(error: BaseException) -> tuple[str, grpc.StatusCode, str]:
-    """The stable name, the status and the sentence of an error; INTERNAL for what nobody foresaw."""
-    for kind in type(error).__mro__:
-        if kind in TABLE:
-            return *TABLE[kind], str(error)
-    return *INTERNAL, _INTERNAL_SENTENCE
+    """Return the stable name, the status and the sentence of an error; INTERNAL for what is neither SrvError nor MemoryError."""
+    if isinstance(error, MemoryError):
+        error = errors.OutOfMemory()
+    if not isinstance(error, errors.SrvError):
+        return INTERNAL, STATUSES[INTERNAL], INTERNAL_SENTENCE
+    code = errors.code_of(error)
+    if code not in STATUSES or (code == INTERNAL and not isinstance(error, errors.PluginFailed)):
+        return INTERNAL, STATUSES[INTERNAL], INTERNAL_SENTENCE  # among them UNSUPPORTED_MEDIA, of which gRPC has none
+    return code, STATUSES[code], _fitting(errors.sentence_of(error))

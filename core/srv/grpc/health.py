@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
 
-from srv.dataplane import DataPlane
-from srv.errors import InvalidInput, NotFound, Unavailable
+from srv.errors import NotFound, Unavailable
+from srv.grpc.calls import Call
 from srv.grpc.descriptors import INFERENCE, message
-from srv.grpc.passing import Call
-from srv.registry import ModelState
+from srv.grpc.errors import BadRequest
+from srv.models.registry import ModelState
+from srv.planes.dataplane import DataPlane
 
 _Request = message("grpc.health.v1.HealthCheckRequest")
 _Response = message("grpc.health.v1.HealthCheckResponse")
@@ -20,29 +21,22 @@ _Response = message("grpc.health.v1.HealthCheckResponse")
 _BEAT = 0.25
 
 
-class NoHealthRequest(InvalidInput):
-    """Bytes that are no question for health."""
-
-    def __init__(self) -> None:
-        super().__init__("The message is no HealthCheckRequest.")
-
-
 class Health:
-    """Answers probes. A watched model that nobody knows may come, so its stream goes on."""
+    """The health service. A model that is watched and unknown may be loaded later, so its stream goes on."""
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
         self._closed = threading.Event()
 
     def check(self, request: bytes, call: Call) -> bytes:
-        """SERVING or NOT_SERVING. Raises NotFound for a model that nobody knows."""
+        """Return SERVING or NOT_SERVING. Raises NotFound for an unknown model."""
         return _written(self._status(_service(request)))
 
     def watch(self, request: bytes, call: Call) -> Iterator[bytes]:
-        """The status at once, and whenever it changes, until the client leaves or the server stops."""
+        """Yield the status at once, and whenever it changes, until the client leaves or the server stops."""
         service = _service(request)
         last = None
-        while call.active():
+        while not call.is_gone():
             try:
                 status = self._status(service)
             except NotFound:
@@ -54,7 +48,7 @@ class Health:
                 return
 
     def close(self) -> None:
-        """End all watching."""
+        """End all streams of `watch`."""
         self._closed.set()
 
     def _status(self, service: str) -> str:
@@ -71,7 +65,7 @@ def _service(request: bytes) -> str:
     try:
         service: str = _Request.FromString(request).service
     except DecodeError:
-        raise NoHealthRequest from None
+        raise BadRequest("HealthCheckRequest") from None
     return service
 
 

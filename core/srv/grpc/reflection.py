@@ -1,4 +1,4 @@
-"""Server reflection: what services there are, and the files that describe them, from the face's own pool."""
+"""Server reflection: the names of the services, and the files that describe them, from the face's own pool."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from srv.errors import quoted
+from srv.grpc.calls import Call
 from srv.grpc.descriptors import POOL, message
-from srv.grpc.passing import Call
+from srv.grpc.errors import BadRequest
 
 
 class Reflection:
-    """Answers one version of the service, whose messages stand in a package of its own."""
+    """One version of the reflection service, whose messages have a package of their own."""
 
     def __init__(self, service: str, services: Sequence[str]) -> None:
         package = service.rpartition(".")[0]
@@ -29,9 +31,9 @@ class Reflection:
         }
 
     def info(self, requests: Iterator[bytes], call: Call) -> Iterator[bytes]:
-        """One answer for each request."""
+        """Yield one answer for each request. Raises InvalidInput for bytes that are no request."""
         for request in requests:
-            asked = self._request.FromString(request)
+            asked = self._read(request)
             answer = self._response(valid_host=asked.host, original_request=asked)
             answers = self._answers.get(asked.WhichOneof("message_request"))
             if answers is None:
@@ -39,6 +41,12 @@ class Reflection:
             else:
                 answers(asked, answer)
             yield answer.SerializeToString()
+
+    def _read(self, request: bytes) -> Any:
+        try:
+            return self._request.FromString(request)
+        except DecodeError:
+            raise BadRequest("ServerReflectionRequest") from None
 
     def _file_by_name(self, asked: Any, answer: Any) -> None:
         _find(POOL.FindFileByName, asked.file_by_filename, answer)
@@ -61,7 +69,7 @@ class Reflection:
 
 
 def _file_containing(name: str) -> Any:
-    """The file of a symbol; protobuf's pool does not count methods among them. Raises KeyError."""
+    """Return the file of a symbol; to protobuf's pool a method is none. Raises KeyError."""
     try:
         return POOL.FindFileContainingSymbol(name)
     except KeyError:

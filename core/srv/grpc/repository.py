@@ -1,4 +1,4 @@
-"""The repository's methods: the index, and loading and unloading models."""
+"""The unary methods of the model repository: index, load and unload."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from srv.grpc.calls import Call, Method
 from srv.grpc.descriptors import message
-from srv.grpc.passing import Call, Method
-from srv.grpc.servicer import BadRequest
-from srv.modelplane import ModelPlane, check_brings_nothing
+from srv.grpc.errors import BadRequest
+from srv.planes.modelplane import ModelPlane, check_brings_nothing
 
 
 class RepositoryServicer:
-    """Answers the unary calls about the repository; from many threads."""
+    """The methods of the repository; called from many threads."""
 
     def __init__(self, plane: ModelPlane) -> None:
         self._plane = plane
 
     def methods(self) -> Mapping[str, Method]:
-        """What reads the repository's folders or loads models, by name."""
+        """Return the methods, which read the repository's folders or load models, by name."""
         return {
             "RepositoryIndex": self.index,
             "RepositoryModelLoad": self.load,
@@ -28,11 +28,11 @@ class RepositoryServicer:
         }
 
     def index(self, request: bytes, call: Call) -> bytes:
-        """Which models there are, loaded or not."""
+        """Return the models of the repository, loaded or not."""
         asked = _asked("RepositoryIndex", request)
         answer = _RepositoryIndexResponse()
         for row in self._plane.index(ready=asked.ready):
-            answer.models.add(name=row.name, version=row.version or "", state=row.state.value, reason=row.reason)
+            answer.models.add(name=row.name, version=row.version, state=row.state.value, reason=row.reason)
         written: bytes = answer.SerializeToString()
         return written
 

@@ -1,4 +1,4 @@
-"""Which method is answered by what, and where it runs; a call beyond a pool's bound is refused at once."""
+"""Routes: which method answers a path, and which pool runs it; a call beyond a pool's bound is refused at once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any, Protocol
 
 import grpc
 
-from srv.dataplane import DataPlane
 from srv.errors import SrvError, Unimplemented, quoted
+from srv.grpc.calls import Method, MethodAdapter, StreamMethod, refusal
 from srv.grpc.descriptors import HEALTH, INFERENCE, REFLECTIONS
-from srv.grpc.errors import FaceBusy, TooManyStanding
+from srv.grpc.errors import FaceBusy, TooManyStreams
+from srv.grpc.grpcio_internals import placed
 from srv.grpc.health import Health
-from srv.grpc.passing import Method, Passage, StreamMethod, refusal
-from srv.grpc.pools import AtOnce, Pool, Standing, placed
+from srv.grpc.pools import InlinePool, Pool, StreamPool
 from srv.grpc.reflection import Reflection
 from srv.grpc.repository import RepositoryServicer
 from srv.grpc.servicer import Servicer
 from srv.grpc.streaming import StreamInfer
-from srv.modelplane import ModelPlane
-from srv.streams import StreamCount
+from srv.planes.dataplane import DataPlane
+from srv.planes.limits import Limit
+from srv.planes.modelplane import ModelPlane
 
 
 class UnknownMethod(Unimplemented):
@@ -33,11 +34,11 @@ class Bounded(Protocol):
     """A pool that says when it takes no more."""
 
     def full(self) -> bool:
-        """Whether the next call is one too many."""
+        """Return whether the next call is one too many."""
 
 
 class Route:
-    """What answers a method, and what refuses it while its pool is full."""
+    """The handler of a method, and the one that refuses while the method's pool is full."""
 
     def __init__(self, handler: Any, refuses: Any, pool: Bounded) -> None:
         self._handler = handler
@@ -45,27 +46,27 @@ class Route:
         self._full = pool.full
 
     def handler(self) -> Any:
-        """What answers the next call."""
+        """Return what answers the next call."""
         return self._refuses if self._full() else self._handler
 
 
 class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
-    """Every method of the face. grpcio asks it for each call, in the thread in which it submits."""
+    """All methods of the face. grpcio asks for the handler of each call, in the thread in which it submits the call."""
 
     def __init__(
         self,
         dataplane: DataPlane,
         modelplane: ModelPlane,
-        passage: Passage,
+        adapter: MethodAdapter,
         *,
         max_body_size: int,
         inference: Pool,
         probes: Pool,
-        standing: Standing,
-        streams: StreamCount,
+        open_streams: StreamPool,
+        streams: Limit,
     ) -> None:
-        self._at_once = AtOnce()
-        self._passage = passage
+        self._inline = InlinePool()
+        self._adapter = adapter
         self._routes: dict[str, Route] = {}
         self.health = Health(dataplane)
         servicer = Servicer(dataplane, max_body_size=max_body_size)
@@ -73,34 +74,34 @@ class Routes(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no typ
         self._add_unary(INFERENCE, RepositoryServicer(modelplane).methods(), inference)
         self._add_unary(INFERENCE, servicer.health_methods(), probes)
         self._add_unary(HEALTH, {"Check": self.health.check}, probes)
-        streaming = StreamInfer(dataplane, streams, passage.in_flight, max_body_size=max_body_size)
+        streaming = StreamInfer(dataplane, streams, adapter.in_flight, max_body_size=max_body_size)
         self._add_stream(
             INFERENCE, "ModelStreamInfer", streaming.infer, grpc.stream_stream_rpc_method_handler, inference
         )
-        self._add_stream(HEALTH, "Watch", self.health.watch, grpc.unary_stream_rpc_method_handler, standing)
+        self._add_stream(HEALTH, "Watch", self.health.watch, grpc.unary_stream_rpc_method_handler, open_streams)
         for service in REFLECTIONS:
             info = Reflection(service, (INFERENCE, HEALTH, *REFLECTIONS)).info
-            self._add_stream(service, "ServerReflectionInfo", info, grpc.stream_stream_rpc_method_handler, standing)
+            self._add_stream(service, "ServerReflectionInfo", info, grpc.stream_stream_rpc_method_handler, open_streams)
 
     def service(self, details: Any) -> Any:
-        """What answers this call."""
+        """Return what answers this call."""
         route = self._routes.get(details.method)
         return route.handler() if route is not None else self.refuses(details.method, UnknownMethod(details.method))
 
     def refuses(self, path: str, error: SrvError) -> Any:
-        """A handler that reads nothing and says what is wrong, whatever form the method's messages have."""
-        return grpc.stream_unary_rpc_method_handler(placed(refusal(path, error), self._at_once))
+        """Return a handler that reads nothing and says what is wrong, whatever form the method's messages have."""
+        return grpc.stream_unary_rpc_method_handler(placed(refusal(path, error), self._inline))
 
     def _add_unary(self, service: str, methods: Mapping[str, Method], pool: Pool) -> None:
         for name, method in methods.items():
             path = f"/{service}/{name}"
-            answers = grpc.unary_unary_rpc_method_handler(placed(self._passage.unary(path, method), pool))
+            answers = grpc.unary_unary_rpc_method_handler(placed(self._adapter.unary(path, method), pool))
             self._routes[path] = Route(answers, self.refuses(path, FaceBusy(pool.max_queue)), pool)
 
     def _add_stream(
-        self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], pool: Pool | Standing
+        self, service: str, name: str, method: StreamMethod, kind: Callable[..., Any], pool: Pool | StreamPool
     ) -> None:
         path = f"/{service}/{name}"
-        answers = kind(placed(self._passage.stream(path, method), pool))
-        full = FaceBusy(pool.max_queue) if isinstance(pool, Pool) else TooManyStanding(pool.most)
+        answers = kind(placed(self._adapter.stream(path, method), pool))
+        full = FaceBusy(pool.max_queue) if isinstance(pool, Pool) else TooManyStreams(pool.most)
         self._routes[path] = Route(answers, self.refuses(path, full), pool)

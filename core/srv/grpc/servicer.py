@@ -1,4 +1,4 @@
-"""The methods of the inference service: bytes to a question to the data plane, and its answer to bytes."""
+"""The unary methods of the inference service: each reads bytes, asks the data plane, and writes bytes."""
 
 from __future__ import annotations
 
@@ -7,33 +7,26 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from srv.counts import Stages
-from srv.dataplane import DataPlane
-from srv.errors import InvalidInput, SrvError
+from srv.errors import NotFound, SrvError, Unavailable
+from srv.grpc.calls import Call, Method
 from srv.grpc.convert import is_typed, read_request, write_metadata, write_response
 from srv.grpc.descriptors import message
-from srv.grpc.errors import AnswerTooLarge
-from srv.grpc.passing import Call, Method
-from srv.grpc.splitting import read_message
-from srv.registry import ModelState
-
-
-class BadRequest(InvalidInput):
-    """Bytes that are not the request's message."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"The message is no {name}.")
+from srv.grpc.errors import AnswerTooLarge, BadRequest
+from srv.grpc.wire_format import read_message
+from srv.metrics_types import Stages
+from srv.models.registry import ModelState
+from srv.planes.dataplane import DataPlane
 
 
 class Servicer:
-    """Answers the unary calls; from many threads."""
+    """The unary methods of inference, health and metadata; called from many threads."""
 
     def __init__(self, dataplane: DataPlane, *, max_body_size: int) -> None:
         self._dataplane = dataplane
         self._most = max_body_size
 
     def health_methods(self) -> Mapping[str, Method]:
-        """What never waits for a model, by name."""
+        """Return the methods that never wait for a model, by name."""
         return {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,
@@ -45,27 +38,30 @@ class Servicer:
         }
 
     def server_live(self, request: bytes, call: Call) -> bytes:
-        """Live, which is said by answering."""
+        """Return that the worker lives, which any answer says."""
         return _answer("ServerLive", live=True)
 
     def server_ready(self, request: bytes, call: Call) -> bytes:
-        """Whether this worker should get requests."""
+        """Return whether this worker should get requests."""
         return _answer("ServerReady", ready=self._dataplane.readiness.problem() is None)
 
     def model_ready(self, request: bytes, call: Call) -> bytes:
-        """Whether a model serves. Raises NotFound for one that nobody knows."""
+        """Return whether a model serves: false for an unknown one, and for all until the first load has ended."""
         asked = _asked("ModelReady", request)
-        model = self._dataplane.model(asked.name, asked.version or None)
+        try:
+            model = self._dataplane.model(asked.name, asked.version or None)
+        except (NotFound, Unavailable):  # a false, as Triton says it, because its clients raise whatever error comes
+            return _answer("ModelReady", ready=False)
         call.model = model.name
         return _answer("ModelReady", ready=model.state is ModelState.READY)
 
     def server_metadata(self, request: bytes, call: Call) -> bytes:
-        """Name, version, and the extensions that work."""
+        """Return name, version, and the extensions that work."""
         server = self._dataplane.server()
         return _answer("ServerMetadata", name=server.name, version=server.version, extensions=server.extensions)
 
     def model_metadata(self, request: bytes, call: Call) -> bytes:
-        """Name, versions, platform, inputs and outputs."""
+        """Return name, versions, platform, inputs and outputs of a model."""
         asked = _asked("ModelMetadata", request)
         metadata = self._dataplane.metadata(asked.name, asked.version or None)
         call.model = metadata.name
@@ -75,21 +71,26 @@ class Servicer:
         return written
 
     def model_config(self, request: bytes, call: Call) -> bytes:
-        """A model's configuration, in Triton's words."""
+        """Return a model's configuration, in Triton's form."""
         asked = _asked("ModelConfig", request)
-        config = self._dataplane.config(asked.name, asked.version or None)
+        config = {**self._dataplane.config(asked.name, asked.version or None)}
         call.model = config["name"]
-        return _answer("ModelConfig", config=config)
+        parameters = config.pop("parameters")
+        answer = _RESPONSES["ModelConfig"](config=config)
+        for name, value in parameters.items():  # because protobuf before 5 makes no messages of dicts in a map
+            answer.config.parameters[name].string_value = value["string_value"]
+        written: bytes = answer.SerializeToString()
+        return written
 
     def model_statistics(self, request: bytes, call: Call) -> bytes:
-        """What models have answered, and where the time went; without a name of all models."""
+        """Return counts and times of a model, or of all models where the request names none."""
         asked = _asked("ModelStatistics", request)
         rows = self._dataplane.statistics(asked.name or None, asked.version or None)
         call.model = rows[0]["name"] if asked.name else None
         return _answer("ModelStatistics", model_stats=rows)
 
     def model_infer(self, request: bytes, call: Call) -> bytes:
-        """The response to an inference request."""
+        """Return the response to an inference request."""
         message, raw = read_message(request)
         name, version = message.model_name, message.model_version or None
         model = self._dataplane.model(name, version)

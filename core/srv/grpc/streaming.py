@@ -1,24 +1,23 @@
-"""ModelStreamInfer: requests as they come, the responses to each one after the other, in the form of Triton's clients."""
+"""ModelStreamInfer: requests in the order in which they come, each answered whole, in the form of Triton's clients."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
-from srv.counts import Stages
-from srv.dataplane import DataPlane
 from srv.errors import QueueFull
+from srv.grpc.calls import Call, counted
 from srv.grpc.convert import is_typed, read_request, write_response
 from srv.grpc.descriptors import message
 from srv.grpc.errors import INTERNAL, AnswerTooLarge, told
-from srv.grpc.passing import Call, held
-from srv.grpc.splitting import head, read_message
-from srv.inflight import InFlight
+from srv.grpc.wire_format import head, read_message
 from srv.messages import InferenceRequest, InferenceResponse
-from srv.streams import StreamCount
+from srv.metrics_types import Stages
+from srv.planes.dataplane import DataPlane
+from srv.planes.limits import Limit
 
 log = logging.getLogger(__name__)
 
@@ -37,68 +36,88 @@ class StreamsFull(QueueFull):
 
 
 class StreamInfer:
-    """Answers the requests of a stream in their order. An error ends its request and not the stream."""
+    """The method ModelStreamInfer. It answers requests in their order; an error ends its request and not the stream."""
 
-    def __init__(self, dataplane: DataPlane, streams: StreamCount, in_flight: InFlight, *, max_body_size: int) -> None:
+    def __init__(self, dataplane: DataPlane, streams: Limit, in_flight: Limit, *, max_body_size: int) -> None:
         self._dataplane = dataplane
         self._streams = streams
         self._in_flight = in_flight
         self._most = max_body_size
 
     def infer(self, requests: Iterator[bytes], call: Call) -> Iterator[bytes]:
-        """The responses to all requests. Raises StreamsFull before the first."""
-        if not self._streams.enter():
+        """Yield the responses to all requests. Raises StreamsFull before the first."""
+        lease = self._streams.take()
+        if lease is None:
             raise StreamsFull(self._streams.most)
         try:
             for request in requests:
                 yield from self._answers(request, call)
         finally:
-            self._streams.leave()
+            lease.release()
 
     def _answers(self, data: bytes, call: Call) -> Iterator[bytes]:
-        """The responses to one request, or the sentence of what went wrong."""
-        identity = ""
-        try:
-            with held(self._in_flight, len(data)):
-                asked, raw = read_message(data)
-                identity = asked.id
-                model = self._dataplane.model(asked.model_name, asked.model_version or None)
-                call.model = model.name
-                request = read_request(asked, raw, call.headers)
-                request.caller = call
-                typed = not raw and is_typed(asked)
-                for response in self._responses(model.runtime, asked, request, call):
-                    yield self._framed(write_response(response, typed=typed))
-                if request.parameters.get(_WANTS_FINAL) is True:
-                    yield self._framed(write_response(_last(request), typed=typed))
-        except Exception as error:
-            code, _, sentence = told(error)
-            if code == INTERNAL[0]:
-                log.exception("A stream of model '%s' failed.", call.model)
-            answer = _Response(error_message=sentence)
-            answer.infer_response.id = identity
-            yield answer.SerializeToString()
+        """Yield the responses to one request; where something goes wrong, its sentence is the last."""
+        told_id: list[str] = []
+        with closing(self._framed_responses(data, call, told_id)) as answers:
+            while True:
+                try:
+                    answer = next(answers)
+                except StopIteration:
+                    return
+                except BaseException as error:  # noqa: BLE001  not even a KeyboardInterrupt ends the other requests
+                    yield _sentence(error, "".join(told_id), call)
+                    return
+                yield answer
 
-    def _responses(
-        self, runtime: object, asked: Any, request: InferenceRequest, call: Call
-    ) -> Iterator[InferenceResponse]:
-        """The responses of a model that streams, and the one of a model that does not."""
+    def _framed_responses(self, data: bytes, call: Call, told_id: list[str]) -> Generator[bytes, None, None]:
+        """Yield the responses to one request as the stream has them; the request's id goes to `told_id` when known."""
+        with counted(self._in_flight, len(data)):
+            asked, raw = read_message(data)
+            told_id.append(asked.id)
+            model = self._dataplane.model(asked.model_name, asked.model_version or None)
+            call.model = model.name
+            request = read_request(asked, raw, call.headers)
+            request.caller = call
+            typed = not raw and is_typed(asked)
+            yield from self._frames(model.runtime, asked, request, call, typed=typed)
+            if request.parameters.get(_WANTS_FINAL) is True:
+                yield self._framed(write_response(_last(request), typed=typed))
+
+    def _frames(
+        self, runtime: object, asked: Any, request: InferenceRequest, call: Call, *, typed: bool
+    ) -> Iterator[bytes]:
+        """Yield the responses of a model that streams, or the one response of a model that does not."""
         call.stages = Stages()
         ask: dict[str, Any] = {
             "received": time.monotonic(), "deadline": call.deadline(), "face": "grpc", "stages": call.stages
         }  # fmt: skip
         name, version = asked.model_name, asked.model_version or None
+
+        def frame(response: InferenceResponse) -> bytes:
+            return self._framed(write_response(response, typed=typed))
+
         if runtime is not None and getattr(runtime, "predict_stream", None) is None:
-            yield self._dataplane.infer(name, version, request, **ask)
+            yield frame(self._dataplane.infer(name, version, request, **ask))
             return
-        with closing(self._dataplane.stream(name, version, request, **ask)) as responses:
-            yield from responses
+        with closing(self._dataplane.stream(name, version, request, frame, **ask)) as frames:
+            yield from frames
 
     def _framed(self, response: bytes) -> bytes:
-        """A response as the field of a ModelStreamInferResponse that it is."""
+        """Return a response as a field of a ModelStreamInferResponse."""
         if len(response) > self._most:
             raise AnswerTooLarge(len(response), self._most)
         return head(_INFER_RESPONSE, len(response)) + response
+
+
+def _sentence(error: BaseException, identity: str, call: Call) -> bytes:
+    """Return the answer that says what went wrong with a request."""
+    code, _, sentence = told(error)
+    if code == INTERNAL:
+        log.error("A stream of model '%s' failed.", call.model, exc_info=error)
+    answer = _Response(error_message=sentence)
+    answer.infer_response.id = identity
+    written: bytes = answer.SerializeToString()
+    return written
 
 
 def _last(request: InferenceRequest) -> InferenceResponse:

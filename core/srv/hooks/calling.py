@@ -1,4 +1,4 @@
-"""The one typed caller of each hook."""
+"""The callers of the hooks: each hook is called in one place, with types."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from srv.discovery.plugin import Kind, Plugin, State
+from srv.discovery.plugin import Plugin, PluginKind, PluginState
 from srv.discovery.plugins import Plugins, failure
-from srv.errors import SrvError
+from srv.errors import SrvError, is_from_signal
 from srv.hooks.errors import PlanFailed, UnknownHook
-from srv.hooks.reading import ARGUMENTS, Implementation
-from srv.hooks.registering import Registration, Sections
+from srv.hooks.implementations import ARGUMENTS, Implementation
+from srv.hooks.registration import Registration, Sections
 from srv.hooks.tracing import Trace
 from srv.hookspecs import Model, Server, Timings
 from srv.messages import InferenceRequest, InferenceResponse
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("srv.plugins")
 
+#: The end of the log line for a failed hook whose result srv does not use.
+_GOES_ON = "srv goes on"
+
 BeforeInfer = Callable[[Model, InferenceRequest], InferenceRequest | InferenceResponse | None]
 AfterInfer = Callable[[Model, InferenceRequest, InferenceResponse | None, Exception | None, Timings], None]
 
 
 class Hooks:
-    """The hooks of one worker. Nothing in it is global: each `start` makes a plugin manager of its own."""
+    """The hooks of one worker. Nothing is global: each `start` makes a plugin manager of its own."""
 
     def __init__(self, plugins: Plugins, registration: Registration) -> None:
         self.plugins = plugins
@@ -62,36 +65,46 @@ class Hooks:
         return cls(plugins, registration)
 
     def order(self, hook: str) -> list[Plugin]:
-        """The plugins that implement a hook, in the order in which they are called. Raises UnknownHook."""
+        """Return the plugins that implement a hook, in the order in which they are called. Raises UnknownHook."""
         if hook not in ARGUMENTS:
             raise UnknownHook(hook, ARGUMENTS)
         return [module.plugin for module in self._registration.order(hook)]
 
     def http_middleware(self) -> list[object]:
-        """The Falcon middleware that plugins brought, in their order."""
+        """Return the Falcon middleware of all plugins, in the order of the plugins."""
         return [one for module in self._registration.order("srv_http_middleware") for one in module.middleware]
 
     def http_routes(self) -> list[tuple[str, object]]:
-        """The routes that plugins brought, without those that two of them contest or that are srv's own.
+        """Return the routes of all plugins, without those that two plugins contest or that are srv's own.
 
         These are told in the log.
         """
-        routes = [row for row in self.plugins.rows if row.kind is Kind.ROUTE]
+        routes = [row for row in self.plugins.rows if row.kind is PluginKind.ROUTE]
         for row in routes:
-            if row.state is State.REFUSED or (row.usable and not self.plugins.has_name(row)):
+            if row.state is PluginState.REFUSED or (row.usable and not self.plugins.has_name(row)):
                 log.warning("The route %s of %s is not served: %s.", row.name, row.distribution, row.reason)
         return [(row.name, self.plugins.load_row(row)) for row in routes if row.usable and self.plugins.has_name(row)]
 
     def route_failed(self, path: str, error: Exception) -> None:
-        """Take out of use a plugin's route that the face does not take."""
-        self.plugins.quarantine(self.plugins.find(Kind.ROUTE, path), failure(error).rstrip("."), error)
+        """Quarantine a plugin's route that Falcon refuses."""
+        self.plugins.quarantine(self.plugins.find(PluginKind.ROUTE, path), failure(error).rstrip("."), error)
 
     def grpc_interceptors(self) -> list[object]:
-        """The gRPC interceptors that plugins brought, in their order."""
+        """Return the gRPC interceptors of all plugins, in the order of the plugins."""
         return [one for module in self._registration.order("srv_grpc_interceptors") for one in module.interceptors]
 
+    def owner_of(self, brought: object) -> str:
+        """Return the name of the plugin that brought a middleware, an interceptor or a route's resource."""
+        for row in self.plugins.rows:
+            if row.kind is PluginKind.ROUTE and row.loaded is brought:
+                return row.computed_by.name if row.computed_by is not None else row.name
+        for module in self._registration.modules():
+            if any(one is brought for one in (*module.middleware, *module.interceptors)):
+                return module.plugin.name
+        return "unknown"
+
     def image_plan(self, plan: ImagePlan) -> None:
-        """Let the plugins change the plan of an image, one after the other. Raises PlanFailed where one fails at it."""
+        """Let each plugin change the plan of an image, one after the other. Raises PlanFailed if one fails."""
         for implementation in self._registration.implementations("srv_image_plan"):
             try:
                 implementation(plan=plan)
@@ -101,18 +114,26 @@ class Hooks:
                 raise PlanFailed(str(implementation.plugin), error) from error
 
     def builders(self) -> dict[str, Builder]:
-        """The builders that plugins bring, by the names that work for them. Ask once."""
+        """Return the builders of all plugins, by the names that work for them. To be called once."""
+        from srv.hooks.builders import NamedBuilder  # it imports numpy, and only `srv build` asks for builders
+
         self._registration.ask_builders()
-        builders = {}
-        for name in self.plugins.names(Kind.BUILDER):
-            made: Any = self.plugins.load(Kind.BUILDER, name)
-            builders[name] = made()
+        builders: dict[str, Builder] = {}
+        for name in self.plugins.names(PluginKind.BUILDER):
+            row = self.plugins.find(PluginKind.BUILDER, name)
+            made: Any = self.plugins.load_row(row)
+            builders[name] = made() if row.ours else NamedBuilder(row, made)
         return builders
 
     def worker_started(self, server: Server) -> None:
-        """Tell the plugins that this worker is about to serve."""
+        """Call `srv_worker_started` of all plugins; quarantine a required one that fails."""
         for implementation in self._registration.implementations("srv_worker_started"):
-            _tell(implementation, settings=self._registration.settings_of(implementation.plugin), server=server)
+            row = implementation.plugin
+            settings = self._registration.settings_of(row)
+            consequence = "srv does not serve without it" if row.required else _GOES_ON
+            error = _tell(implementation, consequence, settings=settings, server=server)
+            if error is not None and row.required:
+                self.plugins.quarantine(row, f"srv_worker_started raised {failure(error)}")
 
     def model_loaded(self, model: Model, seconds: float) -> None:
         """Tell the plugins that a version of a model serves."""
@@ -127,20 +148,24 @@ class Hooks:
         self._tell_all("srv_model_unloaded", model=model)
 
     def worker_stopping(self) -> None:
-        """Tell the plugins that this worker has answered its last request."""
+        """Tell the plugins that this worker has answered its last request, and stops."""
         self._tell_all("srv_worker_stopping")
 
     def _tell_all(self, hook: str, **given: Any) -> None:
         for implementation in self._registration.implementations(hook):
-            _tell(implementation, **given)
+            _tell(implementation, _GOES_ON, **given)
 
     def _flat(self, hook: str) -> tuple[tuple[str, Any], ...]:
         return tuple((each.plugin.name, each.positional()) for each in self._registration.implementations(hook))
 
 
-def _tell(implementation: Implementation, **given: Any) -> None:
-    """Call one implementation whose failure is its own affair."""
+def _tell(implementation: Implementation, consequence: str, **given: Any) -> BaseException | None:
+    """Call one implementation; log its error and the consequence, and return the error."""
     try:
         implementation(**given)
-    except (Exception, SystemExit):
-        log.exception("%s failed in the %s; srv goes on.", implementation.hook, implementation.plugin)
+    except BaseException as error:
+        if is_from_signal(error):
+            raise
+        log.exception("%s failed in the %s; %s.", implementation.hook, implementation.plugin, consequence)
+        return error
+    return None

@@ -1,10 +1,10 @@
-"""What can be wrong with a hook module, and with a hook while it is called."""
+"""Errors of hook modules, and of hooks while they are called."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from srv.errors import ModelError, SrvError, closed, nearest
+from srv.errors import PluginFailed, SrvError, closed, nearest
 
 
 class BadHooks(SrvError):
@@ -19,14 +19,14 @@ class UnknownHook(BadHooks):
 
 
 class UnmarkedHook(BadHooks):
-    """A function has a hook's name and would never be called."""
+    """A function has a hook's name without the mark, so it would never be called."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"'{name}' has the name of a hook and is not marked with @hookimpl, so it would not be called")
 
 
 class UnknownArgument(BadHooks):
-    """An implementation asks for an argument that its hook is not called with."""
+    """An implementation takes an argument that its hook is not called with."""
 
     def __init__(self, hook: str, argument: str, known: Iterable[str]) -> None:
         names = list(known)
@@ -36,35 +36,50 @@ class UnknownArgument(BadHooks):
 
 
 class WrongForm(BadHooks):
-    """An implementation is something that srv does not call: a coroutine, a wrapper."""
+    """An implementation is of a form that srv does not call: a coroutine, a wrapper."""
 
     def __init__(self, hook: str, form: str) -> None:
         super().__init__(f"'{hook}' is {form}, and hooks are plain functions")
 
 
+class NeverAwaited(BadHooks):
+    """A method that a plugin brought is a coroutine, which srv would call and never await."""
+
+    def __init__(self, owner: object, method: str) -> None:
+        super().__init__(f"'{type(owner).__name__}.{method}' is async, and srv does not await it")
+
+
+class SectionNeeded(BadHooks):
+    """A hook module says that it is required and that it needs settings, and settings.json has no section for it."""
+
+    def __init__(self, section: str) -> None:
+        super().__init__(f"it waits for its settings, and there is no section '{section}'")
+
+
 class WrongAnswer(BadHooks):
-    """A hook returned something else than it promises."""
+    """A hook returned something else than the manual promises."""
 
     def __init__(self, hook: str, answer: object, promised: str) -> None:
-        super().__init__(f"'{hook}' returned a {type(answer).__name__}, not {promised}")
+        given = f"the class {answer.__name__}" if isinstance(answer, type) else f"a {type(answer).__name__}"
+        super().__init__(f"'{hook}' returned {given}, not {promised}")
 
 
 class BroughtTwice(BadHooks):
-    """A hook brings what its distribution brings already."""
+    """A hook brings what its distribution brings already by an entry point."""
 
     def __init__(self, hook: str, name: str, distribution: str) -> None:
         super().__init__(f"'{hook}' brings '{name}', which {distribution} brings already")
 
 
 class RegisteredTwice(BadHooks):
-    """One module under two entry points, whose hooks would be called twice."""
+    """One module stands under two entry points, so its hooks would be called twice."""
 
     def __init__(self, first: str) -> None:
         super().__init__(f"its module is registered already, as '{first}'")
 
 
 class BadSection(BadHooks):
-    """The plugin's schema does not take its section of the settings."""
+    """The plugin's schema refuses the plugin's section of the settings."""
 
     def __init__(self, section: str, key: str, message: str) -> None:
         super().__init__(f"its settings are wrong: {'.'.join(filter(None, (section, key)))}: {message}")
@@ -82,10 +97,5 @@ class PlanFailed(SrvError):
         )
 
 
-class HookFailed(ModelError):
+class HookFailed(PluginFailed):
     """A plugin's hook raised while a request was answered; the log names the plugin."""
-
-    def __init__(self, plugin: str, hook: str, error: BaseException) -> None:
-        super().__init__(f"A plugin raised {type(error).__name__} in {hook}; the server's log says which and why.")
-        self.plugin = plugin
-        self.hook = hook

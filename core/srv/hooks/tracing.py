@@ -1,4 +1,4 @@
-"""The log of every hook call: who was called, in order, what came back, how long it took. For trace_plugins."""
+"""The log of hook calls for trace_plugins: plugin, order, result and duration."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from srv.hooks.reading import Implementation
+from srv.hooks.implementations import Implementation
 
 log = logging.getLogger("srv.plugins.trace")
 
 
 class Trace:
-    """Wraps implementations so that the log tells of their calls; where it is off, leaves them as they are."""
+    """Wraps implementations so that each call is logged; does nothing while tracing is off."""
 
     def __init__(self, on: bool) -> None:  # noqa: FBT001 - made in one place, by name
         self._on = on
 
     def of(self, implementations: Sequence[Implementation]) -> list[Implementation]:
-        """The same implementations, with a log line for each call where tracing is on."""
+        """Return the implementations, with a log line for each call if tracing is on."""
         if not self._on:
             return list(implementations)
         return [
-            replace(each, function=_told(each, f"{place}/{len(implementations)}"))
+            replace(each, function=_logged(each, f"{place}/{len(implementations)}"))
             for place, each in enumerate(implementations, start=1)
         ]
 
 
-def _told(implementation: Implementation, place: str) -> Callable[..., Any]:
+def _logged(implementation: Implementation, place: str) -> Callable[..., Any]:
     who = f"{implementation.plugin.name} of {implementation.plugin.distribution}"
 
     @functools.wraps(implementation.function)
-    def told(*positional: Any, **named: Any) -> Any:
+    def logged(*positional: Any, **named: Any) -> Any:
         started = time.perf_counter()
         outcome = "nothing"
         try:
@@ -51,11 +51,11 @@ def _told(implementation: Implementation, place: str) -> Callable[..., Any]:
             spent = (time.perf_counter() - started) * 1000
             log.info("%s %s: %s → %s in %.3f ms", implementation.hook, place, who, outcome, spent)
 
-    return told
+    return logged
 
 
 def _shown(answer: object) -> str:
-    """A result as the log may hold it: words of the plugin's own, but no request's values."""
+    """Return a result as the log may hold it: the plugin's own words, and no values of requests."""
     if answer is None or isinstance(answer, bool | int | float | str):
         return reprlib.repr(answer)
     if isinstance(answer, dict):

@@ -1,4 +1,4 @@
-"""What a repository can get wrong."""
+"""Errors of repositories."""
 
 from __future__ import annotations
 
@@ -11,11 +11,27 @@ from srv.settings.errors import SettingError
 class ModelTwice(SettingError):
     """Two places bring the same version of the same model."""
 
-    def __init__(self, title: str, places: Iterable[str]) -> None:
+    def __init__(
+        self, title: str, places: Iterable[str], inside: Iterable[str], *, beside_unversioned: bool = False
+    ) -> None:
+        why = " A model without a version is version 1 for clients." if beside_unversioned else ""
         super().__init__(
-            f"{title} is there twice: in {' and in '.join(places)}. Rename one, or give it another version.",
-            public=f"{title} is there twice.",
+            f"{title} is there twice: in {' and in '.join(places)}.{why} Rename one, or give it another version.",
+            public=f"{title} is there twice: in {' and in '.join(inside)}.{why}",
         )
+
+
+class ForeignImplementation(SettingError):
+    """A model's implementation is a runtime of MLServer, which has another name in srv."""
+
+    def __init__(self, place: str, implementation: str, runtime: str | None) -> None:
+        instead = (
+            f'Write "runtime": "{runtime}" in its place, and install a package that brings that runtime; `srv plugins` '
+            "lists what is installed."
+            if runtime is not None
+            else "Write a class of your own that extends srv.Runtime, or name a registered 'runtime'."
+        )
+        super().__init__(f"{place}: 'implementation': {quoted(implementation)} is MLServer's. {instead}")
 
 
 class NoModelName(SettingError):

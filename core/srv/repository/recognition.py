@@ -1,4 +1,4 @@
-"""Which runtime serves a file that is found, from what installed distributions say that they recognise."""
+"""Recognition: the runtime for a file, by the names that installed runtimes recognise."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Recognition(msgspec.Struct, frozen=True):
     contested: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
-        """Every file that anybody recognises."""
+        """Return all names of files that a runtime recognises."""
         return (*self.files, *(name for name in self.contested if name not in self.files))
 
     def choose(self, present: Iterable[str], *, place: str, code_allowed: bool) -> tuple[str, str]:
-        """The file that is served, and its runtime: one that is not code before one that is.
+        """Return the file to serve and its runtime; files that are not code come first.
 
         Raises NoRuntimeGiven, CodeNotAllowed, or FileContested.
         """
@@ -40,7 +40,7 @@ class Recognition(msgspec.Struct, frozen=True):
         return self._only(known, [], place)
 
     def is_code(self, name: str) -> bool:
-        """Whether the file of that name, which is recognised, is code."""
+        """Return whether a recognised file is code."""
         return name in self.files and self.files[name][1]
 
     def _only(self, known: list[str], contested: list[str], place: str) -> tuple[str, str]:

@@ -1,27 +1,32 @@
-"""The models of the folders that are served, read anew whenever they are asked for."""
+"""The repository: the models in the folders that are served, read again at each call."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from srv.modelsettings import ModelSettings
-from srv.repository.errors import CodeNotAllowed, ModelTwice, NoModelName, NoVersionName
-from srv.repository.places import Place, Survey
+from srv.model_settings import ModelSettings
+from srv.repository.errors import CodeNotAllowed, ForeignImplementation, ModelTwice, NoModelName, NoVersionName
 from srv.repository.recognition import Recognition
-from srv.repository.roles import exists, role_of, uri_of
+from srv.repository.root_role import exists, role_of, uri_of
+from srv.repository.scan import ModelFolder, Scan
+from srv.repository.version_order import told, version_key
 from srv.settings.checks import Leaves
+from srv.settings.environment import DEFAULT_PREFIX
 from srv.settings.errors import SettingError
+from srv.settings.mlserver_keys import RUNTIMES
 from srv.settings.models import FILE, model_settings, read_model_document, with_defaults
 from srv.settings.schemas import is_model_name, is_version
 from srv.settings.server import ModelDefaults, ServerSettings
-from srv.versions import version_key
 
 _RUNTIME, _IMPLEMENTATION = ("runtime",), ("implementation",)
 _URI = ("parameters", "uri")
+_EXTRA = ("parameters", "extra")
 _ALLOW_PICKLE = ("allow_pickle",)
 _LIKE_A_VERSION = re.compile(r"[vV]?[0-9]")
 
@@ -39,7 +44,7 @@ class FailedModel(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What the folders hold now: the models in order of their names, those that failed, and what to tell people."""
+    """Content of the folders: the models in order of their names, the failures, and notes for people."""
 
     models: tuple[ModelSettings, ...]
     failures: tuple[FailedModel, ...]
@@ -50,7 +55,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Repository:
-    """The folder that is served and `models_dir`, if there is one. It keeps nothing between two calls."""
+    """The folder that is served, and `models_dir` if there is one. Nothing is cached between two calls."""
 
     def __init__(
         self,
@@ -61,63 +66,74 @@ class Repository:
         self._folder = settings.folder
         self._root_name = settings.root_name
         self._models_dir = settings.models_dir
+        # An image names a folder that may be mounted, and says nothing of whether one is.
+        self._may_be_missing = settings.origin("models_dir").startswith(DEFAULT_PREFIX)
+        self._follow_links = settings.follow_links
+        # Absolute from the start, links unresolved, because a model may change the current directory.
+        self._root = settings.folder.absolute()
+        self._further_root = None if settings.models_dir is None else settings.models_dir.absolute()
         self._model_defaults = settings.model_defaults
         self._recognition = Recognition(recognised, contested or {})
 
     def models(self) -> Found:
-        """Everything that the folders hold. Raises a SettingError where the root's own file cannot be understood.
+        """Return all models in the folders. Raises a SettingError where the root's own file cannot be read.
 
         A model whose settings are broken is one of the failures, and so is a version that two places bring.
         """
-        surveys = self._surveys()
-        findings = _Findings(path for survey in surveys for path in _claims(survey))
-        findings.notes += [note for survey in surveys for note in survey.notes]
-        findings.notes += self._missing_models_dir()
-        defaults = self._model_defaults
-        for survey in surveys:
-            role = role_of(survey, alone=self._models_dir is None or survey is not surveys[0])
-            if survey is surveys[0] or survey.head is not None:
+        scans = self._scans()
+        findings = _Findings(path for scan in scans for path in _claims(scan))
+        findings.notes += [note for scan in scans for note in scan.notes]
+        defaults = said_by_operator = self._model_defaults
+        for scan in scans:
+            role = role_of(scan, alone=self._models_dir is None or scan is not scans[0])
+            if scan is scans[0] or scan.head is not None:
                 findings.explanations.append(role.explanation)
-            if survey.head is not None and role.is_model:
-                findings.add(survey.head, self._read, defaults)
-            elif survey.head is not None and survey.head.document is not None:
-                defaults = with_defaults(defaults, read_model_document(survey.head.document))
-            for place in survey.others:
-                if _is_part_of_a_model(place, survey):
+            if scan.head is not None and role.is_model:
+                findings.add(scan.head, partial(self._read, said_by_operator=said_by_operator), defaults)
+            elif scan.head is not None and scan.head.document is not None:
+                defaults = with_defaults(defaults, read_model_document(scan.head.document))
+                said_by_operator = defaults if scan is scans[0] else said_by_operator
+            for place in scan.others:
+                if _is_part_of_a_model(place, scan):
                     findings.notes.append(_as_part(place))
                 else:
-                    findings.add(place, self._read, defaults)
+                    findings.add(place, partial(self._read, said_by_operator=said_by_operator), defaults)
+        if not (self._may_be_missing and findings.has_models()):
+            findings.notes += self._missing_models_dir()
         return findings.found()
 
     def explanation(self) -> str:
-        """One line: whether the root's model-settings.json is a model or gives defaults."""
-        return role_of(self._surveys()[0], alone=self._models_dir is None).explanation
+        """Return one line: whether the root's model-settings.json is a model or gives defaults."""
+        return role_of(self._scans()[0], alone=self._models_dir is None).explanation
 
-    def _surveys(self) -> list[Survey]:
-        names = self._recognition.names()
-        root = self._folder.resolve()
-        if self._models_dir is None or not self._models_dir.is_dir() or self._models_dir.resolve() == root:
-            return [Survey(self._folder, names, called=self._root_name)]
-        further = self._models_dir.resolve()
-        own = Survey(self._folder, names, skip={further}, called=self._root_name)
-        return [own, Survey(self._models_dir, names, skip={root})]
+    def _scans(self) -> list[Scan]:
+        root, further = self._root, self._further_root
+        scan = partial(Scan, well_known=self._recognition.names(), follow_links=self._follow_links)
+        if self._models_dir is None or further is None or not further.is_dir() or further.resolve() == root.resolve():
+            return [scan(root, shown=self._folder, called=self._root_name)]
+        own = scan(root, shown=self._folder, skip={further.resolve()}, called=self._root_name)
+        # The name is for the one model that is a folder itself; what the served folder has in itself comes first.
+        called = None if own.head is not None and role_of(own, alone=False).is_model else self._root_name
+        return [own, scan(further, shown=self._models_dir, skip={root.resolve()}, called=called)]
 
     def _missing_models_dir(self) -> list[str]:
-        if self._models_dir is None or self._models_dir.is_dir():
+        if self._further_root is None or self._further_root.is_dir():
             return []
         return [f"The models folder {self._models_dir} is not there; no models come from it."]
 
-    def _read(self, place: Place, defaults: ModelDefaults) -> ModelSettings:
+    def _read(self, place: ModelFolder, defaults: ModelDefaults, *, said_by_operator: ModelDefaults) -> ModelSettings:
         if place.error is not None:
             raise place.error
         own: Leaves = {} if place.document is None else read_model_document(place.document)
         leaves = with_defaults(defaults, own)
+        _check_implementation(place, leaves)
         if place.is_bare or not (_RUNTIME in leaves or _IMPLEMENTATION in leaves):
             leaves = self._recognised(place, leaves)
-        return _named(place, own, leaves)
+        extra = (leaves if self._is_trusted(place) else said_by_operator).get(_EXTRA) or {}
+        return _named(place, own, leaves, extra)
 
-    def _recognised(self, place: Place, leaves: Leaves) -> Leaves:
-        """The settings with the runtime of the file that is there, and that file as the uri: no other is loaded."""
+    def _recognised(self, place: ModelFolder, leaves: Leaves) -> Leaves:
+        """Return the settings with the runtime of the file that was found, and that file as the uri."""
         uri = leaves.get(_URI)
         files = {name: name for name in place.files} if uri is None else self._files_at(place.folder, uri)
         file, runtime = self._recognition.choose(
@@ -128,28 +144,30 @@ class Repository:
         return chosen | {_ALLOW_PICKLE: True} if self._recognition.is_code(file) else chosen
 
     def _files_at(self, folder: Path, uri: str) -> dict[str, str]:
-        """The well-known files that a uri leads to, each with the uri that leads to it alone."""
+        """Return the well-known files at a uri, each with a uri of its own."""
         path = folder / uri
         if path.is_dir():
             return {name: f"{uri.rstrip('/')}/{name}" for name in self._recognition.names() if (path / name).exists()}
         return {path.name: uri} if path.is_file() else {}
 
-    def _is_trusted(self, place: Place) -> bool:
-        """Whether it is the folder that the command line names: who names it means what is in it."""
-        return place.depth == 0 and place.root == self._folder
+    def _is_trusted(self, place: ModelFolder) -> bool:
+        """Return whether a folder is the one on the command line, whose content the user trusts."""
+        return place.depth == 0 and place.root == self._root
 
 
 class _Findings:
-    """What is collected on the way through the folders."""
+    """Models and failures, collected while the folders are scanned."""
 
     def __init__(self, claimed: Iterable[Path]) -> None:
         self._claimed = list(claimed)
-        self._outcomes: list[tuple[Place, ModelSettings | FailedModel]] = []
+        self._outcomes: list[tuple[ModelFolder, ModelSettings | FailedModel]] = []
         self.notes: list[str] = []
         self.explanations: list[str] = []
 
-    def add(self, place: Place, read: Callable[[Place, ModelDefaults], ModelSettings], defaults: ModelDefaults) -> None:
-        """Read a place's model and keep what comes of it."""
+    def add(
+        self, place: ModelFolder, read: Callable[[ModelFolder, ModelDefaults], ModelSettings], defaults: ModelDefaults
+    ) -> None:
+        """Read the model of a folder, and collect it or its failure."""
         if place.is_bare and self._belongs_to_another(place):
             return
         try:
@@ -161,15 +179,19 @@ class _Findings:
         except SettingError as error:
             self._outcomes.append((place, _failed(place, error)))
 
+    def has_models(self) -> bool:
+        """Return whether a model was found, broken or not."""
+        return bool(self._outcomes)
+
     def found(self) -> Found:
-        """The models and failures in order; what two places bring is a failure."""
-        outcomes: dict[tuple[str, str | None], list[tuple[Place, ModelSettings | FailedModel]]] = {}
+        """Return the models and failures in order; a version that is in two folders is a failure."""
+        outcomes: dict[tuple[str, str], list[tuple[ModelFolder, ModelSettings | FailedModel]]] = {}
         for place, outcome in self._outcomes:
-            outcomes.setdefault((outcome.name, outcome.version), []).append((place, outcome))
+            outcomes.setdefault((outcome.name, told(outcome.version)), []).append((place, outcome))
         models: list[ModelSettings] = []
         failures: list[FailedModel] = []
-        for (name, version), same in sorted(outcomes.items(), key=_by_name_and_version):
-            outcome = same[0][1] if len(same) == 1 else _twice(name, version, [place for place, _ in same])
+        for _, same in sorted(outcomes.items(), key=_by_name_and_version):
+            outcome = same[0][1] if len(same) == 1 else _twice(same)
             if isinstance(outcome, ModelSettings):
                 models.append(outcome)
             else:
@@ -177,17 +199,17 @@ class _Findings:
         explanation, *others = self.explanations
         return Found(tuple(models), tuple(failures), explanation, (*self.notes, *others))
 
-    def _belongs_to_another(self, place: Place) -> bool:
-        """Whether the file is the artifact that a model's settings name, and so no model of its own."""
+    def _belongs_to_another(self, place: ModelFolder) -> bool:
+        """Return whether the file is the artifact of another model, and so no model of its own."""
         folder = place.folder.resolve()
         return any(
             path.parent == folder if path.is_file() else path in (folder, *folder.parents) for path in self._claimed
         )
 
 
-def _claims(survey: Survey) -> Iterator[Path]:
-    """The files and folders that models' settings name as theirs, other than their own folder or one around it."""
-    for place in survey.places():
+def _claims(scan: Scan) -> Iterator[Path]:
+    """Yield the files and folders that settings name by `uri`, except the model's own folder and those around it."""
+    for place in scan.places():
         uri = None if place.document is None else uri_of(place.document)
         if uri is None:
             continue
@@ -196,30 +218,32 @@ def _claims(survey: Survey) -> Iterator[Path]:
             yield path
 
 
-def _is_part_of_a_model(place: Place, survey: Survey) -> bool:
-    """Whether a folder with a well-known file is rather a part of the model around it than a version of it.
+def _is_part_of_a_model(place: ModelFolder, scan: Scan) -> bool:
+    """Return whether a folder with a well-known file is a part of the model around it, and not a version of it.
 
     A version would take the place of the model around it, which has none, so its name must look like a version's.
     """
     if not place.is_bare or place.depth != 2 or _LIKE_A_VERSION.match(place.folder.name):
         return False
-    return any(other.relative == str(Path(place.relative).parent) for other in survey.others)
+    return any(other.relative == str(Path(place.relative).parent) for other in scan.others)
 
 
-def _as_part(place: Place) -> str:
+def _as_part(place: ModelFolder) -> str:
     return (
-        f"{place.folder} is a part of the model around it and no version, for its name does not begin with a number. "
+        f"{place.shown} is a part of the model around it and no version, for its name does not begin with a number. "
         f"To serve {place.files[0]} as a version, give it a model-settings.json."
     )
 
 
-def _named(place: Place, own: Leaves, leaves: Leaves) -> ModelSettings:
-    """The settings with the names that the place gives where they give none themselves."""
+def _named(place: ModelFolder, own: Leaves, leaves: Leaves, operator_extra: Mapping[str, Any]) -> ModelSettings:
+    """Return the settings, with name and version from the folder where the settings have none."""
     folder = place.folder.absolute()
     name, version = place.names()
     if place.depth == 2 and own.get(("name",)) == folder.name:
         version = None  # the folder is called as the model is, so it is the model's and no version's
-    settings = model_settings(leaves, name=name, version=version, folder=folder, source=place.source)
+    settings = model_settings(
+        leaves, name=name, version=version, folder=folder, source=place.source, operator_extra=operator_extra
+    )
     if not is_model_name(settings.name):
         raise NoModelName(_spoken(place), settings.name)
     if settings.version is not None and not is_version(settings.version):
@@ -227,7 +251,7 @@ def _named(place: Place, own: Leaves, leaves: Leaves) -> ModelSettings:
     return settings
 
 
-def _failed(place: Place, error: SettingError) -> FailedModel:
+def _failed(place: ModelFolder, error: SettingError) -> FailedModel:
     name, version = place.names()
     values = {} if place.document is None else place.document.values
     said, parameters = values.get("name"), values.get("parameters")
@@ -235,20 +259,41 @@ def _failed(place: Place, error: SettingError) -> FailedModel:
         name, version = said, None if said == place.folder.name else version
     if isinstance(parameters, Mapping) and isinstance(parameters.get("version"), str):
         version = parameters["version"]
-    return FailedModel(name, version, place.source, error, error.public.replace(f"{place.root}/", ""))
+    return FailedModel(name, version, place.source, error, error.public.replace(f"{place.shown_root}/", ""))
 
 
-def _twice(name: str, version: str | None, places: list[Place]) -> FailedModel:
-    title = f"Model '{name}'" if version is None else f"Version '{version}' of model '{name}'"
-    error = ModelTwice(title, [_spoken(place) for place in places])
+def _twice(same: Sequence[tuple[ModelFolder, ModelSettings | FailedModel]]) -> FailedModel:
+    places, outcomes = zip(*same, strict=True)
+    name, versions = outcomes[0].name, {outcome.version for outcome in outcomes}
+    title = f"Model '{name}'" if versions == {None} else f"Version '{told(outcomes[0].version)}' of model '{name}'"
+    error = ModelTwice(
+        title, [_spoken(place) for place in places], _inside(places), beside_unversioned=len(versions) > 1
+    )
+    version = next((version for version in versions if version is not None), None)
     return FailedModel(name, version, " and ".join(place.source for place in places), error, error.public)
 
 
-def _spoken(place: Place) -> str:
-    """How a person on the terminal finds the place."""
-    return str(place.folder) if place.is_bare else str(place.folder / FILE)
+def _inside(places: Sequence[ModelFolder]) -> list[str]:
+    """Return the folders as clients may see them: as paths within the repository."""
+    if len({place.root for place in places}) == 1:
+        return [place.source for place in places]
+    return [f"{place.source} of {'models_dir' if place.root != places[0].root else 'the folder'}" for place in places]
 
 
-def _by_name_and_version(entry: tuple[tuple[str, str | None], object]) -> tuple[str, tuple[object, ...]]:
+def _check_implementation(place: ModelFolder, leaves: Leaves) -> None:
+    """Raise ForeignImplementation for a class of MLServer's that the model's folder does not have."""
+    implementation = leaves.get(_IMPLEMENTATION)
+    package = str(implementation or "").partition(".")[0]
+    if package not in RUNTIMES or any((place.folder / name).exists() for name in (package, f"{package}.py")):
+        return
+    raise ForeignImplementation(_spoken(place), str(implementation), RUNTIMES[package])
+
+
+def _spoken(place: ModelFolder) -> str:
+    """Return the path of a folder or of its settings, as a person wrote it on the terminal."""
+    return str(place.shown) if place.is_bare else str(place.shown / FILE)
+
+
+def _by_name_and_version(entry: tuple[tuple[str, str], object]) -> tuple[str, tuple[object, ...]]:
     (name, version), _ = entry
-    return name, () if version is None else version_key(version)
+    return name, version_key(version)

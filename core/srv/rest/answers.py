@@ -1,7 +1,8 @@
-"""An inference response as JSON: arrays go from memory to text without Python objects."""
+"""Inference responses as JSON: arrays go from memory to text without Python objects."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -10,16 +11,17 @@ import orjson
 
 from srv.errors import InvalidInput
 from srv.messages import InferenceResponse
-from srv.rawdata import write_raw
 from srv.rest.binary import SIZE
-from srv.tensors import Tensor
+from srv.tensors import Tensor, null_of
+from srv.wire.base64_tensors import Octets
+from srv.wire.raw_tensors import write_raw
 
 #: What goes on the wire as it is.
 Bytes: TypeAlias = bytes | memoryview
 
 
 class NotText(InvalidInput):
-    """A BYTES output that JSON cannot say."""
+    """A BYTES output is not text, which JSON needs."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -29,18 +31,21 @@ class NotText(InvalidInput):
 
 
 class Bfloat16InJson(InvalidInput):
-    """A BF16 output that JSON cannot say."""
+    """A BF16 output was asked for in JSON."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Output '{name}' is BF16, which has no JSON form; ask for it as binary output.")
 
 
-def write_response(response: InferenceResponse, binary: Callable[[str], bool] | None) -> tuple[bytes, list[Bytes]]:
-    """The response's JSON, and behind it the bytes of the outputs that go as binary data, if any may.
+def write_response(
+    response: InferenceResponse, binary: Callable[[str], bool] | None, octets: Octets | None = None
+) -> tuple[bytes, list[Bytes]]:
+    """Return the response's JSON, and the bytes of the outputs that go as binary data behind it.
 
-    Data in JSON are flat, in row-major order. NaN and ±Infinity become null.
+    `octets` tells which outputs of the model are base64 in JSON. Data in JSON are flat, in row-major order. NaN and
+    ±Infinity become null.
 
-    Raises InvalidInput for an output that JSON cannot say.
+    Raises InvalidInput for an output that JSON cannot hold.
     """
     answer: dict[str, Any] = {"model_name": response.model_name}
     if response.model_version is not None:
@@ -51,7 +56,7 @@ def write_response(response: InferenceResponse, binary: Callable[[str], bool] | 
         answer["parameters"] = dict(response.parameters)
     behind: list[Bytes] = []
     outputs = [
-        _output(tensor) if binary is None or not binary(tensor.name) else _binary_output(tensor, behind)
+        _output(tensor, octets) if binary is None or not binary(tensor.name) else _binary_output(tensor, behind)
         for tensor in response.outputs
     ]
     answer["outputs"] = outputs
@@ -62,7 +67,7 @@ def write_response(response: InferenceResponse, binary: Callable[[str], bool] | 
 
 
 def _mark_infinities(output: dict[str, Any]) -> bool:
-    """Say of an output that some of its nulls were infinite; done after writing, because hardly any has a null."""
+    """Mark an output whose nulls were infinite in part; called after writing, because hardly any output has a null."""
     data = output.get("data")
     infinite = isinstance(data, np.ndarray) and data.dtype.kind == "f" and bool(np.isinf(data).any())
     if infinite:
@@ -81,10 +86,12 @@ def _binary_output(tensor: Tensor, behind: list[Bytes]) -> dict[str, Any]:
     }
 
 
-def _output(tensor: Tensor) -> dict[str, Any]:
+def _output(tensor: Tensor, octets: Octets | None) -> dict[str, Any]:
     data: Any = tensor.data.reshape(-1)
-    if tensor.datatype == "BYTES":
-        data = _texts(tensor.name, data)
+    if tensor.datatype == "BYTES" and octets is not None and octets.is_output(tensor.parameters.get("content_type")):
+        data = [b64encode(value).decode() for value in data.tolist()]
+    elif tensor.datatype == "BYTES":
+        data = _texts(tensor.name, data, null_of(tensor.parameters))
     elif tensor.datatype == "BF16":
         raise Bfloat16InJson(tensor.name)
     elif tensor.datatype == "FP16":
@@ -95,8 +102,10 @@ def _output(tensor: Tensor) -> dict[str, Any]:
     return output
 
 
-def _texts(name: str, values: np.ndarray[Any, Any]) -> list[str]:
+def _texts(name: str, values: np.ndarray[Any, Any], null: bytes | None) -> list[str | None]:
     try:
+        if null is not None:
+            return [None if value == null else value.decode() for value in values]
         return [value.decode() for value in values]
     except UnicodeDecodeError:
         raise NotText(name) from None

@@ -1,4 +1,4 @@
-"""The Falcon app: every route of the REST face, and what all of them pass through."""
+"""The Falcon app of the REST face: its routes and its middleware."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import falcon
+from falcon.routing import CompiledRouter
 
-from srv.dataplane import DataPlane
 from srv.hookspecs import Running
-from srv.modelplane import ModelPlane
+from srv.planes.dataplane import DataPlane
+from srv.planes.modelplane import ModelPlane
 from srv.rest import errors
 from srv.rest.compression import Compression
+from srv.rest.cors import AllowedHosts, Cors, ForeignOrigins
 from srv.rest.docs import Description
 from srv.rest.generate import Generate
-from srv.rest.health import Live, Ready, Root, Server
+from srv.rest.health import Live, Ready, Root, ServerResource
 from srv.rest.infer import Infer, RequestReader
-from srv.rest.models import ModelConfig, ModelPage, ModelReady, Models, Statistics
+from srv.rest.middleware import EveryRequest
+from srv.rest.models import ModelConfig, ModelList, ModelPage, ModelReady, Statistics
 from srv.rest.openapi import Route
-from srv.rest.origins import Cors, Origins
-from srv.rest.passing import Passage
+from srv.rest.plugin_middleware import REFUSAL, PluginMiddleware
 from srv.rest.repository import Control, Index
 from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
+from srv.settings.schemas import is_loopback
 
 
-class Refused(Protocol):
-    """What the worker refuses itself."""
+class CountedRefusal(Protocol):
+    """A request that the worker refuses itself."""
 
     code: str
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
     """The REST face as a WSGI app."""
-
-    _RUN_WITHOUT_WAITING = frozenset({"/", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
     def __init__(
         self,
@@ -44,30 +45,54 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         server: Running | None,
         turned_away: Callable[[str, str], None],
     ) -> None:
-        super().__init__(middleware=[Passage(server), *middleware])
+        first = EveryRequest(server)
+        self._routes = CompiledRouter()
+        super().__init__(middleware=[first, *middleware], router=self._routes)
+        early = [layer for layer in middleware if getattr(layer, "srv_before_body", False)]
+        checks = [layer.process_request for layer in (first, *early) if hasattr(layer, "process_request")]
+        self._checks_of_heads = tuple(checks)
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
         self._root = root_path
         self._turned_away = turned_away
         #: Every route, in the order in which they were added.
         self.routes: list[Route] = []
+        #: The plugin of each path that is a plugin's.
+        self.plugins_of_routes: dict[str, str] = {}
         self.req_options.strip_url_path_trailing_slash = True
 
-    def srv_refused(self, refused: Refused) -> None:
-        """Told by the worker of each request that it refuses itself."""
+    def srv_refused(self, refused: CountedRefusal) -> None:
+        """Count a request that the worker refused itself."""
         self._turned_away("rest", refused.code)
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
-        """Whether a request to this path never waits for a model or for a plugin's code."""
+        """Return whether a request never waits: for a model, a disk, or a plugin's code that may wait.
+
+        It is the resource that says so, by `srv_nonblocking = True`, of its GET alone.
+        """
         if not self._all_nonblocking or method not in ("GET", "HEAD"):
             return False
-        path = self._below_root(path)
-        if path in self._RUN_WITHOUT_WAITING:
+        found = self._routes.find(self._below_root(path))
+        return found is not None and getattr(found[0], "srv_nonblocking", False) is True
+
+    def srv_refuses_by_head(self, environ: dict[str, Any]) -> bool:
+        """Return whether a middleware that decides by headers alone refuses the request; called by the worker.
+
+        The error is left in the environ, so that the request, then run without its body, is answered with it.
+        """
+        req = self._request_type(environ, options=self.req_options)
+        resp = self._response_type(options=self.resp_options)
+        try:
+            for check in self._checks_of_heads:
+                check(req, resp)
+                if resp.complete:  # answered by this one, so that those behind it are not asked
+                    break
+        except Exception as error:  # noqa: BLE001 - it is raised again where the request is answered
+            environ[REFUSAL] = error
             return True
-        # These read what all workers have written, or tell of every model, and a busy disk must not hold the leader.
-        return path.startswith("/v2/models/") and not path.endswith(("/stats", "/dataplane.json"))
+        return False
 
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
-        """As Falcon has it; what stands at the path is described by the face's own description."""
+        """Add a route as Falcon does, and describe it in the OpenAPI document."""
         super().add_route(uri_template, resource, **options)
         self.routes.append((uri_template, resource))
 
@@ -79,16 +104,28 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
 
 class AppBelow(App):
-    """The same below `root_path` as at the root, because a proxy may or may not take the prefix off."""
+    """The app below `root_path` and at the root, because a proxy may or may not take the prefix off."""
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer one request."""
+        self._take_prefix_off(env)
+        return super().__call__(env, start_response)
+
+    def srv_refuses_by_head(self, environ: dict[str, Any]) -> bool:
+        """Return what the app at the root returns for the path without the prefix."""
+        below = dict(environ)
+        self._take_prefix_off(below)
+        refused = super().srv_refuses_by_head(below)
+        if refused:
+            environ[REFUSAL] = below[REFUSAL]
+        return refused
+
+    def _take_prefix_off(self, env: dict[str, Any]) -> None:
         path = env["PATH_INFO"]
         below = self._below_root(path)
         if below is not path:
             env["SCRIPT_NAME"] = env.get("SCRIPT_NAME", "") + self._root
             env["PATH_INFO"] = below
-        return super().__call__(env, start_response)
 
 
 def create_app(
@@ -98,24 +135,26 @@ def create_app(
     *,
     middleware: Sequence[Any] = (),
     server: Running | None = None,
+    owner_of: Callable[[object], str] = lambda _: "unknown",
 ) -> App:
-    """The app over a data plane and a model plane. Opens no port and starts no thread; make as many as you like.
+    """Make the app over a data plane and a model plane. Opens no port and starts no thread.
 
-    `middleware` is what plugins bring; `server` is what their routes, added later, find as `req.context.server`.
+    `middleware` is what plugins bring, and `owner_of` tells which plugin; `server` is what their routes, added later,
+    find as `req.context.server`.
     """
     app = (AppBelow if settings.root_path else App)(
-        [*_own_middleware(settings), *middleware],
+        [*_own_middleware(settings), *(PluginMiddleware(owner_of(layer), layer) for layer in middleware)],
         root_path=settings.root_path,
         server=server,
         turned_away=dataplane.turned_away,
     )
-    errors.install(app)
+    errors.install(app, app.plugins_of_routes)
     reader = RequestReader(settings, dataplane)
-    app.add_route("/", Root(dataplane))
-    app.add_route("/v2", Server(dataplane))
+    app.add_route("/", Root(dataplane, settings.root_path))
+    app.add_route("/v2", ServerResource(dataplane))
     app.add_route("/v2/health/live", Live())
     app.add_route("/v2/health/ready", Ready(dataplane))
-    app.add_route("/v2/models", Models(dataplane))
+    app.add_route("/v2/models", ModelList(dataplane))
     app.add_route("/v2/models/stats", Statistics(dataplane))
     description = Description(dataplane, lambda: app.routes, settings.root_path)
     app.add_route("/v2/docs/dataplane.json", description)
@@ -140,9 +179,12 @@ def create_app(
 
 
 def _own_middleware(settings: ServerSettings) -> Iterator[object]:
-    """What the settings put between srv's first layer and those of plugins."""
+    """Yield the middleware that settings ask for, between that of every request and that of plugins."""
     if settings.gzip_enabled:
         yield Compression()
     if settings.cors_settings is not None:
         yield Cors(settings.cors_settings)
-    yield Origins(settings.cors_settings)
+    if settings.allowed_hosts is not None:
+        yield AllowedHosts(settings.allowed_hosts)
+    on_loopback = is_loopback(settings.host) and not settings.is_on_unix_socket()
+    yield ForeignOrigins(settings.cors_settings, loopback_only=on_loopback and settings.allowed_hosts is None)

@@ -1,4 +1,4 @@
-"""The binary tensor extension over HTTP: tensors as bytes behind the JSON, in requests and in answers."""
+"""The binary tensor extension over HTTP: tensors as bytes behind the JSON, in requests and responses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from srv.errors import InvalidInput, quoted
 from srv.messages import InferenceRequest
-from srv.modelsettings import Spec
-from srv.rawdata import dtype_of, read_raw
+from srv.model_settings import Spec
 from srv.tensors import Tensor, as_bytes
+from srv.wire.raw_tensors import dtype_of, read_raw
 
 #: How long the JSON at the body's beginning is.
 HEADER = "Inference-Header-Content-Length"
@@ -17,34 +17,34 @@ SIZE = "binary_data_size"
 
 
 class BadHeader(InvalidInput):
-    """The header that says how long the JSON is does not."""
+    """The header with the length of the JSON holds no such length."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The header {HEADER} {why}.")
 
 
 class BadBinary(InvalidInput):
-    """Binary data that are not as long as they are said to be."""
+    """Binary data are longer or shorter than the request says."""
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"{where}: {why}.")
 
 
 class NoRawForm(InvalidInput):
-    """A raw body for a model whose metadata do not say what it is."""
+    """A raw body came for a model whose metadata do not describe one."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"A raw body needs a model with one declared input whose shape follows from its size; {why}.")
 
 
 class BinaryData:
-    """The bytes behind a request's JSON, taken from the front, input by input."""
+    """The bytes behind a request's JSON; each input takes its own from the front."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
 
     def take(self, size: object, where: str) -> memoryview:
-        """The next so many bytes. Raises InvalidInput where there are fewer."""
+        """Return the next `size` bytes. Raises InvalidInput where there are fewer."""
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise BadBinary(f"{where}.parameters.{SIZE}", "expected integer >= 0")
         if size > len(self._data):
@@ -59,7 +59,7 @@ class BinaryData:
 
 
 def json_length(header: str, body_length: int) -> int:
-    """How many bytes of the body are JSON. Raises InvalidInput for what is no length, or longer than the body."""
+    """Return how many bytes of the body are JSON. Raises InvalidInput for no number, or one beyond the body."""
     if not (header.isascii() and header.isdigit()) or len(header) > 18:
         raise BadHeader(f"must be a number of bytes, not {quoted(header)}")
     length = int(header)
@@ -69,7 +69,7 @@ def json_length(header: str, body_length: int) -> int:
 
 
 def read_raw_body(body: bytes | memoryview, inputs: tuple[Spec, ...], headers: Mapping[str, str]) -> InferenceRequest:
-    """The request that a body without JSON is: the one input of a model that declares it.
+    """Return the request that a body without JSON stands for: the only input of a model that declares it.
 
     Of its shape one length may be -1 and follows from the body's size; BYTES is one element, the body as it is.
     """
@@ -102,7 +102,7 @@ def read_raw_body(body: bytes | memoryview, inputs: tuple[Spec, ...], headers: M
 
 
 class BinaryChoice:
-    """Which outputs the client wants as binary data: the output's own word, then the request's."""
+    """Which outputs the client wants as binary data: what the output says counts before what the request says."""
 
     def __init__(self, request: InferenceRequest) -> None:
         self._all = _boolean(request.parameters, "binary_data_output", "parameters")
@@ -112,7 +112,7 @@ class BinaryChoice:
         }
 
     def __call__(self, name: str) -> bool:
-        """Whether the output of that name goes as binary data."""
+        """Return whether the output of that name goes as binary data."""
         own = self._own.get(name)
         return bool(self._all) if own is None else own
 

@@ -1,8 +1,10 @@
-"""Bodies that are compressed: requests unpacked within the limit, answers packed for clients that ask for it."""
+"""Compressed bodies: requests are unpacked within the limit, responses packed for clients that ask for it."""
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
@@ -14,6 +16,10 @@ LEAST = 1024
 #: One coding's window sizes for zlib, to unpack (either form of deflate, and gzip) and to pack.
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 1
+#: A weight as RFC 9110 has it, of any number of digits.
+_WEIGHT = re.compile(r"0(\.[0-9]*)?|1(\.0*)?")
+#: Codings for responses; of two with the same weight the first is taken.
+CODINGS = ("gzip", "deflate")
 
 
 class WrongEncoding(UnsupportedMedia):
@@ -33,7 +39,10 @@ class BadCompression(InvalidInput):
 
 
 def unpack(body: bytes | memoryview, encoding: str, most: int) -> bytes:
-    """The body without its content encoding. Raises UnsupportedMedia, InvalidInput, or TooLarge beyond `most` bytes."""
+    """Return the body without its content encoding.
+
+    Raises UnsupportedMedia, InvalidInput, or TooLarge beyond `most` bytes.
+    """
     coding = encoding.strip().lower()
     if coding == "gzip" or coding == "x-gzip":
         return _inflate(body, _GZIP, "gzip", most)
@@ -60,21 +69,20 @@ def _inflate(body: bytes | memoryview, window: int, encoding: str, most: int) ->
 
 
 class Compression:
-    """Falcon middleware that packs answers above 1 KiB for clients that take it. Never blocks."""
+    """Falcon middleware that packs responses above 1 KiB for clients that take it. Never blocks."""
 
     srv_nonblocking = True
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Pack the answer where it is whole and large enough."""
-        accepted = req.env.get("HTTP_ACCEPT_ENCODING")
-        if not accepted:
-            return
+        """Pack the response where it is whole and large enough, and tell caches on what that depends."""
         pieces = _pieces(resp)
         if pieces is None or sum(len(piece) for piece in pieces) <= LEAST:
             return
-        coding = chosen(accepted)
+        resp.append_header("Vary", "Accept-Encoding")
+        accepted = req.env.get("HTTP_ACCEPT_ENCODING")
+        coding = chosen(accepted) if accepted else None
         if coding is None:
             return
         machine = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP if coding == "gzip" else zlib.MAX_WBITS)
@@ -83,39 +91,30 @@ class Compression:
         resp.data = packed
         resp.content_length = len(packed)
         resp.set_header("Content-Encoding", coding)
-        resp.append_header("Vary", "Accept-Encoding")
 
 
 def chosen(accepted: str) -> str | None:
-    """The coding that a client likes best of those that srv has, gzip where it does not mind; None for neither."""
-    weights = {"gzip": 0.0, "deflate": 0.0}
-    anything: float | None = None
-    for part in accepted.lower().split(","):
-        name, _, parameter = part.strip().partition(";")
-        weight = _weight(parameter)
-        name = name.strip()
-        if name in weights:
-            weights[name] = weight
-        elif name == "*":
-            anything = weight
-    if anything is not None:
-        weights = {name: weight if name in accepted.lower() else anything for name, weight in weights.items()}
-    best = max(weights, key=lambda name: (weights[name], name == "gzip"))
-    return best if weights[best] > 0 else None
+    """Return the coding that a client prefers, gzip where it prefers none; None where it takes neither."""
+    weights = _weights(accepted)
+    anything = weights.get("*", 0.0)
+    best = max(CODINGS, key=lambda coding: weights.get(coding, anything))
+    liked = weights.get(best, anything)
+    return best if liked > 0 and liked >= weights.get("identity", anything) else None
 
 
-def _weight(parameter: str) -> float:
-    name, _, value = parameter.strip().partition("=")
-    if name.strip() != "q":
-        return 1.0
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
+def _weights(accepted: str) -> Mapping[str, float]:
+    """Return the weight of each coding in an Accept-Encoding header; one that is malformed counts as 0."""
+    weights: dict[str, float] = {}
+    for member in accepted.split(","):
+        name, parameters = falcon.parse_header(member)
+        coding = "gzip" if name.lower() == "x-gzip" else name.lower()  # RFC 9110 has the two be one
+        weight = parameters.get("q", "1")
+        weights[coding] = max(float(weight) if _WEIGHT.fullmatch(weight) else 0.0, weights.get(coding, 0.0))
+    return weights
 
 
 def _pieces(resp: falcon.Response) -> list[Any] | None:
-    """The answer's body in pieces, or None where it is a stream of unknown length."""
+    """Return the response's body in pieces, or None where it is a stream of unknown length."""
     if resp.data is not None:
         return [resp.data]
     stream: object = resp.stream

@@ -1,4 +1,4 @@
-"""The routes that describe all the others, for programs: OpenAPI documents."""
+"""The routes of the OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import falcon
 import orjson
 
-from srv.dataplane import DataPlane
 from srv.messages import ModelMetadata
-from srv.registry import ModelState
+from srv.models.registry import ModelState
+from srv.planes.dataplane import DataPlane
 from srv.rest.openapi import Route, document, model_document
 
 
 class Description:
-    """The whole face, or one model, as OpenAPI 3."""
+    """The face, or one of its models, as OpenAPI 3."""
 
     def __init__(self, dataplane: DataPlane, routes: Callable[[], Sequence[Route]], root_path: str) -> None:
         self._dataplane = dataplane
@@ -24,7 +24,7 @@ class Description:
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, model: str | None = None, version: str | None = None
     ) -> None:
-        """The document, made anew, because models come and go."""
+        """Answer with a document made for this request, because models come and go."""
         server, routes = self._dataplane.server(), self._routes()
         if model is None:
             made = document(server, routes, self._models(), root_path=self._root)
@@ -36,7 +36,7 @@ class Description:
     on_head = on_get
 
     def _models(self) -> Iterator[ModelMetadata]:
-        """Those that serve, in their default versions."""
+        """Yield the models that serve, in their default versions."""
         registry = self._dataplane.registry
         for name in registry.names():
             model = registry.find(name)

@@ -1,9 +1,11 @@
-"""The one table from what went wrong to what REST says of it, and the JSON of every answer that is not 2xx."""
+"""The HTTP status of each error, and the JSON of every response that is not 2xx."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import falcon
@@ -14,24 +16,25 @@ from srv.tensors import EMPTY
 
 log = logging.getLogger(__name__)
 
-#: Class of error → (the contract's stable name, HTTP status). The most derived class that stands here decides.
-TABLE: Mapping[type[Exception], tuple[str, int]] = {
-    errors.InvalidInput: ("INVALID_INPUT", 400),
-    errors.Unauthenticated: ("UNAUTHENTICATED", 401),
-    errors.Forbidden: ("FORBIDDEN", 403),
-    errors.LoadFailed: ("LOAD_FAILED", 400),
-    errors.LoadIncomplete: ("LOAD_INCOMPLETE", 500),
-    errors.NotFound: ("NOT_FOUND", 404),
-    errors.TooLarge: ("TOO_LARGE", 413),
-    errors.UnsupportedMedia: ("UNSUPPORTED_MEDIA", 415),
-    errors.QueueFull: ("QUEUE_FULL", 429),
-    errors.ModelError: ("MODEL_ERROR", 500),
-    errors.Unimplemented: ("UNIMPLEMENTED", 501),
-    errors.Unavailable: ("UNAVAILABLE", 503),
-    errors.DeadlinePassed: ("DEADLINE", 504),
-    errors.ClientLeft: ("CANCELLED", 499),
+#: The HTTP status of each stable name; 499 is nginx's, because HTTP has no status for a client that has left.
+STATUSES: Mapping[str, int] = {
+    "INVALID_INPUT": 400,
+    "LOAD_FAILED": 400,
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA": 415,
+    "QUEUE_FULL": 429,
+    "CANCELLED": 499,
+    "INTERNAL": 500,
+    "LOAD_INCOMPLETE": 500,
+    "MODEL_ERROR": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE": 504,
 }
-INTERNAL = ("INTERNAL", 500)
+INTERNAL = errors.SrvError.code
 
 #: What Falcon itself raises, by status.
 _OF_FALCON: Mapping[int, str] = {
@@ -46,43 +49,62 @@ _RETRY_AFTER = {429: "1", 503: "1"}
 
 
 class UnknownRoute(errors.NotFound):
-    """Nothing stands at this path."""
+    """No route has this path."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"Nothing stands at {errors.quoted(path)}; the models are listed at /v2/models.")
+        super().__init__(f"Nothing stands at {errors.quoted(path)}; {_what_instead(path)}.")
 
 
 class WrongMethod(errors.SrvError):
-    """The path is right and the method is not."""
+    """The route does not have this method."""
 
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"{errors.quoted(method)} is not allowed here; allowed: {allowed}.")
 
 
+_OF_V1 = re.compile(r"/v1/models(?:/([A-Za-z0-9_][A-Za-z0-9._-]{0,127})(?:/versions/[^/:]*)?(:predict)?)?")
+#: Paths at which other servers take predictions.
+_ELSEWHERE = frozenset({"/invocations", "/predict", "/infer", "/api/v1.0/predictions", "/v1/predict"})
+
+
+def _what_instead(path: str) -> str:
+    """Return the V2 path for a path of another protocol; for any other, where the models are listed."""
+    of_v1 = _OF_V1.fullmatch(path)
+    if of_v1 is not None:
+        model, predicts = of_v1[1], of_v1[2]
+        asked = "/v2/models" if model is None else f"/v2/models/{model}/{'infer' if predicts else 'ready'}"
+        return f"that is a path of the V1 protocol, and this is V2: {'POST' if predicts else 'GET'} {asked}"
+    if path in _ELSEWHERE or path.startswith("/v1/"):
+        return "predictions are asked for by the V2 protocol: POST /v2/models/NAME/infer"
+    return "the models are listed at /v2/models"
+
+
 def code_and_status(error: BaseException) -> tuple[str, int]:
-    """The stable name and the HTTP status of an error; INTERNAL for what nobody foresaw."""
-    for kind in type(error).__mro__:
-        if kind in TABLE:
-            return TABLE[kind]
-    return INTERNAL
+    """Return the stable name and the HTTP status of an error; INTERNAL and 500 for what is no SrvError."""
+    code = errors.code_of(error)
+    return code, STATUSES[code]
 
 
 def body_of(sentence: str, code: str, beside: Mapping[str, Any] = EMPTY) -> bytes:
-    """The JSON of an answer that is not 2xx."""
+    """Return the JSON of a response that is not 2xx."""
     return orjson.dumps({**beside, "error": sentence, "code": code})
 
 
-def install(app: falcon.App[Any, Any]) -> None:
-    """Give an app the table: every error of every route is answered from it."""
-    app.add_error_handler(Exception, _unforeseen)
+def install(app: falcon.App[Any, Any], plugins_of_routes: Mapping[str, str] | None = None) -> None:
+    """Have an app answer every error of every route with its status, its code and its sentence.
+
+    `plugins_of_routes` names the plugin of each path that is a plugin's.
+    """
+    app.add_error_handler(Exception, partial(_unforeseen, EMPTY if plugins_of_routes is None else plugins_of_routes))
     app.add_error_handler(falcon.HTTPError, _of_falcon)
     app.add_error_handler(errors.SrvError, _known)
 
 
 def answer_with(resp: falcon.Response, error: errors.SrvError, beside: Mapping[str, Any] = EMPTY) -> None:
-    """Write an error into a response; a ready answer keeps its own fields beside it."""
+    """Write an error into a response, with the fields that stand `beside` it."""
     code, status = code_and_status(error)
-    sentence = str(error) if code != INTERNAL[0] else INTERNAL_SENTENCE
+    foreseen = code != INTERNAL or isinstance(error, errors.PluginFailed)
+    sentence = errors.sentence_of(error) if foreseen else INTERNAL_SENTENCE
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = falcon.MEDIA_JSON
     resp.data = body_of(sentence, code, beside)
@@ -99,7 +121,7 @@ INTERNAL_SENTENCE = "Something went wrong inside the server; its log says more."
 
 
 def _known(req: falcon.Request, resp: falcon.Response, error: errors.SrvError, params: object) -> None:
-    if code_and_status(error) == INTERNAL:
+    if errors.code_of(error) == INTERNAL and not isinstance(error, errors.PluginFailed):
         log.error("%s %s failed: %s", req.method, req.path, error, exc_info=error)
     answer_with(resp, error)
 
@@ -116,15 +138,29 @@ def _of_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
         sentence = str(WrongMethod(req.method, allowed))
     resp.status = error.status
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = body_of(sentence, _OF_FALCON.get(status, "BAD_REQUEST" if status < 500 else INTERNAL[0]))
+    resp.data = body_of(sentence, _OF_FALCON.get(status, "BAD_REQUEST" if status < 500 else INTERNAL))
     for name, value in headers.items():
         resp.set_header(name, value)
 
 
-def _unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
+def _unforeseen(
+    plugins_of_routes: Mapping[str, str],
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: Exception,
+    params: object,
+) -> None:
+    plugin = plugins_of_routes.get(req.uri_template or "")
+    if plugin is not None:
+        log.error("Plugin '%s' raised in its route %s.", plugin, req.uri_template, exc_info=error)
+        answer_with(resp, errors.PluginFailed(plugin, "its route", error))
+        return
     log.error("%s %s raised %s.", req.method, req.path, type(error).__name__, exc_info=error)
+    if isinstance(error, MemoryError):
+        answer_with(resp, errors.OutOfMemory())
+        return
     resp.status = falcon.HTTP_500
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = body_of(INTERNAL_SENTENCE, INTERNAL[0])
+    resp.data = body_of(INTERNAL_SENTENCE, INTERNAL)
     resp.text = None
     resp.stream = None

@@ -1,71 +1,81 @@
-"""POST …/infer: bytes to an inference request, and its response to bytes."""
+"""POST …/infer: the request is read from the body, the response written into one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
 
-from srv.callers import NOBODY
-from srv.counts import Stages
-from srv.dataplane import DataPlane
+from srv.cancellation import NOBODY
 from srv.errors import InvalidInput, SrvError, TooLarge, UnsupportedMedia, quoted
 from srv.messages import InferenceRequest, RequestedOutput
-from srv.rawdata import read_raw
-from srv.registry import Model
+from srv.metrics_types import Stages
+from srv.models.registry import ModelVersion
+from srv.planes.dataplane import DataPlane
 from srv.rest.answers import write_response
 from srv.rest.binary import HEADER, SIZE, BadHeader, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.compression import unpack
-from srv.rest.cutting import LARGE, read_cut
 from srv.rest.envelope import InputEnvelope, OutputEnvelope, RequestEnvelope, checked, read_envelope
-from srv.rest.numbers import read_data
-from srv.rest.passing import HIDDEN, RequestHeaders
+from srv.rest.json_tensors import read_data, read_texts
+from srv.rest.large_arrays import LARGE, read_cut
+from srv.rest.middleware import HIDDEN, RequestHeaders
 from srv.settings import ServerSettings
-from srv.tensors import EMPTY, Tensor
+from srv.tensors import EMPTY, Tensor, null_of
+from srv.wire.base64_tensors import Octets, read_base64
+from srv.wire.raw_tensors import read_raw
 
 #: What a body may call itself; the last is what curl says when it is told nothing.
 _MEDIA = frozenset({"application/json", "application/octet-stream", "application/x-www-form-urlencoded"})
 
 
 class WrongContentType(UnsupportedMedia):
-    """The body calls itself something that srv does not read."""
+    """The content type of the body is none that srv reads."""
 
     def __init__(self, given: str) -> None:
         super().__init__(f"The content type {quoted(given)} is not taken; send application/json.")
 
 
 class DataTwice(InvalidInput):
-    """An input brings its data as JSON and as binary data."""
+    """An input has its data in JSON and as binary data."""
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where} has both data and {SIZE}; one of them is too much.")
 
 
 class RequestReader:
-    """Reads what the routes of inference are sent, within the settings' limits."""
+    """Reads requests for inference, within the limits of the settings."""
 
     def __init__(self, settings: ServerSettings, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
         self._most = settings.max_body_size
         self._hidden = HIDDEN - {name.lower() for name in settings.pass_headers}
 
-    def read(self, req: falcon.Request, model: Model) -> InferenceRequest:
-        """The inference request, whose stages begin here; one that is refused is counted.
+    def read(self, req: falcon.Request, model: ModelVersion) -> InferenceRequest:
+        """Return the inference request, whose stages begin here; a request that is refused is counted.
 
         Raises UnsupportedMedia, TooLarge, or InvalidInput naming the field that is wrong.
         """
+        return self.read_as(self.parse, req, model)
+
+    def read_as(
+        self,
+        parse: Callable[[falcon.Request, ModelVersion, bytes | memoryview], InferenceRequest],
+        req: falcon.Request,
+        model: ModelVersion,
+    ) -> InferenceRequest:
+        """Return the request that `parse` makes of the body; a request that is refused is counted."""
         self.begin(req, model)
         try:
-            request = self._read(req, model)
+            request = parse(req, model, self.body(req))
         except SrvError as error:
             self.refuse(req, model, error)
             raise
         request.caller = req.env.get("srv.caller", NOBODY)  # some HTTP workers do not know who waits
         return request
 
-    def begin(self, req: falcon.Request, model: Model) -> None:
-        """From here on the request is for this model, and has the time that the model gives."""
+    def begin(self, req: falcon.Request, model: ModelVersion) -> None:
+        """Note the model of a request, and the time that the model's settings give it."""
         context = req.context
         context.model = model.name
         context.stages = Stages(taken=context.taken)
@@ -73,24 +83,24 @@ class RequestReader:
         if patience is not None and (expect := req.env.get("srv.expect")) is not None:
             expect(req.env["srv.caller"], patience)
 
-    def refuse(self, req: falcon.Request, model: Model, error: SrvError) -> None:
-        """Count a request that could not be read."""
+    def refuse(self, req: falcon.Request, model: ModelVersion, error: SrvError) -> None:
+        """Count a request to the model that could not be read."""
         context = req.context
         self._dataplane.refused(model, error, received=context.started, face="rest", stages=context.stages)
 
-    def _read(self, req: falcon.Request, model: Model) -> InferenceRequest:
-        body = self.body(req)
+    def parse(self, req: falcon.Request, model: ModelVersion, body: bytes | memoryview) -> InferenceRequest:
+        """Return the inference request of a body: JSON, JSON with binary data, or raw."""
         headers = self.headers(req)
         announced = req.env.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
         if announced is None:
-            return read_request(body, None, headers)
+            return read_request(body, None, headers, model.octets)
         length = json_length(announced, len(body))
         if length:
-            return read_request(body, length, headers)
+            return read_request(body, length, headers, model.octets)
         return read_raw_body(body, model.metadata.inputs if model.metadata is not None else (), headers)
 
     def body(self, req: falcon.Request) -> bytes | memoryview:
-        """The request's body, whole and unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
+        """Return the whole body, unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
         environ = req.env
         given = environ.get("CONTENT_TYPE")
         if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
@@ -104,7 +114,7 @@ class RequestReader:
         return unpack(body, encoding, self._most) if encoding and encoding.lower() != "identity" else body
 
     def headers(self, req: falcon.Request) -> RequestHeaders:
-        """The request's headers as hooks and runtimes may see them."""
+        """Return the request's headers as hooks and runtimes may see them."""
         return RequestHeaders(req.env, self._hidden)
 
 
@@ -118,18 +128,28 @@ class Infer:
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer an inference request."""
         found = self._dataplane.model(model, version)
-        request = self._reader.read(req, found)
+        self.answer(resp, req, found, version, self._reader.read(req, found))
+
+    def answer(
+        self,
+        resp: falcon.Response,
+        req: falcon.Request,
+        found: ModelVersion,
+        version: str | None,
+        request: InferenceRequest,
+    ) -> None:
+        """Answer a request that was read."""
         binary = BinaryChoice(request) if request.outputs or request.parameters else None
         context = req.context
         response = self._dataplane.infer(
-            model, version, request, found=found, received=context.started, stages=context.stages
+            found.name, version, request, found=found, received=context.started, stages=context.stages
         )
         if response.headers:
             for name, value in response.headers.items():
                 if name.lower() != "x-request-id":  # the request's own
                     put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
                     put(name, value)
-        answer, behind = write_response(response, binary)
+        answer, behind = write_response(response, binary, found.octets)
         if not behind:
             resp.content_type = falcon.MEDIA_JSON
             resp.data = answer
@@ -143,41 +163,54 @@ class Infer:
 
 
 def read_request(
-    body: bytes | memoryview, json_length: int | None = None, headers: Mapping[str, str] = EMPTY
+    body: bytes | memoryview,
+    json_length: int | None = None,
+    headers: Mapping[str, str] = EMPTY,
+    octets: Octets | None = None,
 ) -> InferenceRequest:
-    """The inference request that a body says: JSON, and behind it, where `json_length` is given, binary data.
+    """Return the inference request of a body: JSON, and where `json_length` is given, binary data behind it.
 
+    `octets` tells which inputs of the model are base64 in JSON; they become arrays of the decoded bytes.
     Raises InvalidInput naming the field that is wrong.
     """
     text = bytes(body if json_length is None else memoryview(body)[:json_length])
     behind = None if json_length is None else memoryview(body)[json_length:]
     if len(text) >= LARGE and (envelope := read_cut(text)) is not None:
         try:
-            return _request(envelope, behind, headers)
+            return _request(envelope, behind, headers, octets)
         except InvalidInput:
             pass  # read whole, it says the same of an array as where that is short
-    return _request(read_envelope(text), behind, headers)
+    return _request(read_envelope(text), behind, headers, octets)
 
 
-def _request(envelope: RequestEnvelope, behind: memoryview | None, headers: Mapping[str, str]) -> InferenceRequest:
+def _request(
+    envelope: RequestEnvelope, behind: memoryview | None, headers: Mapping[str, str], octets: Octets | None
+) -> InferenceRequest:
     binary = None if behind is None else BinaryData(behind)
-    inputs = [_tensor(tensor, binary, place) for place, tensor in enumerate(envelope.inputs)]
+    inputs = [_tensor(tensor, binary, place, octets, envelope) for place, tensor in enumerate(envelope.inputs)]
     if binary is not None:
         binary.check_end()
     outputs = envelope.outputs
     return InferenceRequest(
         inputs,
         envelope.id,
-        None if outputs is None else [_requested(output, place) for place, output in enumerate(outputs)],
+        [_requested(output, place) for place, output in enumerate(outputs or ())],
         checked(envelope.parameters, "parameters") if envelope.parameters else EMPTY,
         headers,
     )
 
 
-def _tensor(envelope: InputEnvelope, binary: BinaryData | None, place: int) -> Tensor:
+def _tensor(
+    envelope: InputEnvelope, binary: BinaryData | None, place: int, octets: Octets | None, request: RequestEnvelope
+) -> Tensor:
     where = f"inputs[{place}]"
     parameters = checked(envelope.parameters, f"{where}.parameters") if envelope.parameters else EMPTY
     if SIZE not in parameters:
+        if envelope.datatype == "BYTES":
+            array, missing = read_texts(envelope.data, envelope.shape, where, null=null_of(parameters))
+            if octets is not None and octets.is_input(envelope.name, parameters, request.parameters):
+                array = read_base64(array, where)
+            return Tensor.trusted(envelope.name, array, "BYTES", parameters, missing=missing)
         array = read_data(envelope.data, envelope.datatype, envelope.shape, where)
         return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
     if binary is None:

@@ -1,4 +1,4 @@
-"""The routes that say which models there are, what they take, and whether they are ready."""
+"""The routes of models: their list, metadata, readiness, configuration and statistics."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ from typing import Any
 import falcon
 import orjson
 
-from srv.dataplane import DataPlane, ModelNotReady
-from srv.modelsettings import Spec
-from srv.registry import ModelState
+from srv.model_settings import Spec
+from srv.models.registry import ModelState
+from srv.planes.dataplane import DataPlane
+from srv.planes.readiness import ModelNotReady
 from srv.rest.errors import answer_with
 
 
-class Models:
+class ModelList:
     """The names of all models."""
+
+    srv_nonblocking = True
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The names, sorted."""
+        """Answer with the names, sorted."""
         resp.data = orjson.dumps({"models": self._dataplane.model_names()})
 
     on_head = on_get
 
 
 class ModelPage:
-    """What a model says of itself."""
+    """The metadata of a model."""
+
+    srv_nonblocking = True
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
-        """Name, versions, platform, inputs and outputs."""
+        """Answer with name, versions, platform, inputs and outputs."""
         metadata = self._dataplane.metadata(model, version)
         answer: dict[str, Any] = {
             "name": metadata.name,
@@ -50,13 +55,15 @@ class ModelPage:
 
 
 class ModelReady:
-    """Whether a model serves."""
+    """The readiness of a model."""
+
+    srv_nonblocking = True
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
-        """200, or 503 with the reason; 404 for a model that nobody knows."""
+        """Answer 200, or 503 with the reason; 404 for an unknown model."""
         found = self._dataplane.model(model, version)
         ready = {"name": found.name, "ready": found.state is ModelState.READY}
         if ready["ready"]:
@@ -68,20 +75,22 @@ class ModelReady:
 
 
 class ModelConfig:
-    """A model's configuration, in Triton's words."""
+    """The configuration of a model, as Triton has it."""
+
+    srv_nonblocking = True
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
-        """Name, platform, backend, batch size, inputs and outputs; srv's own settings under `parameters`."""
+        """Answer with name, platform, backend, batch size, inputs and outputs; srv's settings under `parameters`."""
         resp.data = orjson.dumps(self._dataplane.config(model, version))
 
     on_head = on_get
 
 
 class Statistics:
-    """What models have answered, and where the time went."""
+    """The statistics of models: what they have answered, and where the time went."""
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
@@ -89,14 +98,14 @@ class Statistics:
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, model: str | None = None, version: str | None = None
     ) -> None:
-        """A row for each version of a model, or of all models, summed over all workers since the server's start."""
+        """Answer with a row for each version of a model, or of all models, summed over all workers."""
         resp.data = orjson.dumps({"model_stats": self._dataplane.statistics(model, version)})
 
     on_head = on_get
 
 
 def _tensor(spec: Spec) -> dict[str, Any]:
-    """A declared tensor; where its shape is open, [-1] stands for it, because the protocol wants one."""
+    """Return a declared tensor as JSON; an open shape is [-1], because the protocol asks for one."""
     tensor: dict[str, Any] = {
         "name": spec.name,
         "datatype": spec.datatype or "",
@@ -108,5 +117,5 @@ def _tensor(spec: Spec) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What orjson does not know, such as a tuple-like or a numpy scalar of a runtime's own parameters."""
+    """Return a value that orjson does not know, such as a numpy scalar in a runtime's parameters, as one it knows."""
     return value.item() if hasattr(value, "item") else str(value)

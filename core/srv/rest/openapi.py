@@ -1,4 +1,4 @@
-"""The REST face as an OpenAPI document: from the app's real routes, and what its models really take and give."""
+"""The OpenAPI document of the REST face: from the app's routes and the metadata of its models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from srv.messages import ModelMetadata, ServerMetadata
-from srv.rest.schemas import COMPONENTS, of_model, ref
+from srv.rest.schemas import COMPONENTS, Schema, ref, request_of, response_of, stream_request_of
 
 #: A route of the app: its template, and what answers.
 Route = tuple[str, object]
@@ -24,8 +24,8 @@ _TELLS: Mapping[str, str] = {
     "Root": "Root",
     "Live": "Live",
     "Ready": "Ready",
-    "Server": "ServerMetadata",
-    "Models": "Models",
+    "ServerResource": "ServerMetadata",
+    "ModelList": "Models",
     "ModelPage": "ModelMetadata",
     "ModelReady": "ModelReady",
     "ModelConfig": "ModelConfig",
@@ -54,7 +54,7 @@ _GIVES: Mapping[str, str] = {
 def document(
     server: ServerMetadata, routes: Iterable[Route], models: Iterable[ModelMetadata], *, root_path: str = ""
 ) -> dict[str, Any]:
-    """Every route of the app, and those of inference once more for each model, with its own tensors."""
+    """Return the document of every route; those of inference stand in it once more for each model."""
     routes = [*routes]
     made = _begun(f"{server.name}: the Open Inference Protocol", server.version, root_path)
     for path, resource in routes:
@@ -72,7 +72,7 @@ def model_document(
     *,
     root_path: str = "",
 ) -> dict[str, Any]:
-    """The routes of one model, in that version or its default one, with its own tensors."""
+    """Return the document of one model's routes, with the tensors of that version or the default one."""
     made = _begun(f"{metadata.name} on {server.name}", version or server.version, root_path)
     place = _MODEL.replace("{model}", metadata.name) + ("" if version is None else f"/versions/{version}")
     _add_model(made, metadata, _of_models(routes, version), place)
@@ -90,7 +90,7 @@ def _begun(title: str, version: str, root_path: str) -> dict[str, Any]:
 
 
 def _of_models(routes: Iterable[Route], version: str | None) -> list[Route]:
-    """The routes below a model, by what comes after its name and version."""
+    """Return the routes below a model, by the part of the path behind its name and version."""
     before = _MODEL if version is None else _MODEL + _VERSION
     below = [(path.removeprefix(before), resource) for path, resource in routes if path.startswith(before)]
     return [(end, resource) for end, resource in below if "{" not in end]
@@ -105,14 +105,17 @@ def _add_model(
     only: Mapping[str, str] | None = None,
 ) -> None:
     request, response = f"InferenceRequest.{metadata.name}", f"InferenceResponse.{metadata.name}"
-    made["components"]["schemas"] |= {
-        request: of_model(metadata.inputs, "InferenceRequest", "inputs"),
-        response: of_model(metadata.outputs, "InferenceResponse", "outputs"),
-    }
+    schemas: dict[str, Schema] = made["components"]["schemas"]
+    schemas |= {request: request_of(metadata), response: response_of(metadata)}
     own = {"InferenceRequest": request, "InferenceResponse": response}
+    streamed = stream_request_of(metadata)
+    of_stream = own if metadata.stream_inputs is None else {"InferenceRequest": request}
+    if streamed is not None:
+        of_stream = {"InferenceRequest": f"StreamRequest.{metadata.name}"}
+        schemas[of_stream["InferenceRequest"]] = streamed
     for end, resource in ends:
         if only is None or end in only:
-            _add(made, place + end, resource, tag=metadata.name, own=own)
+            _add(made, place + end, resource, tag=metadata.name, own=of_stream if "stream" in end else own)
 
 
 def _add(
@@ -123,7 +126,7 @@ def _add(
     tag: str | None = None,
     own: Mapping[str, str] | None = None,
 ) -> None:
-    """One route: each method that its resource has."""
+    """Add one route: each method that its resource has."""
     path = _FIELD.sub(r"{\1}", template)
     item: dict[str, Any] = {}
     for method in _METHODS:
@@ -141,7 +144,7 @@ def _add(
 
 
 def _name_operations(made: dict[str, Any]) -> dict[str, Any]:
-    """Give each operation a name for code that is generated; two paths that differ in a sign only get two."""
+    """Name each operation for generated code; paths that differ in punctuation only get different names."""
     taken: Counter[str] = Counter()
     for path, item in made["paths"].items():
         for method in _METHODS:
@@ -158,11 +161,13 @@ def _operation(method: str, path: str, resource: object, answers: object, own: M
     good: dict[str, Any] = {"description": _first_line(answers) or "The answer."}
     if end in _GIVES:
         given = own.get(_GIVES[end], _GIVES[end])
+        as_infer = own.get("InferenceResponse", "InferenceResponse")
         if "stream" in end:  # of events OpenAPI 3.0 can say no more than this
             good["description"] += f" Each event's data is an object like {given}, or Error."
             good["content"] = {_EVENTS: {}}
         else:
-            good["content"] = {_JSON: {"schema": ref(given)}}
+            both = {"anyOf": [ref(given), ref(as_infer)]} if end == "/generate" else ref(given)
+            good["content"] = {_JSON: {"schema": both}}
         if end == "/infer":
             good["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
     elif ours:
@@ -177,6 +182,8 @@ def _operation(method: str, path: str, resource: object, answers: object, own: M
     }
     if end in _TAKES:
         schema = ref(own.get(_TAKES[end], _TAKES[end]))
+        if _TAKES[end] == "GenerateRequest":  # a body with inputs is one of infer
+            schema = {"anyOf": [schema, ref(own.get("InferenceRequest", "InferenceRequest"))]}
         needed = end not in ("/repository/index", "/load", "/unload")
         operation["requestBody"] = {"required": needed, "content": {_JSON: {"schema": schema}}}
     return operation

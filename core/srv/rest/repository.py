@@ -8,46 +8,46 @@ import falcon
 import msgspec
 import orjson
 
-from srv.modelplane import IndexRow, ModelPlane, check_brings_nothing
+from srv.planes.modelplane import IndexRow, ModelPlane, check_brings_nothing
 from srv.rest.envelope import read_json
 from srv.rest.infer import RequestReader
 
 
 class IndexEnvelope(msgspec.Struct):
-    """What a client may say when it asks for the index."""
+    """The body of a request for the index."""
 
     ready: bool = False
 
 
 class ControlEnvelope(msgspec.Struct):
-    """What a client may say when it loads or unloads a model."""
+    """The body of a request to load or unload a model."""
 
     parameters: dict[str, Any] | None = None
 
 
 class Index:
-    """Which models there are, loaded or not."""
+    """The index: every model, loaded or not."""
 
     def __init__(self, plane: ModelPlane, reader: RequestReader) -> None:
         self._plane = plane
         self._reader = reader
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The index; an empty body asks for all of it."""
+        """Answer with the index; an empty body asks for all of it."""
         body = bytes(self._reader.body(req))
         wish = read_json(body, _index) if body.strip() else IndexEnvelope()
         resp.data = orjson.dumps([_row(row) for row in self._plane.index(ready=wish.ready)])
 
 
 class Control:
-    """Loads a model, or unloads it."""
+    """Loading of a model, or unloading."""
 
     def __init__(self, plane: ModelPlane, reader: RequestReader, *, loads: bool) -> None:
         self._act = plane.load if loads else plane.unload
         self._reader = reader
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str) -> None:
-        """Do it, and answer when every worker has done it."""
+        """Load or unload the model, and answer when every worker has done so."""
         req.context.model = None
         body = bytes(self._reader.body(req))
         wish = read_json(body, _control) if body.strip() else ControlEnvelope()
@@ -61,5 +61,4 @@ _control = msgspec.json.Decoder(ControlEnvelope).decode
 
 
 def _row(row: IndexRow) -> dict[str, str]:
-    named = {"name": row.name} if row.version is None else {"name": row.name, "version": row.version}
-    return {**named, "state": row.state.value, "reason": row.reason}
+    return {"name": row.name, "version": row.version, "state": row.state.value, "reason": row.reason}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Generator, Iterator
+from functools import partial
+from itertools import chain, islice
 
 import falcon
 
-from srv.dataplane import DataPlane
-from srv.errors import SrvError
+from srv.errors import PluginFailed, SrvError, sentence_of
 from srv.messages import InferenceResponse
+from srv.planes.dataplane import DataPlane
 from srv.rest.answers import write_response
-from srv.rest.errors import INTERNAL_SENTENCE, body_of, code_and_status
+from srv.rest.errors import INTERNAL, INTERNAL_SENTENCE, body_of, code_and_status
 from srv.rest.infer import RequestReader
+from srv.wire.base64_tensors import Octets
 
 log = logging.getLogger(__name__)
 
@@ -29,27 +31,31 @@ class InferStream:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, model: str, version: str | None = None) -> None:
         """Answer with a frame for each response."""
-        request = self._reader.read(req, self._dataplane.model(model, version))
+        found = self._dataplane.model(model, version)
+        request = self._reader.read(req, found)
         context = req.context
-        responses = self._dataplane.stream(model, version, request, received=context.started, stages=context.stages)
-        send_frames(resp, responses, _frame)
+        frames = self._dataplane.stream(
+            model,
+            version,
+            request,
+            partial(frame_of, octets=found.octets),
+            received=context.started,
+            stages=context.stages,
+        )
+        send_frames(resp, frames)
 
 
-def send_frames(
-    resp: falcon.Response,
-    responses: Generator[InferenceResponse, None, None],
-    frame: Callable[[InferenceResponse], bytes],
-) -> None:
-    """Give a response the frames of a stream. What fails before the first frame is an ordinary error."""
-    first = [frame(response) for response in _up_to_one(responses)]
+def send_frames(resp: falcon.Response, frames: Generator[bytes, None, None]) -> None:
+    """Set the frames of a stream as a response's body. An error before the first frame is raised as it is."""
+    first = [*islice(frames, 1)]
     resp.content_type = EVENTS
     resp.set_header("Cache-Control", "no-cache")
     resp.set_header("X-Accel-Buffering", "no")  # because proxies hold frames back else
-    resp.stream = Frames(_frames(first, responses, frame))
+    resp.stream = Frames(_events(first, frames, resp))
 
 
 class Frames:
-    """What the server iterates over, and closes when the client leaves."""
+    """The events of a response, which the server closes when the client leaves."""
 
     def __init__(self, frames: Generator[bytes, None, None]) -> None:
         self._frames = frames
@@ -58,41 +64,31 @@ class Frames:
         return self._frames
 
     def close(self) -> None:
-        """End the model's own iterator too."""
+        """Close the model's own iterator too."""
         self._frames.close()
 
 
-_Item = TypeVar("_Item")
-
-
-def _up_to_one(items: Iterator[_Item]) -> list[_Item]:
-    for item in items:
-        return [item]
-    return []
-
-
-def _frames(
-    first: list[bytes], responses: Generator[InferenceResponse, None, None], frame: Callable[[InferenceResponse], bytes]
+def _events(
+    first: list[bytes], frames: Generator[bytes, None, None], resp: falcon.Response
 ) -> Generator[bytes, None, None]:
+    """Yield the events of a stream; an error between two of them is the last one, and stands in the access log."""
     try:
-        for text in first:
-            yield b"data: %b\n\n" % text
-        for response in responses:
-            yield b"data: %b\n\n" % frame(response)
-    except SrvError as error:
-        yield b"data: %b\n\n" % _error(error)
-    except Exception:
-        log.exception("A stream ended in its middle.")
-        yield b"data: %b\n\n" % body_of(INTERNAL_SENTENCE, "INTERNAL")
+        for frame in chain(first, frames):
+            yield b"data: %b\n\n" % frame
+    except Exception as error:
+        if not isinstance(error, SrvError):
+            log.exception("A stream ended in its middle.")
+        code, _ = code_and_status(error)
+        resp.context.code = code
+        foreseen = code != INTERNAL or isinstance(error, PluginFailed)
+        yield b"data: %b\n\n" % body_of(
+            sentence_of(error) if foreseen and isinstance(error, SrvError) else INTERNAL_SENTENCE, code
+        )
     finally:
-        responses.close()
+        frames.close()
 
 
-def _error(error: SrvError) -> bytes:
-    code, _ = code_and_status(error)
-    return body_of(str(error) if code != "INTERNAL" else INTERNAL_SENTENCE, code)
-
-
-def _frame(response: InferenceResponse) -> bytes:
-    text, _ = write_response(response, None)
+def frame_of(response: InferenceResponse, octets: Octets | None) -> bytes:
+    """Return the response in JSON, as infer has it."""
+    text, _ = write_response(response, None, octets)
     return text

@@ -1,41 +1,46 @@
-"""gunicorn's master, in the launcher: it hears how far its workers are, and replaces them without a gap."""
+"""gunicorn's master, in the launcher: reads what its workers report, and replaces them without a gap."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import queue
-import select
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
-from gunicorn import systemd
-from gunicorn.arbiter import Arbiter
-from gunicorn.errors import HaltServer
-
 from srv.errors import SrvError
-from srv.serve.application import Application
-from srv.serve.crew import Backoff, Crew, Member
-from srv.serve.endings import hear_endings
+from srv.serve.gunicorn_app import GunicornApp
+from srv.serve.gunicorn_internals import HaltServer
 from srv.serve.listening import Listener
-from srv.serve.reports import Report
-from srv.serve.workers import HEARD_BY_WORKERS, RETIRE, SHOW
+from srv.serve.master_loop import MasterLoop, Stop
+from srv.serve.reload_checks import ReloadChecks
+from srv.serve.signals import HEARD_BY_WORKERS, RETIRE, SHOW
+from srv.serve.systemd import notify_systemd
+from srv.serve.thread_dumps import log_dump
+from srv.serve.worker_status import WorkerReport
+from srv.serve.worker_table import Backoff, WorkerEntry, WorkerTable, how_it_ended
 
 log = logging.getLogger("srv.serve")
 
-#: Seconds beyond graceful_timeout for unloading models and stopping hooks; then the worker is killed.
+#: Seconds beyond graceful_timeout for unloading models and stopping hooks, of a worker that was replaced.
 _TO_UNLOAD = 5.0
-#: Seconds that a worker has which was told to go at once.
-_AT_ONCE = 2.0
-#: A second Ctrl-C within this time is the same one, passed on by a shell or a parent.
-_SAME_KEYSTROKE = 0.5
-#: Seconds between two looks at the workers that mean that this process was stopped; it waits for one at most.
+#: Seconds between two looks at the workers that mean that this process was stopped; it waits for one round at most.
 _PAUSE = 2.0
 #: Seconds after which a load is worth a line, and between further lines.
 _SLOW, _STILL = 1.0, 10.0
+#: Seconds between showing where a worker hangs and killing it.
+_TO_SHOW = 1.0
+#: Seconds between two looks at what a worker writes of its threads.
+_DUMPING = 0.05
+#: How often in a row a worker may fail to start before the server was ready.
+_FIRST_TRIES = 3
+
+#: Errors that say nothing of what was asked for, but that descriptors or memory have run out.
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class StartFailed(SrvError):
@@ -49,194 +54,222 @@ class WorkerDied(StartFailed):
         super().__init__(f"A worker {how} while {doing}.")
 
 
-class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """Runs in the launcher's only thread. Imports nothing of a user's, and calls no hook.
+class CannotStartWorker(StartFailed):
+    """The system has no room for another process."""
+
+    def __init__(self, error: Exception) -> None:
+        is_of_system = isinstance(error, OSError) and error.errno
+        why = os.strerror(error.errno) if is_of_system else f"{type(error).__name__}: {error}"  # type: ignore[attr-defined]
+        super().__init__(f"A worker could not be started: {why}.")
+
+
+class Master(MasterLoop):
+    """Replaces workers that end or grow old. Imports nothing of a user's, and calls no hook.
 
     Workers of one cohort read the repository together. Old ones, and those that have answered their max_requests,
-    serve until as many fresh ones as are wanted have reported ready.
+    serve until as many fresh ones as are wanted have reported ready. One reload runs at a time and one may be pending,
+    which begins when the old workers of the one before have gone.
     """
 
-    app: Application
-
-    def __init__(self, app: Application, listener: Listener, *, ready: Callable[[str], None]) -> None:
-        self.crew = Crew()
+    def __init__(self, app: GunicornApp, listener: Listener, *, ready: Callable[[str], None]) -> None:
+        self.table = WorkerTable()
         self.failure: SrvError | None = None
         self._ready = ready
+        self._checks = ReloadChecks(app.settings, app.take_pair)
         self._been_ready = False
+        self._has_loaded = False
         self._reloading = False
-        self._reload_when_ready = False
+        self._reload_pending = False
+        self._reload_began = 0.0
         self._cohort = 1
         self._backoff = Backoff()
-        self._stopping = False
+        self._failed_starts = 0
         self._has_terminal = _terminal()
-        self._ignores_hangups = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         self._looked = self._resumed = time.monotonic()
-        self._woken, self._wake = os.pipe()
-        for end in (self._woken, self._wake):
-            os.set_blocking(end, False)
-        super().__init__(app)
-        self.LISTENERS = [listener.socket]
+        super().__init__(app, listener)
 
-    # -- the loop, and what it waits for -------------------------------------------------------------------------------
+    # -- what workers report -------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """As gunicorn has it, without telling systemd yet: nothing is ready."""
-        address = os.environ.pop("NOTIFY_SOCKET", None)
-        super().start()
-        if address is not None:
-            os.environ["NOTIFY_SOCKET"] = address
+    def patience(self) -> float:
+        """Return how many seconds it is to the next start of a worker, or how long a round is."""
+        if any(worker.dump.is_growing() for worker in self.WORKERS.values()):
+            return _DUMPING
+        return self._backoff.wait(time.monotonic()) or super().patience()
 
-    def init_signals(self) -> None:
-        """As gunicorn has it, and each signal ends the wait in `wait_for_signals`."""
-        super().init_signals()
-        if self._ignores_hangups:  # nohup
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        hear_endings()
+    def listen(self) -> None:
+        """Take what workers report."""
+        for report in self.app.status.received():
+            entry = self.table.get(report.pid)
+            if entry is not None and not self._stopping:
+                self._step("take in a worker's report", partial(self._take, entry, report))
 
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait for signals and for what workers say, whichever comes first."""
-        waiting = select.poll()
-        waiting.register(self._woken, select.POLLIN)
-        waiting.register(self.app.reports, select.POLLIN)
-        waiting.poll(1000 * min(timeout, self._backoff.wait(time.monotonic()) or timeout))
-        with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
-        self._listen()
-        self._tell_progress()
-        signals: list[int] = []
-        with suppress(queue.Empty):
-            while True:
-                signals.append(self.SIG_QUEUE.get_nowait())
-        return signals
-
-    def _listen(self) -> None:
-        for report in self.app.reports.heard():
-            member = self.crew.get(report.pid)
-            if member is not None and not self._stopping:
-                self._hear(member, report)
-
-    def _hear(self, member: Member, report: Report) -> None:
+    def _take(self, entry: WorkerEntry, report: WorkerReport) -> None:
         if report.what == "doing":
-            member.does(report.text)
+            entry.does(report.text)
         elif report.what == "spent":
-            member.stale = True
+            if report.text:
+                log.warning("A worker (process %d) is replaced: %s.", entry.pid, report.text)
+            entry.stale = True
+        elif report.what == "unresponsive":
+            entry.silence = report.text
+        elif report.what == "loaded":
+            entry.loaded = self._has_loaded = True
         elif report.what == "failed":
-            self._failed(member, report.text)
+            self._failed(entry, report.text)
         else:
-            member.ready_since = time.monotonic()
-            member.models = report.text
-            if not self._been_ready and self.crew.complete(self.num_workers):
-                self._first_ready(member)
+            entry.ready_since = time.monotonic()
+            entry.models = report.text
+            self._look_at_gate()
+            if not self._been_ready and self.table.complete(self.num_workers):
+                self._first_ready(entry)
 
-    def _first_ready(self, member: Member) -> None:
+    def _first_ready(self, entry: WorkerEntry) -> None:
         self._been_ready = True
         self.app.directory.arrive()
-        systemd.sd_notify("READY=1", self.log)
-        self._ready(member.models)
-        if self._reload_when_ready:
-            self.handle_hup()
+        notify_systemd("READY=1")
+        self._ready(entry.models)
 
-    def _failed(self, member: Member, sentence: str) -> None:
-        if not self._been_ready:
+    def _failed(self, entry: WorkerEntry, sentence: str) -> None:
+        if not (self._been_ready or entry.is_successor):
             self._give_up(StartFailed(sentence))
-        if self._is_coming(member):
+        if self._is_coming(entry):
             self._abandon(sentence)
-        else:
+        elif not entry.leaving:
             log.error("A worker is not ready, and tries again: %s", sentence)
 
     def _give_up(self, failure: SrvError) -> NoReturn:
         self.failure = failure
         raise HaltServer(str(failure), 1)
 
-    def _tell_progress(self) -> None:
+    def tell_progress(self) -> None:
+        """Log which loads take long."""
         now = time.monotonic()
         told = set()
-        for member in self.crew:
-            if (
-                self._stopping
-                or member.ready
-                or member.leaving
-                or now - member.since < _SLOW
-                or now - (member.told or 0) < _STILL
-            ):
+        for entry in self.table:
+            if self._stopping or not entry.is_slow(now, first=_SLOW, again=_STILL):
                 continue
-            if member.doing not in told:
-                log.info("%s … (%.0f s)" if member.told else "%s …", *_progress(member, now))
-            told.add(member.doing)
-            member.told = now
+            if entry.doing not in told:
+                log.info("%s … (%.0f s)" if entry.told else "%s …", *entry.progress(now))
+            told.add(entry.doing)
+            entry.told = now
 
     # -- who is there, who comes, who goes -----------------------------------------------------------------------------
 
     def manage_workers(self) -> None:
         """Start who is missing, let go who is too many, and retire the old when the fresh are ready."""
-        fresh = self.crew.fresh()
+        self._step("keep the run directory", self.app.directory.keep)
+        self._begin_pending_reload()
+        self._look_at_gate()
+        fresh = self.table.fresh()
         if len(fresh) < self.num_workers and not self._backoff.wait(time.monotonic()):
-            for _ in range(self.num_workers - len(fresh)):
-                self.spawn_worker()
+            self._start_workers(self.num_workers - len(fresh))
         # Too many after SIGTTOU: those that serve nothing yet go first, then the oldest.
-        for member in sorted(fresh, key=lambda each: each.ready)[: max(0, len(fresh) - self.num_workers)]:
-            self._retire(member)
-        if self.crew.complete(self.num_workers):
+        for entry in sorted(fresh, key=lambda each: each.ready)[: max(0, len(fresh) - self.num_workers)]:
+            self._retire(entry)
+        if self.table.complete(self.num_workers):
             if self._reloading:
                 self._reloading = False
                 self.app.directory.arrive()
                 log.info("Reloaded: new workers serve %s; the old ones finish what they have.", fresh[-1].models)
-            for member in self.crew.stale():
-                self._retire(member)
+            for entry in self.table.stale():
+                self._retire(entry)
+
+    def _start_workers(self, count: int) -> None:
+        """Fork so many workers. Where the system has no room for one, the others serve on, and it is tried later."""
+        for _ in range(count):
+            try:
+                self.spawn_worker()
+            except Exception as error:
+                if os.getpid() != self.pid:
+                    raise  # because this is a worker
+                self._cannot_start(CannotStartWorker(error))
+                return
+            self._failed_starts = 0
+
+    def _cannot_start(self, failure: CannotStartWorker) -> None:
+        self._failed_starts += 1
+        if not self._been_ready and self._failed_starts >= _FIRST_TRIES:
+            self._give_up(failure)
+        if self._reloading:
+            self._abandon(str(failure))
+            return
+        wait = self._backoff.failed(time.monotonic(), least=1.0)
+        log.error("%s The next try is in %g s.", failure, wait)
 
     def spawn_worker(self) -> Any:
         """Fork one. A signal for it waits until it can hear; what it raises in the end ends its process only."""
+        self.app.gate.close()
+        self.listen()  # a worker that passes the gate has said before that it is loaded
+        is_front = not self.others_serve()
+        if not is_front:
+            self._look_at_gate()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_BY_WORKERS)
         try:
             pid = super().spawn_worker()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self.crew.join(Member(pid, self._cohort))
+        self.table.add(WorkerEntry(pid, self._cohort, is_front, is_successor=self._has_loaded))
         return pid
 
+    def _look_at_gate(self) -> None:
+        """Open the gate where no worker takes clients that it cannot answer, or where one loads for too long."""
+        front = self.table.front()
+        if front is not None and time.monotonic() - front.started > self.app.settings.load_timeout:
+            front.is_front = False
+            front = None
+        if front is None:
+            self.app.gate.open()
+
     def reads_repository(self) -> bool:
-        """Whether a worker that is forked now reads the repository; else it serves what its siblings serve."""
+        """Return whether a worker that is forked now reads the repository; else it serves what the others serve."""
         return self._reloading or not self._been_ready
 
     def others_serve(self) -> bool:
-        """Whether a worker that is forked now may take its time before it lets clients in."""
-        return any(member.ready and member.leave_by is None for member in self.crew)
+        """Return whether another worker takes the clients, so that one that is forked now lets them in when it can."""
+        return any((entry.ready or entry.loaded or entry.is_front) and not entry.leaving for entry in self.table)
 
-    def _retire(self, member: Member) -> None:
-        member.leave_by = time.monotonic() + self.cfg.graceful_timeout + _TO_UNLOAD
-        self.kill_worker(member.pid, RETIRE)
+    def _retire(self, entry: WorkerEntry) -> None:
+        entry.leave_by = time.monotonic() + self.cfg.graceful_timeout + _TO_UNLOAD
+        self.kill_worker(entry.pid, RETIRE)
 
     def reap_workers(self) -> None:
         """Learn who has ended, after what they still had to say."""
+        self._reap()
+        for entry in self.table:
+            if entry.pid not in self.WORKERS:  # gunicorn has missed it when it sent a signal
+                self._ended(entry.pid, 0)
+
+    def _reap(self) -> None:
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return
-                self._listen()
+                self.listen()
                 worker = self.WORKERS.pop(pid, None)
                 if worker is not None:
-                    worker.tmp.close()
+                    self._show(pid, worker, ended=True)
                     self._ended(pid, status)
+                    worker.tmp.close()
+                    worker.dump.close()
 
     def _ended(self, pid: int, status: int) -> None:
+        entry = self.table.remove(pid)
         self.app.directory.forget(pid)
-        member = self.crew.leave(pid)
-        if member is None or self._stopping or (member.leaving and member.cause is None):
+        if entry is None or self._stopping or (entry.leaving and entry.cause is None):
             return
-        how = member.cause or _how(status)
-        if not self._been_ready:
-            self._give_up(WorkerDied(how, member.doing))
-        if self._is_coming(member):
-            self._abandon(str(WorkerDied(how, member.doing)))
+        how = entry.cause or how_it_ended(status)
+        if not self._has_loaded:
+            self._give_up(WorkerDied(how, entry.doing))
+        if self._is_coming(entry):
+            self._abandon(str(WorkerDied(how, entry.doing)))
             return
-        wait = self._backoff.died(member, time.monotonic())
+        wait = self._backoff.died(entry, time.monotonic())
         log.error(
             "A worker (process %d) %s%s. Another one takes its place%s.",
             pid,
             how,
-            "" if member.ready else f" while {member.doing}",
+            "" if entry.ready else f" while {entry.doing}",
             f" in {wait:g} s" if wait else "",
         )
 
@@ -246,120 +279,98 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         if now - self._looked > _PAUSE:
             self._resumed = now  # after Ctrl-Z and fg everyone is late, this process too
         self._looked = now
-        for member in self.crew:
-            worker = self.WORKERS.get(member.pid)
+        for entry in self.table:
+            worker = self.WORKERS.get(entry.pid)
             if worker is None:
                 continue
-            if member.leave_by is not None:
-                if now > member.leave_by:
-                    log.warning("A worker (process %d) did not leave in time and is killed.", member.pid)
-                    self.kill_worker(member.pid, signal.SIGKILL)
+            self._show(entry.pid, worker)
+            if entry.leave_by is not None:
+                if now > entry.leave_by:
+                    log.warning("A worker (process %d) did not leave in time and is killed.", entry.pid)
+                    self.kill_worker(entry.pid, signal.SIGKILL)
             elif now - max(worker.tmp.last_update(), self._resumed) > self.timeout:
-                member.cause = f"was killed because it did not respond for {self.timeout:g} s (worker_timeout)"
-                self.kill_worker(member.pid, signal.SIGKILL if worker.aborted else SHOW)
-                worker.aborted = True
+                self._kill_silent(entry, now)
 
-    # -- signals -------------------------------------------------------------------------------------------------------
+    def _show(self, pid: int, worker: Any, *, ended: bool = False) -> None:
+        """Log where a worker's threads are, if it has been told to show it, or has crashed."""
+        dump = worker.dump.take(ended=ended)
+        if dump:
+            log_dump(pid, dump)
+
+    def _kill_silent(self, entry: WorkerEntry, now: float) -> None:
+        """Have a worker that does not respond show where it hangs, and kill it a moment later."""
+        if entry.shown is None:
+            why = entry.silence or "it did not respond"
+            entry.cause = f"was killed because {why} for {self.timeout:g} s (worker_timeout)"
+            entry.shown = now
+            self.kill_worker(entry.pid, SHOW)
+        elif now - entry.shown >= _TO_SHOW:
+            self.kill_worker(entry.pid, signal.SIGKILL)
+
+    # -- reloads -------------------------------------------------------------------------------------------------------
 
     def handle_hup(self) -> None:
         """Replace all workers by ones that read code and models anew. The settings stay as they were at the start."""
         if self._has_terminal and not _terminal():
-            raise StopIteration  # not a wish for new code: the terminal was closed
-        if not self._been_ready:
-            self._reload_when_ready = True
+            raise Stop  # because the terminal was closed, which is no wish for new code
+        if self._reloading and self.app.takes_edits:
+            self._forget_coming()  # because the author's next edit counts, also where the last one never ends
+        elif (self._reloading or self.table.leaving()) and not self._reload_pending:
+            log.info("Another reload begins when this one has ended and the old workers have gone.")
+        self._reload_pending = True
+
+    def _begin_pending_reload(self) -> None:
+        """Begin the reload that is pending, where none runs and the workers of the one before have gone."""
+        if not self._reload_pending or not self._been_ready:
             return
-        self._reload_when_ready = False
+        patience = self.app.settings.load_timeout
+        if self._reloading and time.monotonic() - self._reload_began > patience:
+            self._abandon(f"It did not end within {patience:g} s (load_timeout), and another one was asked for.")
+        if self._reloading or self.table.leaving():
+            return
+        self._reload_pending = False
+        problem = self._checks.problem()
+        if problem is None:
+            self._begin_reload()
+        else:
+            log.error("The reload failed, and the old workers go on: %s", problem)
+
+    def _begin_reload(self) -> None:
         log.info("Reloading: %d new workers read code and models; the old ones serve until then.", self.num_workers)
         self._forget_coming()  # also what a worker of a failed reload has written after the end of that
         self._reloading = True
+        self._reload_began = time.monotonic()
         self._cohort += 1
         self._backoff = Backoff()
-        for member in self.crew.fresh():
-            member.stale = True
+        for entry in self.table.fresh():
+            entry.stale = True
 
-    def _is_coming(self, member: Member) -> bool:
-        return self._reloading and member.cohort == self._cohort
+    def _is_coming(self, entry: WorkerEntry) -> bool:
+        return self._reloading and entry.cohort == self._cohort
 
     def _abandon(self, sentence: str) -> None:
         log.error("The reload failed, and the old workers go on: %s", sentence)
         self._forget_coming()
-        self._reloading = False
-        for member in self.crew.stale():
-            member.stale = False
+        for entry in self.table.stale():
+            entry.stale = False
 
     def _forget_coming(self) -> None:
+        """End the reload that runs: its workers go, and what they have read counts no more."""
         self.app.directory.abandon()
-        for member in self.crew:
-            if self._is_coming(member) and not member.leaving:
-                self._retire(member)
-
-    def handle_int(self) -> None:
-        """Ctrl-C: as SIGTERM."""
-        raise StopIteration
+        for entry in self.table:
+            if self._is_coming(entry) and not entry.leaving:
+                self._retire(entry)
+        self._reloading = False
 
     def handle_usr1(self) -> None:
         """Have every worker show where its threads are."""
         self.kill_workers(SHOW)
 
-    def handle_usr2(self) -> None:
-        """Changing the server's own code under running connections is not offered."""
-        log.warning("SIGUSR2 does nothing here; SIGHUP reads code and models anew.")
-
-    # -- the end -------------------------------------------------------------------------------------------------------
-
-    def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:  # noqa: ARG002  gunicorn calls it so
-        """Stop the workers and leave the loop; why is told by the launcher."""
-        self.stop(graceful=exit_status == 0)
-        raise SystemExit(exit_status)
-
-    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002  gunicorn calls it so
-        """Tell all workers to go, and wait until they are gone."""
-        self._stopping = True
-        for listener in self.LISTENERS:
-            listener.close()
-        self.LISTENERS = []
-        began = time.monotonic()
-        patience = self.app.settings.drain_delay + self.cfg.graceful_timeout + _TO_UNLOAD if graceful else _AT_ONCE
-        self._tell_all(signal.SIGTERM if graceful else signal.SIGQUIT)
-        self.reap_workers()
-        while self.WORKERS and (left := began + patience - time.monotonic()) > 0:
-            again = {signal.SIGINT, signal.SIGQUIT}.intersection(self.wait_for_signals(left))
-            if again and graceful and time.monotonic() - began > _SAME_KEYSTROKE:
-                graceful = False
-                patience = time.monotonic() - began + _AT_ONCE
-                self._tell_all(signal.SIGQUIT)
-            self.reap_workers()
-        self._tell_all(signal.SIGKILL)
-        for pid in list(self.WORKERS):
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-
-    def _tell_all(self, sig: int) -> None:
-        for pid in list(self.WORKERS):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sig)
-
 
 def _terminal() -> bool:
-    """Whether this process has a terminal that is still there."""
+    """Return whether this process has a terminal that is still there."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in _NO_ROOM
     return True
-
-
-def _progress(member: Member, now: float) -> tuple[Any, ...]:
-    return (member.doing, now - member.since) if member.told else (member.doing,)
-
-
-def _how(status: int) -> str:
-    """How a process ended, as it goes on after 'a worker'."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")

@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from srv.answering import prepare
 from srv.codecs import Codecs
-from srv.counts import Stages
-from srv.dataplane import DataPlane
-from srv.discovery import Plugins
+from srv.discovery import PluginError, Plugins
 from srv.errors import LoadFailed, SrvError, listed
-from srv.execution import EventLoop
 from srv.hooks import Hooks
-from srv.inflight import InFlight
-from srv.loader import Loader
-from srv.modelplane import ModelPlane
-from srv.modelsettings import ModelParameters, ModelSettings
-from srv.registry import Model, ModelState, Registry
+from srv.inference.event_loop import EventLoop
+from srv.inference.pipeline import prepare
+from srv.metrics_types import Stages
+from srv.model_settings import ModelKey, ModelParameters, ModelSettings
+from srv.models.loader import Loader
+from srv.models.main_thread import MainThread
+from srv.models.module_names import Links
+from srv.models.registry import ModelState, ModelVersion, Registry
+from srv.planes.dataplane import DataPlane
+from srv.planes.limits import Limit
+from srv.planes.modelplane import ModelPlane
+from srv.planes.statistics import Ledger
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
 from srv.runtime import Runtime
-from srv.serve.following import Follower
-from srv.serve.rundir import RunDirectory
-from srv.serve.running import Running
-from srv.serve.siblings import OtherWorkers
+from srv.serve.model_sync import Follower, OtherWorkers
+from srv.serve.run_directory import RunDirectory
+from srv.serve.server_info import ServerInfo
+from srv.serve.worker_health import Face, WorkerHealth
+from srv.serve.worker_status import StatusPipe
 from srv.settings import ServerSettings
-from srv.statistics import Ledger
-from srv.streams import StreamCount
 
 if TYPE_CHECKING:
-    from srv.grpc.server import GrpcServer
+    from srv.grpc.server import Certificate, GrpcServer
     from srv.serve.reloading.reloader import Reloader
 
 log = logging.getLogger(__name__)
 
-#: A model by name and version.
-Wanted = tuple[str, str | None]
 #: Threads beside those whose requests wait in a full batch.
 BESIDE_A_BATCH = 4
 
@@ -73,18 +73,25 @@ class Assembled:
             strict=settings.plugins.strict,
             trace=settings.trace_plugins,
         )
+        plugins.check_required()
         self.codecs = Codecs(plugins)
         self.repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
         self.registry = Registry()
-        self._loop = EventLoop()
+        #: Runs the async methods of all models.
+        self.event_loop = EventLoop()
+        #: The calls that must run in the main thread; the code of the main thread calls its `work`.
+        self.main_thread = MainThread()
         self.grow: Callable[[int], object] = lambda threads: None  # noqa: ARG005  nobody has faces yet
         self.loader = Loader(
             self.registry,
             plugins,
             prepare=self._prepare,
             warm_up=warm_up,
-            run_async=self._loop.run,
+            run_async=self.event_loop.run,
             events=self.hooks,
+            main_thread=self.main_thread,
+            load_timeout=settings.load_timeout,
+            links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(
             self.registry,
@@ -95,7 +102,7 @@ class Assembled:
             extensions=("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics"),
             ledger=Ledger(directory.statistics, str(os.getpid())) if directory is not None else None,
         )
-        self.running = Running(self.dataplane, plugins, directory)
+        self.running = ServerInfo(self.dataplane, plugins, directory)
         self.modelplane = ModelPlane(
             self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
         )
@@ -105,21 +112,28 @@ class Assembled:
             settings,
             middleware=self.hooks.http_middleware(),
             server=self.running,
+            owner_of=self.hooks.owner_of,
         )
         self._add_routes()
         self.hooks.worker_started(settings)
+        try:
+            plugins.check_required()
+        except PluginError:
+            self.close()
+            raise
 
     def _add_routes(self) -> None:
         """Put the plugins' routes beside srv's own; one that cannot stand there is quarantined."""
         for path, resource in self.hooks.http_routes():
             try:
                 self.app.add_route(path, resource)
+                self.app.plugins_of_routes[path] = self.hooks.owner_of(resource)
             except Exception as error:  # noqa: BLE001 - Falcon raises this and that for a template or a responder
                 self.hooks.route_failed(path, error)
         if self.settings.plugins.strict:
             self.plugins.check_strict()
 
-    def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[Wanted]:
+    def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[ModelKey]:
         """The models that the repository holds now, those with broken settings included.
 
         Without those that somebody has unloaded, and where none is loaded at the start, those that somebody has loaded.
@@ -138,8 +152,16 @@ class Assembled:
             return [each for each in held if each[0] in loaded]
         return [each for each in held if each[0] not in unloaded]
 
-    def load_models(self, report: Callable[[str], None], wanted: Sequence[Wanted]) -> None:
+    def load_models(
+        self,
+        report: Callable[[str], None],
+        wanted: Sequence[ModelKey],
+        *,
+        before_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         """Load these models, those together whose runtimes allow it and then one after the other, telling what is done.
+
+        `before_ready` is called when all are loaded, before readiness says so.
 
         With on_load_error "exit", LoadFailed is raised for the first that cannot be loaded; called again, it goes on
         with those that do not serve yet. With "continue" the others are loaded, and the server stays unready.
@@ -161,22 +183,21 @@ class Assembled:
             elif not self._serves(each):
                 report(f"loading model {each[0]}" + (f" version {each[1]}" if each[1] else ""))
                 try:
-                    with self.modelplane.turn:
-                        self.loader.load(settings[each])
+                    self.loader.load(settings[each])
                 except LoadFailed as error:
                     self._give_up(error)
+        before_ready()
         self.dataplane.readiness.loaded = True
 
     def _load_together(
-        self, wanted: Mapping[Wanted, ModelSettings], report: Callable[[str], None]
-    ) -> Collection[Wanted]:
+        self, wanted: Mapping[ModelKey, ModelSettings], report: Callable[[str], None]
+    ) -> Collection[ModelKey]:
         """Load those whose runtimes allow it beside each other; which ones."""
         several = {each: model for each, model in wanted.items() if self.loader.loads_beside_others(model)}
         if len(several) < 2:
             return ()
         report(f"loading {len(several)} models together: {listed(model.name for model in several.values())}")
-        with self.modelplane.turn:
-            failures = self.loader.load_together([*several.values()])
+        failures = self.loader.load_together([*several.values()])
         for error in failures:
             self._give_up(error)
         return several.keys()
@@ -188,7 +209,7 @@ class Assembled:
     def among(self, directory: RunDirectory, pid: int) -> Follower:
         """Share what is loaded and unloaded with the other workers from now on."""
         follower = Follower(self.modelplane, self.dataplane.readiness)
-        self.modelplane.siblings = OtherWorkers(
+        self.modelplane.peers = OtherWorkers(
             directory, pid, load_timeout=self.settings.load_timeout, done=follower.done
         )
         return follower
@@ -197,12 +218,14 @@ class Assembled:
         self,
         address: str,
         answered: Callable[[], None],
-        streams: StreamCount | None = None,
-        in_flight: InFlight | None = None,
+        streams: Limit | None = None,
+        in_flight: Limit | None = None,
+        certificate: Certificate | None = None,
     ) -> GrpcServer:
         """Serve gRPC on that address from now on. Raises CannotServe.
 
-        `answered` is told of each call; `streams` and `in_flight` count the other face's too.
+        `answered` is told of each call; `streams` and `in_flight` count the other face's too. `certificate` stands in
+        place of the files that the settings name.
         """
         from srv.grpc.server import GrpcServer  # here, because whoever serves no gRPC need not import it
 
@@ -211,14 +234,32 @@ class Assembled:
             self.modelplane,
             self.settings,
             interceptors=self.hooks.grpc_interceptors(),
+            owner_of=self.hooks.owner_of,
             streams=streams,
             in_flight=in_flight,
             answered=answered,
+            certificate=certificate,
         )
         server.start(address)
         return server
 
-    def reloader(self, renew: Callable[[], None], tell: Callable[[Sequence[Wanted]], None]) -> Reloader:
+    def health(
+        self,
+        faces: Callable[[], Mapping[str, Face]],
+        leader_looked: Callable[[], float | None],
+        status: StatusPipe,
+    ) -> WorkerHealth:
+        """Look after the threads of these faces from now on."""
+        return WorkerHealth(
+            self.settings,
+            faces=faces,
+            leader_looked=leader_looked,
+            loop_silence=self.event_loop.silence,
+            readiness=self.dataplane.readiness,
+            status=status,
+        )
+
+    def reloader(self, renew: Callable[[], None], tell: Callable[[Sequence[ModelKey]], None]) -> Reloader:
         """What takes in edits from now on, once it is started; `renew` asks for new workers, `tell` hears what serves."""
         from srv.serve.reloading.reloader import Reloader  # here, because a server that nobody develops has none
 
@@ -228,19 +269,19 @@ class Assembled:
         """Not ready from now on; what comes is still answered."""
         self.dataplane.readiness.draining = True
 
-    def close(self) -> None:
-        """Unload the models and stop what runs beside them."""
-        self.loader.close()
+    def close(self, seconds: float = 60.0) -> None:
+        """Unload the models, waiting that many seconds at most, and stop what runs beside them."""
+        self.loader.close(seconds)
         self.hooks.worker_stopping()
-        self._loop.close()
+        self.event_loop.close()
 
-    def _prepare(self, model: Model, runtime: Runtime) -> None:
-        prepare(model, runtime, codecs=self.codecs, loop=self._loop, settings=self.settings)
+    def _prepare(self, model: ModelVersion, runtime: Runtime) -> None:
+        prepare(model, runtime, codecs=self.codecs, loop=self.event_loop, settings=self.settings)
         if model.settings.max_batch_size > 1:
             self.grow(model.settings.max_batch_size + BESIDE_A_BATCH)
 
     def _refuse(self, failed: FailedModel) -> None:
-        log.error("Model '%s' cannot be served: %s", failed.name, failed.error)
+        log.error("Model '%s' cannot be served: %s", failed.name, failed.error, extra={"load_failed": failed.name})
         settings = ModelSettings(name=failed.name, parameters=ModelParameters(version=failed.version))
         self.loader.refuse(settings, failed.reason)
         self._give_up(LoadFailed(str(failed.error)))
@@ -249,19 +290,19 @@ class Assembled:
         if self.settings.on_load_error == "exit":
             raise error
 
-    def _serves(self, wanted: Wanted) -> bool:
+    def _serves(self, wanted: ModelKey) -> bool:
         return any(
             (model.name, model.version) == wanted and model.state is ModelState.READY
             for model in self.registry.models()
         )
 
 
-def warm_up(model: Model) -> None:
+def warm_up(model: ModelVersion) -> None:
     """Send a model the requests of its settings' `warmup`, before it serves. Raises WarmUpFailed for the first that fails."""
     for place, said in enumerate(model.settings.warmup):
         try:
-            request = read_request(orjson.dumps(dict(said)))
-            request.model_name, request.model_version = model.name, model.version
+            request = read_request(orjson.dumps(dict(said)), octets=model.octets)
+            request.model_name, request.model_version = model.name, model.wire_version
             if model.answer is not None:
                 model.answer(request, None, Stages())
         except Exception as error:

@@ -6,23 +6,22 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from srv.cgroups import cpu_quota
+
 #: Read by OpenMP itself, and by the others where their own variable is not set.
 _OPENMP = "OMP_NUM_THREADS"
 _LIBRARIES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _VECLIB = "VECLIB_MAXIMUM_THREADS"
 
 
-def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores that this process may use: those it may run on, and no more than a container's quota allows."""
+def cores(root: Path = Path("/")) -> int:
+    """Return the cores that this process may use: those it may run on, and no more than its cgroups' quota allows."""
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         available = os.cpu_count() or 1
-    try:
-        allowed, period = quota.read_text().split()
-        return max(1, min(available, round(int(allowed) / int(period))))
-    except (OSError, ValueError):  # no such file, or "max": no quota
-        return available
+    quota = cpu_quota(root)
+    return available if quota is None else max(1, min(available, round(quota)))
 
 
 def share_cores(workers: int, environ: MutableMapping[str, str] = os.environ) -> None:

@@ -1,4 +1,4 @@
-"""The sockets, bound by the launcher so that a port that is taken is a sentence and not a retry."""
+"""Listening sockets, bound by the launcher, and a sentence for each reason why that fails."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import errno
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 from srv.errors import SrvError
 
 _UNIX = "unix:"
+#: Bytes in the path of a Unix socket.
+_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
 
 
 class CannotListen(SrvError):
     """The address cannot be had."""
 
 
-class PortTaken(CannotListen):
+class AddressTaken(CannotListen):
+    """Another process listens there already."""
+
+
+class PortTaken(AddressTaken):
     """Another process listens there already."""
 
     def __init__(self, host: str, port: int, flag: str) -> None:
@@ -46,7 +53,7 @@ class PortForbidden(CannotListen):
         super().__init__(f"This user may not listen on port {port} of {host}. Choose one above 1023 with {flag}.")
 
 
-class SocketTaken(CannotListen):
+class SocketTaken(AddressTaken):
     """Another process listens on the Unix socket."""
 
     def __init__(self, path: str) -> None:
@@ -63,7 +70,7 @@ class SocketUnusable(CannotListen):
 
 
 class Listener:
-    """A socket that listens, and how its address is told; closing removes a Unix socket's file if it is still ours."""
+    """A socket that listens, and its address as a URL. Closing removes a Unix socket's file if it is still the same file."""
 
     def __init__(self, sock: socket.socket, url: str, path: Path | None = None) -> None:
         self.socket = sock
@@ -72,7 +79,7 @@ class Listener:
         self._identity = _identity(path) if path is not None else None
 
     def close(self) -> None:
-        """Stop listening, as far as this process goes."""
+        """Stop listening in this process."""
         self.socket.close()
         if self._path is not None and _identity(self._path) == self._identity:
             self._path.unlink(missing_ok=True)
@@ -102,8 +109,8 @@ def listen(host: str, port: int, *, backlog: int, scheme: str = "http", flag: st
     return Listener(sock, f"{scheme}://[{host}]:{bound}" if ":" in host else f"{scheme}://{host}:{bound}")
 
 
-class Held:
-    """A port that is kept for the workers, each of which listens on it by itself; `address` is how they name it."""
+class PortReservation:
+    """A port that the launcher keeps for its workers, each of which listens on it by itself, by its `address`."""
 
     def __init__(self, sock: socket.socket) -> None:
         host, port = sock.getsockname()[:2]
@@ -111,12 +118,12 @@ class Held:
         self._socket = sock
 
     def close(self) -> None:
-        """Let the port go, as far as this process goes."""
+        """Release the port in this process."""
         self._socket.close()
 
 
-def hold(host: str, port: int, *, flag: str = "--grpc-port") -> Held:
-    """Hold a port by a socket that never listens, so that it stays this server's; port 0 takes a free one.
+def reserve_port(host: str, port: int, *, flag: str = "--grpc-port") -> PortReservation:
+    """Reserve a port by a socket that never listens; port 0 takes a free one.
 
     Bound alone, because a second server would take half of the connections else; shared from then on. Raises
     CannotListen with what stands in the way.
@@ -132,11 +139,11 @@ def hold(host: str, port: int, *, flag: str = "--grpc-port") -> Held:
     except OSError as error:
         sock.close()
         raise _explained(error, host, port, flag) from None
-    return Held(sock)
+    return PortReservation(sock)
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
-    """Where to bind. Raises HostUnknown."""
+    """Return where to bind. Raises HostUnknown."""
     # As bytes, because Python imports the tables of Unicode for a host that is text.
     known = host.encode() if host.isascii() else host
     try:
@@ -162,13 +169,12 @@ def _listen_on_path(name: str, backlog: int) -> Listener:
     path = Path(name).absolute()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _make_way(path)
+        _remove_leftover(path)
         sock.bind(str(path))
         sock.listen(backlog)
     except OSError as error:
         sock.close()
-        # An overlong path is an OSError without a number.
-        raise SocketUnusable(str(path), os.strerror(error.errno) if error.errno else str(error)) from None
+        raise SocketUnusable(str(path), _why_unusable(path, error)) from None
     except CannotListen:
         sock.close()
         raise
@@ -176,8 +182,15 @@ def _listen_on_path(name: str, backlog: int) -> Listener:
     return Listener(sock, f"{_UNIX}{path}", path)
 
 
-def _make_way(path: Path) -> None:
-    """Remove the file of a server that is gone; anything else that stands there stays."""
+def _why_unusable(path: Path, error: OSError) -> str:
+    length = len(os.fsencode(path))
+    if length > _LONGEST_PATH:
+        return f"the path has {length} bytes, and that of a socket has {_LONGEST_PATH} at most"
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _remove_leftover(path: Path) -> None:
+    """Remove the socket of a server that has ended; any other file stays."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise SocketUnusable(str(path), "something that is no socket stands there")

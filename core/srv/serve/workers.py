@@ -15,21 +15,25 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.workers.base import Worker
-from msgspec.structs import replace
-
-from srv.errors import SrvError
-from srv.inflight import InFlight
-from srv.serve.control import ControlThread
-from srv.serve.rundir import State, Wanted
+from srv.errors import SrvError, Stopped, said_by
+from srv.planes.limits import Limit
+from srv.safe_logging import log_descriptors
+from srv.serve.closing import close_within, end_process
+from srv.serve.control_socket import ControlThread
+from srv.serve.forked_children import ForkedChildren, addresses_of, end_children
+from srv.serve.gunicorn_internals import Worker
+from srv.serve.main_thread_loads import work
+from srv.serve.models_to_load import newest_generation, state_to_load
+from srv.serve.signals import HEARD_BY_WORKERS, RETIRE, SHOW
+from srv.serve.thread_dumps import ThreadDump
 from srv.settings import ServerSettings
-from srv.streams import StreamCount
 
 if TYPE_CHECKING:
-    from srv.grpc.server import GrpcServer
-    from srv.serve.application import Application
-    from srv.serve.following import Follower
+    from srv.grpc.server import Certificate, GrpcServer
+    from srv.serve.gunicorn_app import GunicornApp
+    from srv.serve.model_sync import Follower
     from srv.serve.reloading.reloader import Reloader
+    from srv.serve.worker_health import Face, WorkerHealth
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +43,13 @@ _CLASSES = {
     "srv": "srv.serve.http.worker:SrvWorker",
 }
 
-#: Blocked around a fork, so that a signal for a worker waits until the worker can hear it.
-HEARD_BY_WORKERS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGABRT)
+#: The signals with a meaning for workers or for the master, which models must not handle.
+_OURS = (*HEARD_BY_WORKERS, signal.SIGINT, signal.SIGHUP)
 
-#: Finish what is there and go, at once: another worker has taken this one's place.
-RETIRE = signal.SIGUSR2
-
-#: Show on stderr where each thread is, even where one holds the interpreter lock.
-SHOW = signal.SIGUSR1
-
-#: Seconds that unloading gets while a load is still running, which nothing can stop.
-_UNLOAD_BESIDE_A_LOAD = 1.0
+#: Seconds that unloading gets at least, also while a load is still running, which nothing can stop.
+_LEAST_TO_UNLOAD = 1.0
+#: Seconds between two looks at the gate.
+_GATE_BEAT = 0.02
 #: Seconds that gRPC's calls get beyond graceful_timeout to be cancelled, and between two beats meanwhile.
 _TO_CANCEL, _LEAVING_BEAT = 1.0, 0.2
 
@@ -68,7 +68,7 @@ def worker_class(settings: ServerSettings) -> type[Worker]:
 class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
     """Mixed in before the class that speaks HTTP. `handle_exit` of that class stops accepting and finishes."""
 
-    app: Application
+    app: GunicornApp
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -81,6 +81,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.max_requests: int = sys.maxsize
         self._spent = False
         self._leaving = False
+        self._leaves_since = time.monotonic()
         self._stopping = threading.Event()
         self._growing = threading.Lock()  # because models may load at the same time
         self._most_threads = 0
@@ -88,20 +89,29 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._control: ControlThread | None = None
         self._grpc: GrpcServer | None = None
         self._reloader: Reloader | None = None
+        #: Read by the launcher.
+        self.dump = ThreadDump()
         #: Both of both faces together.
-        self.streams = StreamCount(self.app.settings.max_streams)
-        self.in_flight = InFlight(self.app.settings.max_inflight_bytes)
+        self.streams = Limit(self.app.settings.max_streams)
+        self.in_flight = Limit(self.app.settings.max_inflight_bytes)
         self._doing = "starting"
+        self._runs = False
+        self._serves = threading.Event()
         self._follower: Follower | None = None
+        self._health: WorkerHealth | None = None
 
     # -- from the fork to serving --------------------------------------------------------------------------------------
 
     def init_process(self) -> None:
-        """Serve until told to stop, then leave in order."""
-        self.app.reports.only_write()
+        """Serve until told to stop, then leave in order. A worker that cannot serve says why, and ends."""
+        self.app.status.only_write()
+        self.app.release_grpc_port()
         gc.disable()  # until `begin`, because imports make next to no garbage
         try:
             super().init_process()
+        except Exception as error:  # noqa: BLE001  it is reported to the launcher, which has the last word
+            self.app.status.failed(self._sentence(error, "serving over HTTP" if self._runs else self._doing))
+            raise SystemExit(1) from None
         finally:
             self._leave()
 
@@ -112,17 +122,31 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         signal.signal(RETIRE, self.handle_retire)
-        faulthandler.enable(all_threads=False)
-        faulthandler.register(SHOW, all_threads=True)
+        faulthandler.enable(self.dump, all_threads=False)
+        faulthandler.register(SHOW, self.dump, all_threads=True)
+        ForkedChildren(
+            signals=HEARD_BY_WORKERS,
+            addresses=lambda: addresses_of(self.sockets, self.app.grpc_address),
+            folder=self.app.directory.path,
+            keep=(0, 1, 2, *log_descriptors()),
+            forked=self._disown,
+        ).register()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_BY_WORKERS)
 
-    def load_wsgi(self) -> None:
-        """Assemble the app. A worker that cannot says why, and ends."""
-        try:
-            super().load_wsgi()
-        except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
-            self.app.reports.failed(self._sentence(error))
-            raise SystemExit(1) from None
+    def _disown(self) -> None:
+        """Keep a child that a model has forked from going on as a worker."""
+        faulthandler.unregister(SHOW)
+        if self.app.assembled is not None:
+            self.app.assembled.event_loop.forked = True
+
+    def run(self) -> None:
+        """Serve over HTTP, beside whatever the loader does."""
+        self._runs = True
+        super().run()
+
+    def serves(self) -> None:
+        """Note that clients can be answered."""
+        self._serves.set()
 
     def begin(self) -> None:
         """Register, and load the models in a thread; called when the app stands, before the first request."""
@@ -130,12 +154,14 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
+        self._health = self.app.assembled.health(self._faces, self.leader_looked, self.app.status)
         self.held = self.others_serve
         if not self.held:
             self._serve_grpc()
         self.app.assembled.running.faces["rest"] = self.waiting
         self.app.assembled.grow = self._grow
-        if self.app.reload:
+        self.app.assembled.main_thread.wake = self.wake
+        if self.app.takes_edits:
             self._reloader = self.app.assembled.reloader(self._renew, self.app.directory.tell_served)
         gc.freeze()  # what is imported by now stays to the end: the collector need not look at it again and again
         gc.enable()
@@ -143,20 +169,37 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.notify()  # from here on it is late when it gives no sign, also where a model never lets it begin
         self._loader.start()
 
+    def notify(self) -> None:
+        """Show that this process lives, unless its threads do not, and run the calls that wait for its main thread."""
+        if self._health is None or self._leaving or self._health.check(time.monotonic()):
+            super().notify()
+        if os.getppid() != self.ppid and not self._leaving:
+            os.kill(self.pid, RETIRE)  # because the launcher was killed, and its ports are wanted
+        if self.app.assembled is not None and self.app.assembled.main_thread.has_work():
+            before = self._stopping.is_set()
+            work(self.app.assembled.main_thread, beat=super().notify, ours=_OURS, shows=SHOW, dump=self.dump)
+            if self._stopping.is_set() and not before:
+                raise Stopped(0)  # because the signal came during a load, whose code caught the first one
+
+    def _faces(self) -> dict[str, Face]:
+        """Return the threads of each face that serves already."""
+        faces = {"HTTP": self.face, "gRPC": self._grpc}
+        return {name: face for name, face in faces.items() if face is not None}
+
     def _serve_grpc(self) -> None:
-        """Start the other face. A worker that cannot says why, and ends."""
+        """Start the other face."""
         if self.app.grpc_address is None:
             return
         assert self.app.assembled is not None
-        try:
-            self._grpc = self.app.assembled.serve_grpc(
-                self.app.grpc_address, self._count_call, self.streams, self.in_flight
-            )
-        except Exception as error:  # noqa: BLE001  it is reported to the master, which has the last word
-            self.app.reports.failed(self._sentence(error))
-            raise SystemExit(1) from None
+        self._grpc = self.app.assembled.serve_grpc(
+            self.app.grpc_address, self._count_call, self.streams, self.in_flight, self._certificate()
+        )
         self._grpc.grow(self._most_threads)
         self.app.assembled.running.faces["grpc"] = self._grpc.waiting
+
+    def _certificate(self) -> Certificate | None:
+        pair = self.app.pair
+        return None if pair is None else (pair.certificate, pair.key, pair.client_ca)
 
     def _open(self) -> None:
         """Let clients in, on both faces, who had to go to other workers so far."""
@@ -183,7 +226,9 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             try:
                 self._load_once()
             except BaseException as error:  # noqa: BLE001  also sys.exit() in a model's load must not end this thread unheard
-                self.app.reports.failed(self._sentence(error))
+                if self._leaving:
+                    return
+                self.app.status.failed(self._sentence(error, self._doing))
             else:
                 return
             self._stopping.wait(wait)
@@ -195,39 +240,37 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         assert follower is not None
         abreast = False
         while not abreast:
-            state = self._state()
+            state = state_to_load(
+                directory,
+                assembled.wanted,
+                reads_repository=self.reads_repository,
+                reloads=self._reloader is not None,
+            )
             models = state.models or ()
-            assembled.load_models(self._does, models)
+            assembled.load_models(self._does, models, before_ready=self.app.status.loaded)
             assembled.modelplane.keep_only(models, state.unloaded)
-            abreast = follower.begin(state.generation, self._newest().generation)
+            abreast = follower.begin(
+                state.generation, newest_generation(directory, reads_repository=self.reads_repository)
+            )
         if self._reloader is not None and self.reads_repository:
             served = directory.served()
             if served is not None:
                 self._reloader.check(served)
+        self._wait_for_gate()
+        self._does("opening its ports")
         self._open()
-        self.app.reports.ready(assembled.serving())
+        while not self._serves.wait(_GATE_BEAT) and not self._stopping.is_set():
+            pass
+        self.app.status.ready(assembled.serving())
         if self._reloader is not None:
             self._reloader.start()
 
-    def _state(self) -> State:
-        """What this worker is to serve: what its cohort has found, or what the others serve."""
-        assembled = self.app.assembled
-        assert assembled is not None
-        found = assembled.wanted
-
-        def wanted(before: State) -> tuple[Wanted, ...]:
-            return tuple(found(loaded={name for name, _ in before.models or ()}, unloaded=before.unloaded))
-
-        if self.reads_repository:
-            return self.app.directory.coming(wanted)
-        state = self.app.directory.state()
-        if self._reloader is not None:
-            # because the state is as old as the last reload, and models have come and gone
-            return replace(state, models=wanted(state))
-        return state
-
-    def _newest(self) -> State:
-        return self.app.directory.latest() if self.reads_repository else self.app.directory.state()
+    def _wait_for_gate(self) -> None:
+        """Wait, where clients have not been let in, until the worker that takes them can answer."""
+        if self.held and not self.app.gate.is_open():
+            self._does("waiting for the first worker")
+            while not self.app.gate.is_open() and not self._stopping.wait(_GATE_BEAT):
+                pass
 
     def _renew(self) -> None:
         """Ask for workers that read code anew."""
@@ -236,13 +279,13 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _does(self, what: str) -> None:
         self._doing = what
-        self.app.reports.doing(what)
+        self.app.status.doing(what)
 
-    def _sentence(self, error: BaseException) -> str:
+    def _sentence(self, error: BaseException, doing: str) -> str:
         if isinstance(error, SrvError):
             return str(error)
-        log.error("A worker failed while %s.", self._doing, exc_info=error)
-        return f"A worker failed while {self._doing}: {type(error).__name__}: {error}".rstrip(": ") + "."
+        log.error("A worker failed while %s.", doing, exc_info=error)
+        return f"A worker failed while {doing}: {type(error).__name__}: {said_by(error)}".rstrip(": ") + "."
 
     def _tell(self, question: Any) -> dict[str, Any]:
         """Answer on the control socket."""
@@ -267,7 +310,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Called by the class that speaks HTTP for each request; asks for a successor after max_requests."""
         if not self._spent and self.nr >= self._answers_until_spent:
             self._spent = True
-            self.app.reports.spent()
+            self.app.status.spent()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: not ready any more, and after `drain_delay` finish what is there and go."""
@@ -291,15 +334,19 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self._grpc is not None:
             self._grpc.stop(self.app.settings.graceful_timeout)
         super().handle_exit(sig, frame)
+        if self.app.assembled is not None:
+            self.app.assembled.main_thread.end_loads()  # the last step, because it may raise into a load
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  gunicorn calls it so
         """Go, whatever is there; said while leaving, it changes nothing."""
         if not self._stopping.is_set():
             self._go()
             self._stopping.set()
-            raise SystemExit(0)
+            raise Stopped(0)
 
     def _go(self) -> None:
+        if not self._leaving:
+            self._leaves_since = time.monotonic()
         self._leaving = True
         if self._reloader is not None:
             self._reloader.end()
@@ -315,6 +362,10 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         while not self._grpc.stopped(_LEAVING_BEAT) and time.monotonic() < until:
             self.notify()
 
+    def _time_to_unload(self) -> float:
+        """Return for how many seconds models may unload: what the last requests have left of graceful_timeout."""
+        return max(_LEAST_TO_UNLOAD, self._leaves_since + self.app.settings.graceful_timeout - time.monotonic())
+
     def _leave(self) -> None:
         """Unload, and end also where a predict or a load hangs: the master would have to kill this process else."""
         self._leave_grpc()
@@ -326,21 +377,16 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self._follower is not None:
             loading = self._follower.end() or loading
         if self.app.assembled is not None:
-            unloading = threading.Thread(target=self.app.assembled.close, name="srv-unload", daemon=True)
-            unloading.start()
-            while unloading.is_alive():
-                self.notify()
-                unloading.join(_UNLOAD_BESIDE_A_LOAD)
-                if loading:
-                    break
+            seconds = _LEAST_TO_UNLOAD if loading else self._time_to_unload()
+            assembled = self.app.assembled
+            close_within(seconds, assembled.close, main_thread=assembled.main_thread, beat=self.notify)
         self.app.directory.forget(self.pid)
         if self._control is not None:
             self._control.close()
         if os.getppid() != self.ppid:
             self.app.directory.remove()
+        end_children()
         if loading or any(
             not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()
         ):
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+            end_process()

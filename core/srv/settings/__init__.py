@@ -1,4 +1,4 @@
-"""Settings: every key with its type and meaning, where each value came from, and what is wrong with one."""
+"""Settings: every key with its type and meaning, the origin of each value, and the errors."""
 
 from srv.settings.reading import read_server_settings
 from srv.settings.server import CorsSettings, PluginSettings, ServerSettings, TlsSettings

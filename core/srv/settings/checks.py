@@ -1,4 +1,4 @@
-"""Check what one source gives against a schema, and lay it out by path."""
+"""Checks of what one source gives against a schema; the values come out by path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from marshmallow import Schema, ValidationError
 
 from srv.errors import SettingsError, nearest
-from srv.settings import foreign
+from srv.settings import mlserver_keys
 from srv.settings.documents import dotted
 from srv.settings.errors import MissingSetting, UnknownSetting, WrongSetting
 from srv.settings.fields import ListOf, Section, Strict
@@ -19,17 +19,17 @@ from srv.settings.schemas import ModelSchema, ParametersSchema, ServerSchema
 Leaves: TypeAlias = dict[tuple[str, ...], Any]
 
 _FOREIGN: Mapping[type[Schema], Mapping[str, str | None]] = {
-    ServerSchema: foreign.SERVER,
-    ModelSchema: foreign.MODEL,
-    ParametersSchema: foreign.PARAMETERS,
+    ServerSchema: mlserver_keys.SERVER,
+    ModelSchema: mlserver_keys.MODEL,
+    ParametersSchema: mlserver_keys.PARAMETERS,
 }
 
 
-class Place(Protocol):
-    """Where settings were given: a file, a variable of the environment, a flag."""
+class SettingPlace(Protocol):
+    """A place where settings were given: a file, a variable of the environment, a flag."""
 
     def subject(self, path: Sequence[str | int]) -> str:
-        """How a sentence about the setting at that path begins."""
+        """Return how a sentence about the setting at that path begins."""
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -39,12 +39,14 @@ class Named(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
 
     def subject(self, path: Sequence[str | int]) -> str:
-        """The name, and the key where it is deeper than what the name stands for."""
+        """Return the name, with the key if it is deeper than the name's path."""
         return self.name if len(path) <= len(self.path) else f"{self.name}: '{dotted(path)}'"
 
 
-def checked(schema: Schema, values: Mapping[str, Any], place: Place, *, sections: Collection[str] = ()) -> Leaves:
-    """What a source gives, every key known and every value of its type, by path. Raises a SettingError.
+def checked(
+    schema: Schema, values: Mapping[str, Any], place: SettingPlace, *, sections: Collection[str] = ()
+) -> Leaves:
+    """Return what a source gives, by path; every key is known, every value of its type. Raises a SettingError.
 
     Keys of `sections` are plugins' and need only be objects.
     """
@@ -65,7 +67,7 @@ def checked(schema: Schema, values: Mapping[str, Any], place: Place, *, sections
 
 
 def overlay(below: Leaves, above: Leaves) -> Leaves:
-    """The settings of both, those above in force where both speak."""
+    """Return the settings of both; those above win where both have a key."""
     merged = dict(below)
     for path, value in above.items():
         for other in [other for other in merged if _covers(path, other) or _covers(other, path)]:
@@ -79,14 +81,14 @@ def _covers(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _in_parts(key: str, section: Mapping[str, Any] | None) -> Leaves:
-    """The settings of a section each on its own; null stands for the section as a whole."""
+    """Return the settings of a section by path; null stands for the section as a whole."""
     return {(key,): None} if section is None else {(key, part): value for part, value in section.items()}
 
 
 def _refuse_unknown(
     schema: Schema,
     values: Mapping[str, Any],
-    place: Place,
+    place: SettingPlace,
     path: tuple[str | int, ...],
     sections: Collection[str] = (),
 ) -> None:
@@ -94,13 +96,15 @@ def _refuse_unknown(
         field = schema.fields.get(key)
         if field is None:
             known = [*schema.fields, *sections]
-            hint = foreign.hint(key, _FOREIGN.get(type(schema), {})) or _belongs(schema, key) or nearest(key, known)
+            hint = (
+                mlserver_keys.hint(key, _FOREIGN.get(type(schema), {})) or _belongs(schema, key) or nearest(key, known)
+            )
             raise UnknownSetting(place.subject((*path, key)), hint or _last_advice(schema, value))
         _refuse_unknown_in(field, value, place, (*path, key))
 
 
 def _belongs(schema: Schema, key: str) -> str:
-    """Where a key belongs that is in the wrong one of the two files."""
+    """Return the file to which a key of the other file belongs, as a hint."""
     if isinstance(schema, ServerSchema) and key in ModelSchema().fields:
         return " It is a model's, and belongs in its model-settings.json."
     if isinstance(schema, ModelSchema) and key in ServerSchema().fields:
@@ -109,15 +113,18 @@ def _belongs(schema: Schema, key: str) -> str:
 
 
 def _last_advice(schema: Schema, value: object) -> str:
-    """What to do about a key that is like no other."""
+    """Return what to do about a key that is like no other."""
     if isinstance(schema, ServerSchema) and isinstance(value, Mapping):
-        return " No installed plugin of that name has settings either. Take it out, or install the plugin."
+        return (
+            " No installed plugin of that name has settings either. Take it out, install the plugin, or name it in "
+            "plugins.optional where the server may run without it."
+        )
     if isinstance(schema, ParametersSchema):
         return " Settings of the runtime's own go under 'parameters.extra'."
     return " Take it out."
 
 
-def _refuse_unknown_in(field: object, value: Any, place: Place, path: tuple[str | int, ...]) -> None:
+def _refuse_unknown_in(field: object, value: Any, place: SettingPlace, path: tuple[str | int, ...]) -> None:
     if isinstance(field, Section) and isinstance(value, Mapping):
         _refuse_unknown(field.schema, value, place, path)
     if isinstance(field, ListOf) and isinstance(value, list):
@@ -125,8 +132,8 @@ def _refuse_unknown_in(field: object, value: Any, place: Place, path: tuple[str 
             _refuse_unknown_in(field.item, item, place, (*path, number))
 
 
-def _first_error(messages: Mapping[Any, Any], values: Any, place: Place) -> SettingsError:
-    """The first of marshmallow's errors, as the keys stand in the source; what is missing comes after those."""
+def _first_error(messages: Mapping[Any, Any], values: Any, place: SettingPlace) -> SettingsError:
+    """Return the first of marshmallow's errors, in the order of the source's keys, missing ones last."""
     path: tuple[str | int, ...] = ()
     node: Any = messages
     while isinstance(node, Mapping):
@@ -143,7 +150,7 @@ def _steps(values: Any) -> Sequence[str | int]:
 
 
 def field_of(schema: Schema, key: str) -> Strict:
-    """The field of a key that the schema has."""
+    """Return the field of a key that the schema has."""
     field = schema.fields[key]
     assert isinstance(field, Strict)
     return field

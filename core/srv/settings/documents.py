@@ -1,4 +1,4 @@
-"""A settings file as it was read: one JSON object, and the lines on which its keys stand."""
+"""A settings file as it was read: one JSON object, and the lines of its keys."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Document(msgspec.Struct, frozen=True):
     place: str
 
     def subject(self, path: Sequence[str | int]) -> str:
-        """How a sentence about the key at this path begins: the file, the line where it is known, the key."""
+        """Return how a sentence about the key at this path begins: file, line if it is known, key."""
         line = self._line(path)
         place = self.place if line is None else f"{self.place}, line {line}"
         return f"{place}: '{dotted(path)}'"
 
     def _line(self, path: Sequence[str | int]) -> int | None:
-        """The line of the last key of the path, where the file has that key once; else nobody can be sure."""
+        """Return the line of the path's last key, if the file has that key once."""
         keys = [step for step in path if isinstance(step, str)]
         if not keys or not self._has(path):
             return None
@@ -44,7 +44,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as people write it: ``inputs[0].shape``."""
+    """Return a path as people write it: ``inputs[0].shape``."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -52,7 +52,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def read_document(path: Path, place: str | None = None) -> Document | None:
-    """The settings file at that path, or None where there is none. Raises UnreadableSettings."""
+    """Return the settings file at that path, or None if there is none. Raises UnreadableSettings."""
     name = place or str(path)
     try:
         raw = path.read_bytes()
@@ -79,7 +79,7 @@ def _parsed(text: str, place: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         where = f"{place}, line {error.lineno}, column {error.colno}"
         raise UnreadableSettings(where, f"this is not JSON: {_lowered(error.msg)}", "Mend the file.") from None
-    except RepeatedKey as error:
+    except DuplicateKey as error:
         raise UnreadableSettings(place, f"the key '{error}' is there twice", "Keep one of the two.") from None
     except ForeignConstant as error:
         raise UnreadableSettings(place, f"{error} is not JSON", "Write a number, or null.") from None
@@ -90,8 +90,8 @@ def _parsed(text: str, place: str) -> dict[str, Any]:
     return values
 
 
-class RepeatedKey(Exception):
-    """A JSON object has a key twice; the last would count, and the first would be believed."""
+class DuplicateKey(Exception):
+    """A JSON object has a key twice: the last would count, and readers would believe the first."""
 
 
 class ForeignConstant(Exception):
@@ -102,7 +102,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise RepeatedKey(key)
+            raise DuplicateKey(key)
         values[key] = value
     return values
 

@@ -10,30 +10,20 @@ from typing import Any
 from marshmallow import Schema
 
 from srv.errors import nearest
-from srv.settings import foreign
-from srv.settings.checks import Leaves, Named, checked, field_of, overlay
+from srv.settings import mlserver_keys
+from srv.settings.checks import Leaves, Named, checked, field_of
 from srv.settings.errors import WrongSetting
 from srv.settings.fields import NotThis, Section, Strict
+from srv.settings.given import GivenSettings
 
 PREFIX = "SRV_"
 MODEL_PREFIX = "SRV_MODEL__"
+#: Defaults that an image brings: below settings.json, where the other variables are over it. An image has them under both
+#: names, because not every srv that a folder asks for knows the longer one; the shorter one counts where it differs.
+DEFAULT_PREFIX = "SRV_DEFAULT__"
 
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
-
-
-class EnvironmentSettings:
-    """What the environment says: leaves, the variable that gave each, and notes on what was ignored."""
-
-    def __init__(self) -> None:
-        self.leaves: Leaves = {}
-        self.origins: dict[tuple[str, ...], str] = {}
-        self.notes: list[str] = []
-
-    def take(self, name: str, leaves: Leaves) -> None:
-        """Let a variable speak; a later one is in force where both do."""
-        self.leaves = overlay(self.leaves, leaves)
-        self.origins.update(dict.fromkeys(leaves, name))
 
 
 def read_environment(
@@ -43,18 +33,20 @@ def read_environment(
     *,
     sections: Collection[str] = (),
     never: Collection[tuple[str, ...]] = (),
-) -> EnvironmentSettings:
-    """Everything that variables of this prefix say. Raises a SettingError for a value that a setting cannot take.
+) -> GivenSettings:
+    """Return everything that variables of this prefix give. Raises a SettingError for a value of a wrong type.
 
     A variable that Kubernetes injected for a Service, that names no setting, or one of `never`, is noted and ignored.
     """
-    outcome = EnvironmentSettings()
+    outcome = GivenSettings()
     names = {prefix + "__".join(path).upper(): path for path in _paths(schema)}
     injected = []
     for name in sorted(environ):  # so that SRV_TLS comes before SRV_TLS__CERTFILE, which is in force then
-        if not name.startswith(prefix) or (prefix == PREFIX and name.startswith(MODEL_PREFIX)):
+        if not name.startswith(prefix) or (prefix == PREFIX and name.startswith((MODEL_PREFIX, DEFAULT_PREFIX))):
             continue
         text = environ[name]
+        if prefix == PREFIX and environ.get(DEFAULT_PREFIX + name.removeprefix(PREFIX)) == text:
+            continue
         section = _section(name, prefix, sections)
         if _INJECTED_VALUE.match(text) or (name not in names and _INJECTED_NAME.search(name)):
             injected.append(name)
@@ -104,7 +96,7 @@ def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def _section(name: str, prefix: str, sections: Collection[str]) -> tuple[str, ...] | None:
-    """The path of a plugin's section, or of a key in it, that a variable names."""
+    """Return the path of a plugin's section, or of a key in it, that a variable names."""
     plain, _, key = name.removeprefix(prefix).partition("__")
     for section in sections:
         if re.sub(r"[^A-Za-z0-9]", "_", section).upper() == plain:
@@ -113,7 +105,7 @@ def _section(name: str, prefix: str, sections: Collection[str]) -> tuple[str, ..
 
 
 def _section_leaves(path: tuple[str, ...], text: str, place: Named) -> Leaves:
-    """A plugin's settings from a text: JSON where it is that, else the text; its own schema checks it later."""
+    """Return a plugin's settings from a text, as JSON if it is JSON; the plugin's schema checks them later."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -127,5 +119,7 @@ def _section_leaves(path: tuple[str, ...], text: str, place: Named) -> Leaves:
 
 def _unknown(name: str, prefix: str, names: Collection[str]) -> str:
     key = name.removeprefix(prefix).lower()
-    advice = foreign.hint(key, foreign.SERVER if prefix == PREFIX else foreign.MODEL) or nearest(name, names)
+    advice = mlserver_keys.hint(
+        key, mlserver_keys.MODEL if prefix == MODEL_PREFIX else mlserver_keys.SERVER
+    ) or nearest(name, names)
     return f"{name} is not a setting of srv and is ignored.{advice}"

@@ -1,4 +1,4 @@
-"""What settings can get wrong, each with its sentence.
+"""Errors of settings, each with its sentence.
 
 Settings errors are for the terminal, where the value may be shown. What a client may see of them is `public`, which
 never shows one.
@@ -13,7 +13,7 @@ from srv.errors import SettingsError, quoted
 
 
 class SettingError(SettingsError):
-    """A settings error whose sentence has a shorter form, without the value, for those who may not see it."""
+    """A settings error, which also has a shorter sentence without the value, for clients."""
 
     def __init__(self, sentence: str, *, public: str | None = None) -> None:
         super().__init__(sentence)
@@ -32,14 +32,14 @@ class FolderMissing(SettingError):
 
 
 class UnreadableSettings(SettingError):
-    """A settings file that cannot be read as one JSON object."""
+    """A settings file is not one JSON object."""
 
     def __init__(self, place: str, why: str, remedy: str) -> None:
         super().__init__(f"{place}: {why}. {remedy}")
 
 
 class UnknownSetting(SettingError):
-    """A key that srv does not know."""
+    """A key is none of srv's."""
 
     def __init__(self, subject: str, advice: str) -> None:
         super().__init__(f"{subject} is not a setting of srv.{advice}")
@@ -53,18 +53,18 @@ class WrongSetting(SettingError):
 
 
 class MissingSetting(SettingError):
-    """A setting without which another makes no sense."""
+    """A setting is missing without which another makes no sense."""
 
     def __init__(self, subject: str, phrase: str) -> None:
         super().__init__(f"{subject} {phrase}.")
 
 
 class ContradictorySettings(SettingError):
-    """Settings that are fine one by one and cannot stand together."""
+    """Settings that are right one by one contradict each other."""
 
 
 def shown(value: object) -> str:
-    """A setting's value as an error on the terminal shows it: short, and text told from numbers."""
+    """Return a setting's value as an error on the terminal shows it: short, and texts told from numbers."""
     if isinstance(value, str):
         return f"the text {quoted(value, most=60)}"
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 else:
     AnyField = fields.Field  # marshmallow 3 has no type parameters
 
-_WHOLE = re.compile(r"-?[0-9]{1,30}")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_DECIMAL = re.compile(r"[+-]?([0-9]{1,300}\.?|[0-9]{0,300}\.[0-9]{1,300})([eE][+-]?[0-9]{1,3})?")
 
 
 class NotThis(Exception):
-    """A text of the environment or a value of a file is not what the field takes."""
+    """A text of the environment, or a value of a file, is not what the field takes."""
 
 
 class Strict(AnyField):
@@ -43,19 +44,19 @@ class Strict(AnyField):
         )
 
     def _takes(self) -> str:
-        """What the field takes, in words that follow "must be"."""
+        """Return what the field takes, in words that follow "must be"."""
         raise NotImplementedError
 
     def _strict(self, value: Any) -> Any:
-        """The value as settings hold it. Raises NotThis for anything else."""
+        """Return the value as settings hold it. Raises NotThis for any other."""
         raise NotImplementedError
 
     def from_text(self, text: str) -> Any:
-        """What a text of the environment means, before it is checked. Raises NotThis where it means nothing."""
+        """Return the meaning of a text of the environment, before it is checked. Raises NotThis if it has none."""
         return None if self.nullable and text == "null" else self._from_text(text)
 
     def _from_text(self, text: str) -> Any:
-        """What a text means: JSON, unless the field knows better."""
+        """Return the meaning of a text: JSON, unless the field reads it otherwise."""
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
@@ -95,7 +96,7 @@ class Whole(Strict):
 
 
 class Seconds(Strict):
-    """A length of time; above zero unless zero is said to mean something."""
+    """A duration; above zero unless zero has a meaning."""
 
     type_name = "number of seconds"
 
@@ -112,6 +113,9 @@ class Seconds(Strict):
         if value < 0 or (value == 0 and not self.zero):
             raise NotThis
         return float(value)
+
+    def _from_text(self, text: str) -> Any:
+        return float(text) if _DECIMAL.fullmatch(text) else super()._from_text(text)
 
 
 class Flag(Strict):
@@ -229,7 +233,7 @@ class TableOf(Strict):
 
 
 class FreeObject(Strict):
-    """Any JSON object; somebody else knows what it may hold."""
+    """Any JSON object; other code checks what it holds."""
 
     type_name = "object"
 

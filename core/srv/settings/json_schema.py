@@ -27,7 +27,7 @@ _REFERENCES = "#/components/schemas/"
 
 
 def json_schema(schema: Schema, *, title: str) -> dict[str, Any]:
-    """What the schema takes, as a JSON Schema of its own; schemas nested in it stand under `$defs`."""
+    """Return what the schema takes as a JSON Schema; nested schemas stand under `$defs`."""
     marshmallow = MarshmallowPlugin()
     document = APISpec(title, "", "3.1.0", plugins=[marshmallow])
     converter: Any = marshmallow.converter  # most of its methods have no types
@@ -41,7 +41,7 @@ def json_schema(schema: Schema, *, title: str) -> dict[str, Any]:
 
 
 def settings_file_schema() -> dict[str, Any]:
-    """The JSON Schema of settings.json, defaults included; sections of plugins are open."""
+    """Return the JSON Schema of settings.json, defaults included; sections of plugins are open."""
     described = json_schema(ServerSchema(), title="settings.json")
     for name, value in msgspec.structs.asdict(ServerSettings(folder=Path())).items():
         if name in described["properties"] and isinstance(value, str | int | float | tuple | None):
@@ -51,7 +51,7 @@ def settings_file_schema() -> dict[str, Any]:
 
 
 def _strict(_: object, field: object, **__: Any) -> dict[str, Any]:
-    """How a field of srv's own settings reads as JSON Schema; nothing for any other."""
+    """Return the JSON Schema of a field of srv's own settings; nothing for any other field."""
     if not isinstance(field, Strict):
         return {}
     described = _kind(field)
@@ -92,13 +92,13 @@ def _kind(field: Strict) -> dict[str, Any]:
 
 
 def _empty_default(_: object, field: Any, **__: Any) -> dict[str, Any]:
-    """The default of a field whose default is made anew each time and is empty."""
+    """Return the default of a field whose default is made by a function and is empty."""
     default = getattr(field, "load_default", None)
     return {"default": default()} if default in (list, dict) else {}
 
 
 def _plain(described: Any) -> Any:
-    """The same as plain data, with references to where JSON Schema keeps its definitions."""
+    """Return the same as plain data, with references to where JSON Schema keeps its definitions."""
     if isinstance(described, Mapping):
         return {str(key): _plain(value) for key, value in described.items()}
     if isinstance(described, list | tuple | set):

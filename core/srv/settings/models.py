@@ -1,13 +1,14 @@
-"""Read a model's settings: its file over the folder's defaults over the environment's."""
+"""Reads a model's settings: its file over the folder's defaults over the environment's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from srv.modelsettings import ModelParameters, ModelSettings, Spec
+from srv.model_settings import ModelParameters, ModelSettings, Spec
 from srv.settings.checks import Leaves, checked, overlay
 from srv.settings.documents import Document
 from srv.settings.errors import ContradictorySettings
@@ -21,13 +22,13 @@ NEVER_DEFAULTS = (("name",), ("parameters", "version"), ("parameters", "uri"))
 
 
 def model_defaults() -> Mapping[str, Any]:
-    """Each key of a model's settings with its default."""
+    """Return each key of a model's settings with its default."""
     settings = ModelSettings(name="")
     return {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
 
 
 def read_model_document(document: Document) -> Leaves:
-    """What a model-settings.json says, by path. Raises a SettingError."""
+    """Return what a model-settings.json says, by path. Raises a SettingError."""
     leaves = checked(ModelSchema(), document.values, document)
     for key in ("inputs", "outputs"):
         _refuse_repeats(document, key, leaves.get((key,)) or ())
@@ -39,7 +40,7 @@ def read_model_document(document: Document) -> Leaves:
 
 
 def with_defaults(defaults: ModelDefaults, own: Leaves) -> Leaves:
-    """A model's settings over defaults for all models, which never give what tells models apart."""
+    """Return a model's settings over the defaults for all models, which never set name, version or uri."""
     below = {path: value for path, value in defaults.items() if path not in NEVER_DEFAULTS}
     if ("runtime",) in own or ("implementation",) in own:
         below.pop(("runtime",), None)
@@ -47,8 +48,16 @@ def with_defaults(defaults: ModelDefaults, own: Leaves) -> Leaves:
     return overlay(below, own)
 
 
-def model_settings(leaves: Leaves, *, name: str, version: str | None, folder: Path, source: str) -> ModelSettings:
-    """The settings of one model; `name` and `version` are its place's, for when the settings do not say."""
+def model_settings(
+    leaves: Leaves,
+    *,
+    name: str,
+    version: str | None,
+    folder: Path,
+    source: str,
+    operator_extra: Mapping[str, Any] = MappingProxyType({}),
+) -> ModelSettings:
+    """Return the settings of one model; `name` and `version` are its folder's, used if the settings have none."""
     plain = {path[0]: value for path, value in leaves.items() if len(path) == 1 and value is not None}
     parameters = {path[1]: value for path, value in leaves.items() if path[0] == "parameters" and len(path) == 2}
     if parameters.get("version") is None:
@@ -56,9 +65,8 @@ def model_settings(leaves: Leaves, *, name: str, version: str | None, folder: Pa
     for key in ("inputs", "outputs"):
         if key in plain:
             plain[key] = tuple(_spec(values) for values in plain[key])
-    return ModelSettings(
-        **{"name": name, **plain, "parameters": ModelParameters(**parameters), "folder": folder, "source": source}
-    )
+    place: dict[str, Any] = {"folder": folder, "source": source, "operator_extra": operator_extra}
+    return ModelSettings(**{"name": name, **plain, "parameters": ModelParameters(**parameters), **place})
 
 
 def _spec(values: Mapping[str, Any]) -> Spec:

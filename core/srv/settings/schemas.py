@@ -7,7 +7,7 @@ import re
 
 from marshmallow import Schema
 
-from srv.modelsettings import DATATYPES
+from srv.datatypes import DATATYPES
 from srv.settings.fields import (
     Choice,
     Flag,
@@ -58,12 +58,20 @@ def _is_host(text: str) -> bool:
     return True
 
 
+def _is_allowed_host(text: str) -> bool:
+    return text == "*" or (_is_host(text.removeprefix(".").strip("[]")) and not text.startswith("unix:"))
+
+
 def _is_path_below(text: str) -> bool:
     return text.startswith("/") and not text.endswith("/") and not re.search(r"[\s?#]|//", text)
 
 
+_MODULE = re.compile(r"\w[\w-]*")  # a file may have a hyphen in its name, which no import statement could say
+
+
 def _is_implementation(text: str) -> bool:
-    return text.count(".") >= 1 and all(part.isidentifier() for part in text.split("."))
+    *modules, name = text.split(".")
+    return bool(modules) and name.isidentifier() and all(map(_MODULE.fullmatch, modules))
 
 
 class TlsSchema(Schema):
@@ -71,6 +79,16 @@ class TlsSchema(Schema):
 
     certfile = Text("The certificate, in PEM, with its chain.")
     keyfile = Text("The certificate's private key, in PEM.")
+    min_version = Choice("The oldest version of TLS that clients may speak; over gRPC it is 1.2.", "1.2", "1.3")
+    ciphers = Text(
+        "The ciphers of TLS 1.2, as OpenSSL lists them; null is those with forward secrecy and authenticated encryption.",
+        kind="a list of ciphers as OpenSSL has it, such as 'ECDHE+AESGCM'",
+        nullable=True,
+    )
+    client_ca = Text(
+        "Certificates in PEM, one of which must have signed each client's own; null asks clients for none.",
+        nullable=True,
+    )
 
 
 class CorsSchema(Schema):
@@ -99,6 +117,11 @@ class PluginsSchema(Schema):
         values="names of distributions",
     )
     strict = Flag("Whether any plugin that fails keeps the server from starting.")
+    optional = ListOf(
+        "Plugins without which the server serves, though they have a section or say `srv_required`.",
+        Text(""),
+        items="names",
+    )
 
 
 class ServerSchema(Schema):
@@ -117,15 +140,26 @@ class ServerSchema(Schema):
     workers = Whole("Processes that serve; each holds every model.", least=1)
     threads = Whole("REST requests that may run at once in a worker.", least=1)
     grpc_threads = Whole("gRPC requests that may run at once in a worker.", least=1)
+    grpc_min_ping_interval = Seconds(
+        "How far apart a gRPC client's pings are never counted as too many; 0 counts none.", zero=True
+    )
     worker_class = Choice("The HTTP worker: srv's own, or gunicorn's gthread.", "srv", "gthread")
     models_dir = Text(
         "A further folder of models; in the file relative to it, elsewhere to the current folder.",
         kind="the path of a folder",
         nullable=True,
     )
+    follow_links = Flag(
+        "Whether a folder of models may be a link that leads elsewhere, in the served folder or in `models_dir` itself."
+    )
     load_models_at_startup = Flag("Whether models load when the server starts.")
     on_load_error = Choice("What a model that does not load at the start means.", "exit", "continue")
     model_control = Flag("Whether models may be loaded and unloaded over the wire; true on a loopback host.")
+    max_header_size = Whole(
+        "The largest head of a request, in bytes: request line and headers. Metadata over gRPC likewise.",
+        least=1024,
+        most=16777216,
+    )
     max_body_size = Whole("The largest request body, in bytes, also after decompression.", least=1)
     max_inflight_bytes = Whole(
         "The most bytes of requests, and of answers not taken yet, that a worker holds.", least=1
@@ -136,12 +170,24 @@ class ServerSchema(Schema):
     load_timeout = Seconds("How long a load over the wire may take.")
     header_timeout = Seconds("How long a client may take to send a request's headers.")
     body_timeout = Seconds("How long a body may make no progress.")
-    keep_alive = Seconds("How long an idle connection is kept; 0 closes after each answer.", zero=True)
+    body_total_timeout = Seconds(
+        "How long a request's body may take in all, however steadily it comes, and a response that is no stream likewise."
+    )
+    keep_alive = Seconds(
+        "How long an idle connection is kept; 0 closes after each answer. A proxy's own idle time must be shorter.",
+        zero=True,
+    )
     backlog = Whole("Connections that may wait to be accepted.", least=1)
-    max_connections = Whole("Connections that a worker holds at once.", least=1)
+    max_connections = Whole("Connections that a worker holds at once, on each face.", least=1)
     max_requests = Whole("Requests after which a worker is replaced; 0 never.", least=0)
     worker_timeout = Seconds("How long a worker may give no sign of life before it is replaced.")
-    graceful_timeout = Seconds("How long running requests may take to finish when the server stops.", zero=True)
+    stuck_timeout = Seconds(
+        "How long requests may hang after their deadlines in every thread before the worker is stuck."
+    )
+    on_stuck = Choice("What a stuck worker does: a new one takes its place, or it is unready.", "replace", "unready")
+    graceful_timeout = Seconds(
+        "How long running requests may take to finish when the server stops, after `drain_delay`.", zero=True
+    )
     drain_delay = Seconds("How long the server goes on serving, unready, before it stops.", zero=True)
     root_path = Text(
         "The path below which a proxy serves srv.",
@@ -152,6 +198,13 @@ class ServerSchema(Schema):
         "Headers with credentials that runtimes may see all the same.",
         Text("", kind="the name of a header", fits=lambda text: _HEADER.fullmatch(text) is not None),
         items="names of headers",
+    )
+    allowed_hosts = ListOf(
+        "Names by which clients may address the server, `.example.org` for all below it; null on a loopback host lets "
+        "browsers in by loopback names only, and elsewhere by any name.",
+        Text("", kind="the name of a host without its port", fits=_is_allowed_host),
+        items="names of hosts",
+        nullable=True,
     )
     cors_settings = Section("What browsers of other origins may ask; null lets none.", CorsSchema, nullable=True)
     gzip_enabled = Flag("Whether answers are compressed for clients that ask for it.")

@@ -11,29 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srv.testing.answers import Answer
-    from srv.testing.asking import Asker
-    from srv.testing.clients import Client
-    from srv.testing.codecs import assert_codec_round_trips
+    from srv.testing.client import Asker
+    from srv.testing.codec_conformance import assert_codec_round_trips
     from srv.testing.folders import GivenModel, model
-    from srv.testing.forms import FORMS, Binary, Form, Grpc, GrpcTyped, Json
+    from srv.testing.in_process import Client
     from srv.testing.isolation import isolated_plugins
-    from srv.testing.runtimes import assert_runtime_conforms
+    from srv.testing.runtime_conformance import assert_runtime_conforms
     from srv.testing.servers import Server, srv_server
+    from srv.testing.tables import assert_tables
+    from srv.testing.transports import FORMS, Binary, Form, Grpc, GrpcTyped, Json
 
 _HOMES = {
-    "FORMS": "srv.testing.forms",
+    "FORMS": "srv.testing.transports",
     "Answer": "srv.testing.answers",
-    "Asker": "srv.testing.asking",
-    "Binary": "srv.testing.forms",
-    "Client": "srv.testing.clients",
-    "Form": "srv.testing.forms",
+    "Asker": "srv.testing.client",
+    "Binary": "srv.testing.transports",
+    "Client": "srv.testing.in_process",
+    "Form": "srv.testing.transports",
     "GivenModel": "srv.testing.folders",
-    "Grpc": "srv.testing.forms",
-    "GrpcTyped": "srv.testing.forms",
-    "Json": "srv.testing.forms",
+    "Grpc": "srv.testing.transports",
+    "GrpcTyped": "srv.testing.transports",
+    "Json": "srv.testing.transports",
     "Server": "srv.testing.servers",
-    "assert_codec_round_trips": "srv.testing.codecs",
-    "assert_runtime_conforms": "srv.testing.runtimes",
+    "assert_codec_round_trips": "srv.testing.codec_conformance",
+    "assert_runtime_conforms": "srv.testing.runtime_conformance",
+    "assert_tables": "srv.testing.tables",
     "isolated_plugins": "srv.testing.isolation",
     "model": "srv.testing.folders",
     "srv_server": "srv.testing.servers",
@@ -53,6 +55,7 @@ __all__ = [
     "Server",
     "assert_codec_round_trips",
     "assert_runtime_conforms",
+    "assert_tables",
     "isolated_plugins",
     "model",
     "srv_server",

@@ -1,4 +1,4 @@
-"""What a server answered: the bytes as they came, and what they mean."""
+"""A server's answer: the bytes as they came, and their meaning."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from srv.codecs import is_binary
 from srv.messages import InferenceResponse
-from srv.rawdata import read_raw
 from srv.rest.binary import HEADER, SIZE
-from srv.rest.numbers import read_data
-from srv.tensors import EMPTY, Tensor
+from srv.rest.json_tensors import read_data, read_texts
+from srv.tensors import EMPTY, Tensor, null_of
+from srv.wire.base64_tensors import read_base64
+from srv.wire.raw_tensors import read_raw
 
 
 class _Output(msgspec.Struct):
@@ -65,7 +67,7 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """The stable name of what went wrong, such as ``INVALID_INPUT``; None where nothing did."""
+        """The stable name of what went wrong, such as ``INVALID_INPUT``; None if nothing did."""
         return None if self.ok else str(self.json["code"])
 
     @property
@@ -98,13 +100,13 @@ class Answer:
 
 
 class _Behind:
-    """The binary data behind an answer's JSON, taken from the front, output by output."""
+    """The binary data after an answer's JSON, taken from the front, output by output."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     def take(self, size: int) -> bytes:
-        """The next so many bytes."""
+        """Return the next bytes of that number."""
         taken, self._data = self._data[:size], self._data[size:]
         return taken
 
@@ -112,7 +114,11 @@ class _Behind:
 def _tensor(output: _Output, where: str, behind: _Behind) -> Tensor:
     parameters = dict(output.parameters or EMPTY)
     size = parameters.pop(SIZE, None)
-    if size is None:
+    if size is None and output.datatype == "BYTES":
+        array, _ = read_texts(output.data, output.shape, where, null=null_of(parameters))
+        if is_binary(parameters.get("content_type")):
+            array = read_base64(array, where)
+    elif size is None:
         array = read_data(output.data, output.datatype, output.shape, where)
     else:
         array = read_raw(behind.take(size), output.datatype, output.shape, where)

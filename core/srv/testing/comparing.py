@@ -1,4 +1,4 @@
-"""Whether two answers, tensors or values are the same, as a test means it."""
+"""Comparisons of answers, tensors and values, as tests mean them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from srv.messages import InferenceResponse
+from srv.model_settings import Spec
 from srv.tensors import Tensor
 
 #: Sums in another order differ in their last digits; so many digits must agree.
@@ -15,7 +16,7 @@ _TOLERANCE = {"FP16": 1e-2, "FP32": 1e-5, "FP64": 1e-8}
 
 
 def differences(given: InferenceResponse, wanted: InferenceResponse) -> str:
-    """What differs between two responses, in a sentence's end; nothing where they are the same."""
+    """Return what differs between two responses, as the end of a sentence; empty if nothing does."""
     names, others = [one.name for one in given.outputs], [one.name for one in wanted.outputs]
     if names != others:
         return f"its outputs are {names} and not {others}"
@@ -23,14 +24,14 @@ def differences(given: InferenceResponse, wanted: InferenceResponse) -> str:
 
 
 def different(given: Tensor, wanted: Tensor) -> str:
-    """What differs between two tensors; the last digits of floats may."""
+    """Return what differs between two tensors; the last digits of floats may differ."""
     if (given.datatype, given.shape) != (wanted.datatype, wanted.shape):
         return f"'{given.name}' is {given.datatype} {list(given.shape)} and not {wanted.datatype} {list(wanted.shape)}"
     return "" if _close(given.data, wanted.data, given.datatype) else f"'{given.name}' is {_both(given, wanted)}"
 
 
 def unlike(given: Tensor, expected: Any) -> str:
-    """What differs between a tensor and the values that a test expects, whatever their datatype."""
+    """Return what differs between a tensor and the values that a test expects, whatever their datatype."""
     if isinstance(expected, Tensor):
         return different(given, expected)
     wanted = Tensor(given.name, expected)
@@ -40,7 +41,7 @@ def unlike(given: Tensor, expected: Any) -> str:
 
 
 def equal(given: Any, wanted: Any) -> bool:
-    """Whether two Python values are the same: arrays by type, shape and elements, tables by their own word."""
+    """Whether two Python values are the same: arrays by type, shape and elements, tables by their own comparison."""
     if isinstance(given, np.ndarray) or isinstance(wanted, np.ndarray):
         return _equal_arrays(np.asarray(given), np.asarray(wanted))
     if type(given) is not type(wanted):
@@ -73,3 +74,20 @@ def _both(given: Tensor, wanted: Tensor) -> str:
 
 def _short(tensor: Tensor) -> str:
     return np.array2string(tensor.data, threshold=8, separator=", ").replace("\n", "")
+
+
+def fits(tensor: Tensor, spec: Spec) -> bool:
+    """Whether a tensor is what a Spec declares."""
+    if spec.datatype not in (None, tensor.datatype):
+        return False
+    if spec.shape is None:
+        return True
+    return len(spec.shape) == len(tensor.shape) and all(
+        wanted in (-1, length) for wanted, length in zip(spec.shape, tensor.shape, strict=True)
+    )
+
+
+def shown(spec: Spec) -> str:
+    """Return a Spec as a sentence shows it."""
+    shape = "of any shape" if spec.shape is None else str(list(spec.shape))
+    return f"{spec.datatype or 'any datatype'} {shape}"

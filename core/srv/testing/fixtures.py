@@ -10,12 +10,12 @@ import pytest
 
 if TYPE_CHECKING:
     from srv.discovery import Plugins
-    from srv.testing.clients import Client
-    from srv.testing.servers import Server
+    from srv.testing.in_process import Client
+    from srv.testing.servers import ServerProcess
 
 
 @pytest.fixture
-def srv_server() -> Iterator[Callable[..., Server]]:
+def srv_server() -> Iterator[Callable[..., ServerProcess]]:
     """Start real servers, with the arguments of `srv.testing.srv_server`; they are stopped after the test."""
     from srv.testing.servers import srv_server as started
 
@@ -26,7 +26,7 @@ def srv_server() -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def srv_client() -> Iterator[Callable[..., Client]]:
     """Make clients in process, with the arguments of `srv.testing.Client.of`; they are closed after the test."""
-    from srv.testing.clients import Client
+    from srv.testing.in_process import Client
 
     with ExitStack() as afterwards:
         yield lambda *models, **options: afterwards.enter_context(Client.of(*models, **options))

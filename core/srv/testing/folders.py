@@ -1,4 +1,4 @@
-"""The models that a test gives, written as a folder that any server serves."""
+"""The models of a test, written as a folder that any server serves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _modules = count(1)
 
 @dataclass(frozen=True)
 class GivenModel:
-    """A model for a test: its settings, the files beside them, and the class where one is given as an object."""
+    """A model of a test: its settings, the files beside them, and the class if one is given as an object."""
 
     name: str
     settings: Mapping[str, Any]
@@ -78,7 +78,7 @@ def model(
 
 
 def given_model(given: Given) -> GivenModel:
-    """What was given, as `model` would have made it."""
+    """Return what was given as a GivenModel."""
     if isinstance(given, GivenModel):
         return given
     if isinstance(given, Mapping):
@@ -92,7 +92,7 @@ def given_model(given: Given) -> GivenModel:
 def folder_of(
     models: Sequence[Given], settings: Mapping[str, Any], refer: Callable[[type[Runtime]], str]
 ) -> Iterator[Path]:
-    """The folder to serve. One that is given is served in place, or from a copy where settings are given too.
+    """Make the folder to serve. A folder that is given is served in place, or from a copy if settings are given too.
 
     `refer` gives the 'module.Class' by which the server finds a class.
     """
@@ -111,7 +111,7 @@ def folder_of(
 
 @contextmanager
 def classes_as_modules() -> Iterator[Callable[[type[Runtime]], str]]:
-    """A way to refer to classes in this process, also to those that no module has; forgotten at the end."""
+    """Give a way to refer to classes in this process, also to those that no module has."""
     module = ModuleType(f"srv_testing_classes_{next(_modules)}")
 
     def refer(runtime_class: type[Runtime]) -> str:
@@ -127,14 +127,14 @@ def classes_as_modules() -> Iterator[Callable[[type[Runtime]], str]]:
 
 
 def by_import(runtime_class: type[Runtime]) -> str:
-    """The name by which another process imports a class. Raises NotByName."""
+    """Return the name by which another process imports a class. Raises NotByName."""
     if "." in runtime_class.__qualname__:
         raise NotByName(runtime_class, "it stands inside a function or another class")
     return f"{runtime_class.__module__}.{runtime_class.__qualname__}"
 
 
 def import_root(runtime_class: type[Runtime]) -> Path | None:
-    """The folder from which a class's module is imported, or None where every process looks there anyway."""
+    """Return the folder from which a class's module is imported, or None if every process looks there anyway."""
     try:
         file = Path(inspect.getfile(runtime_class)).resolve()
     except (OSError, TypeError):

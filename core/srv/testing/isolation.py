@@ -1,4 +1,4 @@
-"""A world in which nothing is installed but srv and what the test gives."""
+"""Isolation of tests: discovery finds srv's own plugins and what the test gives, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Any
 from unittest import mock
 
 from srv import codecs as installed_codecs
+from srv.codec import InputCodec, RequestCodec
 from srv.codecs import Codecs
-from srv.coding import InputCodec, RequestCodec
-from srv.discovery import Kind, Plugins, discover, normalised
-from srv.discovery import plugins as discovering
-from srv.discovery.kinds import wrong
+from srv.discovery import PluginKind, Plugins, discover, normalised
+from srv.discovery import plugins as discovered
+from srv.discovery.kind_checks import fault_of
 from srv.discovery.metadata import Distribution, Entry, Metadata, read_metadata
 from srv.discovery.plugin import OURS
 from srv.runtime import Runtime
 
 #: The distribution that everything given belongs to: `given-to-the-test:name` reaches it where a name is srv's own.
 GIVEN = "given-to-the-test"
-_GROUPS = {Kind.RUNTIME: "srv.runtimes", Kind.CODEC: "srv.codecs", Kind.HOOKS: "srv.plugins"}
+_GROUPS = {PluginKind.RUNTIME: "srv.runtimes", PluginKind.CODEC: "srv.codecs", PluginKind.HOOKS: "srv.plugins"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _modules = count(1)
 
 
 class NotAPlugin(TypeError):
-    """What was given could not be brought by an entry point either."""
+    """What was given could not come from an entry point either."""
 
-    def __init__(self, kind: Kind, name: str, fault: str) -> None:
+    def __init__(self, kind: PluginKind, name: str, fault: str) -> None:
         super().__init__(f"'{name}' cannot be given as one of {_GROUPS[kind]}: {fault}.")
 
 
@@ -50,12 +50,12 @@ def isolated_plugins(
     distributions that are seen all the same. Gives what is found; whoever asks `discover` or `srv.codecs` in this
     process meanwhile finds the same. A server in a process of its own is not touched.
     """
-    given: dict[tuple[Kind, str], object] = {}
-    given.update({(Kind.RUNTIME, name): value for name, value in runtimes.items()})
-    given.update({(Kind.CODEC, _content_type(codec)): codec for codec in codecs})
-    given.update({(Kind.HOOKS, name): value for name, value in hooks.items()})
+    given: dict[tuple[PluginKind, str], object] = {}
+    given.update({(PluginKind.RUNTIME, name): value for name, value in runtimes.items()})
+    given.update({(PluginKind.CODEC, _content_type(codec)): codec for codec in codecs})
+    given.update({(PluginKind.HOOKS, name): value for name, value in hooks.items()})
     for (kind, name), value in given.items():
-        fault = wrong(kind, name, value)
+        fault = fault_of(kind, name, value)
         if fault:
             raise NotAPlugin(kind, name, fault)
     seen = {normalised(OURS), *map(normalised, installed)}
@@ -66,15 +66,15 @@ def isolated_plugins(
     with _as_distribution(given) as distribution:
         metadata = Metadata((*found, distribution) if given else tuple(found))
         with (
-            mock.patch.object(discovering, "read_metadata", return_value=metadata),
+            mock.patch.object(discovered, "read_metadata", return_value=metadata),
             mock.patch.object(installed_codecs, "_installed", cache(lambda: Codecs(discover()))),
         ):
             yield discover()
 
 
 @contextmanager
-def _as_distribution(given: Mapping[tuple[Kind, str], object]) -> Iterator[Distribution]:
-    """A distribution whose entry points lead to these objects, through a module that is forgotten at the end."""
+def _as_distribution(given: Mapping[tuple[PluginKind, str], object]) -> Iterator[Distribution]:
+    """Make a distribution whose entry points lead to these objects, through a module that is removed at the end."""
     module = ModuleType(f"srv_testing_given_{next(_modules)}")
     entries = []
     for place, ((kind, name), value) in enumerate(given.items()):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from srv.runtime import Runtime
 from srv.tensors import EMPTY
 from srv.testing.answers import Answer
-from srv.testing.asking import Asker
+from srv.testing.client import Asker
 from srv.testing.folders import NOTHING, Given, by_import, folder_of, import_root
 
 #: Far beyond what anything should take, so that a slow machine is not a failed test.
@@ -27,7 +27,7 @@ _GRPC = re.compile(r"gRPC on ([^\s\",]+)")
 _READY = re.compile(r"serving on (http://[^\s\"]+):(?:\s|$)")
 
 
-class Server(Asker):
+class ServerProcess(Asker):
     """`srv start` on a folder, in a process of its own, on free ports.
 
     Its output is read by a thread, so that waiting for a line needs no sleep. `stop` ends it in order, `kill` at once.
@@ -76,12 +76,12 @@ class Server(Asker):
 
     @property
     def url(self) -> str:
-        """Where it serves, such as ``http://127.0.0.1:41234``; waits until it is ready."""
+        """The address at which it serves, such as ``http://127.0.0.1:41234``; waits until it is ready."""
         return self.wait_for(_READY).group(1)
 
     @property
     def grpc_address(self) -> str:
-        """Where it serves gRPC, such as ``127.0.0.1:41235``; waits until it is ready."""
+        """The address at which it serves gRPC, such as ``127.0.0.1:41235``; waits until it is ready."""
         return self.wait_for(_GRPC).group(1)
 
     def request(
@@ -93,7 +93,7 @@ class Server(Asker):
         headers: Mapping[str, str] = EMPTY,
         timeout: float = PATIENCE,
     ) -> Answer:
-        """One request as it stands, on a connection of its own."""
+        """Send one request as it stands, on a connection of its own."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
         try:
@@ -113,7 +113,7 @@ class Server(Asker):
         return code
 
     def kill(self) -> None:
-        """Make sure that nothing of it is left, workers included."""
+        """Kill it with all of its workers."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -131,13 +131,17 @@ class Server(Asker):
             self._more.notify_all()
 
 
+#: The name that srv.testing exports.
+Server = ServerProcess
+
+
 @contextmanager
 def srv_server(
     *models: Given,
     settings: Mapping[str, Any] = NOTHING,
     flags: Sequence[str] = (),
     environ: Mapping[str, str] = EMPTY,
-) -> Iterator[Server]:
+) -> Iterator[ServerProcess]:
     """A real server of these models, ready; at the end it is asked to stop and must do so with exit code 0.
 
     Each model is a folder, settings as in the file, a runtime's class, or what `srv.testing.model` gives; a class is
@@ -156,7 +160,7 @@ def srv_server(
 
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(folder_of(models, settings, refer))
-        server = Server(folder, *flags, environ={**_python_path(roots), **environ})
+        server = ServerProcess(folder, *flags, environ={**_python_path(roots), **environ})
         afterwards.callback(server.kill)
         server.wait_for(_READY)
         yield server
@@ -166,7 +170,7 @@ def srv_server(
 
 
 def _python_path(roots: Sequence[str]) -> dict[str, str]:
-    """What lets the server import the classes' modules; nothing where it finds them anyway."""
+    """Return the variables by which the server finds the classes' modules; none if it finds them anyway."""
     if not roots:
         return {}
     inherited = os.environ.get("PYTHONPATH")
@@ -174,7 +178,7 @@ def _python_path(roots: Sequence[str]) -> dict[str, str]:
 
 
 def _free_ports() -> list[str]:
-    """Port 0 for each face that there is: the server takes a free one and says which."""
+    """Return the flags for free ports on both faces; the server says which it took."""
     return ["--http-port", "0", "--grpc-port", "0"]
 
 

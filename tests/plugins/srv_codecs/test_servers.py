@@ -13,12 +13,12 @@ from pandas.testing import assert_frame_equal
 
 from srv import InferenceRequest, Runtime
 from srv.codecs import input_codec, request_codec
-from srv.rawdata import write_raw
 from srv.testing import Client, model
+from srv.wire.raw_tensors import write_raw
 
 TABLE = pd.DataFrame(
     {"age": [1, 2], "size": [1.5, None], "name": ["a", "ü"], "note": ["x", None], "when": [datetime(2026, 1, 2)] * 2}
-)
+).astype({"when": "datetime64[us]"})
 # What MLServer 1.7's PandasCodec sends for a table.
 OF_MLSERVER = {
     "parameters": {"content_type": "pd"},
@@ -145,11 +145,13 @@ def test_what_is_not_of_the_content_type_is_a_400_that_names_the_input(client):
     given = client.infer("octets", {"x": ["?"]})
 
     assert (given.status, given.code) == (400, "INVALID_INPUT")
-    assert given.error == "Tensor 'x' cannot be read as content type 'base64': element 0 is not base64."
+    assert given.error == "inputs[0].data[0]: expected base64, with the standard alphabet and padding."
 
 
 def test_the_metadata_says_what_the_hints_mean(client):
-    assert client.metadata("octets").json["inputs"] == [{"name": "x", "datatype": "BYTES", "shape": [-1]}]
+    assert client.metadata("octets").json["inputs"] == [
+        {"name": "x", "datatype": "BYTES", "shape": [-1], "parameters": {"content_type": "base64"}}
+    ]
     assert client.metadata("table").json["inputs"] == []
 
 
@@ -224,3 +226,54 @@ def test_bytes_that_json_cannot_say_can_be_asked_for_as_base64(client):
     assert (refused.status, refused.code) == (400, "INVALID_INPUT")
     assert "content type base64" in refused.error
     assert input_codec("base64").decode(asked.response.outputs[0]) == [b"\xff\xfe", b"a"]
+
+
+def test_in_a_tables_datetimes_null_is_missing_both_ways():
+    texts = ["2026-03-29T01:00:00+01:00", None, "2026-03-29T04:00:00+02:00"]
+    when = {
+        "name": "when",
+        "shape": [3],
+        "datatype": "BYTES",
+        "data": texts,
+        "parameters": {"content_type": "datetime"},
+    }
+    with Client.of(model(Table)) as client:
+        answer = client.post("/v2/models/Table/infer", {"inputs": [when]})
+
+    (output,) = answer.json["outputs"]
+    assert output["data"] == ["2026-03-29T00:00:00+00:00", None, "2026-03-29T02:00:00+00:00"]
+    assert output["parameters"] == {"content_type": "datetime"}
+
+
+class Gaps(Runtime):
+    missing_values = True
+
+    def predict(self, table: pd.DataFrame):
+        return {"missing": table["x"].isna().to_numpy(), "rest": table["x"].dropna().astype("str").tolist()}
+
+
+COLUMNS_WITH_GAPS = {
+    "str": (["a", None], {}),
+    "datetime by the request": (["2026-01-02", None], {"content_type": "datetime"}),
+    "base64": (["QQ==", None], {"content_type": "base64"}),
+    "json": (["1", None], {"content_type": "pd_json"}),
+}
+
+
+@pytest.mark.parametrize("data, parameters", COLUMNS_WITH_GAPS.values(), ids=COLUMNS_WITH_GAPS)
+def test_null_is_missing_in_each_kind_of_column_where_the_runtime_knows_missing_values(data, parameters):
+    tensor = {"name": "x", "shape": [2], "datatype": "BYTES", "data": data, "parameters": parameters}
+    with Client.of(model(Gaps)) as client:
+        answer = client.post("/v2/models/Gaps/infer", {"inputs": [tensor]})
+
+    assert answer["missing"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("content_type", [{}, {"content_type": "str"}], ids=["none", "str"])
+def test_null_in_other_text_is_bad_input(content_type):
+    when = {"name": "x", "shape": [2], "datatype": "BYTES", "data": ["a", None], "parameters": content_type}
+    with Client.of(model(Table)) as client:
+        answer = client.post("/v2/models/Table/infer", {"inputs": [when]})
+
+    assert answer.status == 400
+    assert "'x': its value [1] is null" in answer.error

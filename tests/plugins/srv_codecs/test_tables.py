@@ -1,5 +1,5 @@
 """Content type pd: a table, column by column."""
-# ruff: noqa: DTZ001  naive datetimes are half of the matter
+# ruff: noqa: DTZ001, DTZ901  naive datetimes are half of the matter
 
 import sys
 from datetime import UTC, date, datetime
@@ -45,18 +45,32 @@ COLUMNS = {
     "string with NA": (pd.Series(["a", None], dtype="string"), "BYTES", "pd_json", pd.Series(["a", None])),
     "nothing but None": (pd.Series([None, None], dtype=object), "BYTES", "pd_json", None),
     "bytes": (pd.Series([b"a", b"\xff"]), "BYTES", "base64", None),
-    "datetimes": (pd.Series([FIRST, SECOND]), "BYTES", "datetime", None),
+    "datetimes": (pd.Series([FIRST, SECOND], dtype="datetime64[us]"), "BYTES", "datetime", None),
     "datetimes in UTC": (
-        pd.Series([FIRST.replace(tzinfo=UTC), SECOND.replace(tzinfo=UTC)]),
+        pd.Series([FIRST.replace(tzinfo=UTC), SECOND.replace(tzinfo=UTC)], dtype="datetime64[us, UTC]"),
         "BYTES",
         "datetime",
         None,
     ),
-    "datetimes of several offsets": (
-        pd.Series([FIRST, SECOND.replace(tzinfo=UTC)], dtype=object),
+    "datetimes with NaT": (pd.Series([FIRST, None], dtype="datetime64[us]"), "BYTES", "datetime", None),
+    "datetimes in UTC with NaT": (
+        pd.Series([FIRST.replace(tzinfo=UTC), None], dtype="datetime64[us, UTC]"),
         "BYTES",
         "datetime",
         None,
+    ),
+    "nothing but NaT": (pd.Series([None, None], dtype="datetime64[us]"), "BYTES", "datetime", None),
+    "datetimes of nanoseconds": (
+        pd.Series([FIRST, None], dtype="datetime64[ns]"),
+        "BYTES",
+        "datetime",
+        pd.Series([FIRST, None], dtype="datetime64[us]"),
+    ),
+    "datetimes in objects": (
+        pd.Series([FIRST, None, pd.NaT], dtype=object),
+        "BYTES",
+        "datetime",
+        pd.Series([FIRST, None, None], dtype="datetime64[us]"),
     ),
     "categories of str": (pd.Series(["a", "a"], dtype="category"), "BYTES", "str", pd.Series(["a", "a"])),
     "categories of int": (pd.Series([3, 3], dtype="category"), "INT64", None, pd.Series([3, 3])),
@@ -66,7 +80,12 @@ COLUMNS = {
         "pd_json",
         pd.Series([3, None], dtype="Int64"),
     ),
-    "categories of datetimes": (pd.Series([FIRST] * 2).astype("category"), "BYTES", "datetime", pd.Series([FIRST] * 2)),
+    "categories of datetimes": (
+        pd.Series([FIRST] * 2).astype("category"),
+        "BYTES",
+        "datetime",
+        pd.Series([FIRST] * 2, dtype="datetime64[us]"),
+    ),
     "lists and dicts": (pd.Series([[1, None], {"a": "b"}]), "BYTES", "pd_json", None),
     "words and numbers": (pd.Series(["a", 1], dtype=object), "BYTES", "pd_json", None),
     "numbers in objects": (pd.Series([1, 2.5], dtype=object), "BYTES", "pd_json", pd.Series([1, 2.5])),
@@ -84,8 +103,11 @@ UNFIT = {
     "object ": (pd.Series([date(2026, 1, 2)]), "it holds date"),
     "object  ": (pd.Series([b"a", None], dtype=object), "it holds bytes beside others or missing ones"),
     "object   ": (pd.Series([{"a": np.nan}]), "it holds nan"),
-    "datetime64": (pd.Series(pd.to_datetime(["2026-01-02", None])), "it holds NaT or nanoseconds"),
-    "datetime64 ": (pd.Series(pd.to_datetime([1], unit="ns")), "it holds NaT or nanoseconds"),
+    "datetime64": (pd.Series(pd.to_datetime([0, 1], unit="ns")), "row 1 is finer than microseconds"),
+    "object    ": (
+        pd.Series([FIRST, None, SECOND.replace(tzinfo=UTC)], dtype=object),
+        "row 2 has an offset from UTC and row 0 has none",
+    ),
     "float128": (pd.Series([1], dtype=np.longdouble), "no datatype of the protocol is like it"),
 }
 
@@ -175,12 +197,43 @@ def test_the_order_of_columns_is_kept_and_the_index_is_not():
     assert_frame_equal(PD.decode_request(PD.encode_request(table)), table.reset_index(drop=True))
 
 
-def test_a_zone_comes_back_as_its_offset():
-    table = pd.DataFrame({"x": pd.Series(pd.to_datetime([FIRST])).dt.tz_localize("Europe/Berlin")})
+WINTER, SUMMER = "2026-01-02T03:00:00+01:00", "2026-07-02T03:00:00+02:00"
+SEASONS = {
+    "winter": [WINTER],
+    "summer": [SUMMER],
+    "over a change of the clock": [WINTER, SUMMER],
+    "London's winter": ["2026-01-02T03:00:00Z"],
+    "with one missing": [WINTER, "null", SUMMER],
+}
 
-    (value,) = PD.decode_request(PD.encode_request(table))["x"]
 
-    assert (value, value.utcoffset()) == (table["x"][0], table["x"][0].utcoffset())
+@pytest.mark.parametrize("texts", SEASONS.values(), ids=SEASONS)
+def test_aware_datetimes_are_in_utc_whatever_their_season(texts):
+    column = PD.decode_request(InferenceRequest([Tensor("x", texts, parameters={"content_type": "datetime"})]))["x"]
+
+    assert str(column.dtype) == "datetime64[us, UTC]"
+    assert [None if value is pd.NaT else value for value in column] == [
+        None if text == "null" else datetime.fromisoformat(text) for text in texts
+    ]
+
+
+def test_a_zone_comes_back_in_utc():
+    zoned = pd.Series(pd.to_datetime(["2026-01-02", "2026-07-02", None])).dt.tz_localize("Europe/Berlin")
+
+    column = PD.decode_request(PD.encode_request(pd.DataFrame({"x": zoned})))["x"]
+
+    assert str(column.dtype) == "datetime64[us, UTC]"
+    assert (column == zoned).tolist() == [True, True, False]
+    assert column.isna().tolist() == [False, False, True]
+
+
+def test_the_whole_range_of_datetimes_is_read_and_what_leaves_it_in_utc_is_bad_input():
+    def read(*texts):
+        return PD.decode_request(InferenceRequest([Tensor("x", texts, parameters={"content_type": "datetime"})]))
+
+    assert [*read("0001-01-01", "9999-12-31T23:59:59.999999")["x"]] == [datetime.min, datetime.max]
+    with pytest.raises(InvalidInput, match="row 1 is not within the years 1 to 9999 in UTC"):
+        read(WINTER, "0001-01-01T00:00:00+01:00")
 
 
 def test_a_table_that_was_read_may_be_written_to():
@@ -211,6 +264,10 @@ WRONG = {
     "no datetime": ([Tensor("a", ["?"], parameters={"content_type": "datetime"})], "Tensor 'a' .*'datetime': ele"),
     "numbers as text": ([Tensor("a", [1], parameters={"content_type": "str"})], "Tensor 'a' .*'str': its datatype"),
     "BF16": ([Tensor("a", np.ones(1, np.uint16), "BF16")], "Tensor 'a' .*: its datatype is BF16"),
+    "naive datetimes among aware ones": (
+        [Tensor("a", ["null", WINTER, "2026-01-02"], parameters={"content_type": "datetime"})],
+        "Tensor 'a' .*'datetime': row 1 has an offset from UTC and row 2 has none",
+    ),
     "a stranger's": ([Tensor("a", ["?"], parameters={"content_type": "pic"})], "Tensor 'a' .*: its content type is 'p"),
 }
 

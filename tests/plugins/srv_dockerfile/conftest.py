@@ -6,7 +6,7 @@ import pytest
 from distributions import installed_in
 
 from srv.version import __version__
-from srv_dockerfile.planning import opened, plan_for
+from srv_dockerfile.planning import open_folder, plan_for
 
 OURS = """
 [srv.codecs]
@@ -20,7 +20,7 @@ dockerfile = srv_dockerfile:dockerfile
 @pytest.fixture
 def site(tmp_path):
     with installed_in(tmp_path / "site") as made:
-        made.add("srv-inference", OURS, version=__version__, requires=())
+        made.add("srv-inference", OURS, version=__version__, requires=(), files=["brought_by_srv_inference.py"])
         yield made
 
 
@@ -47,7 +47,7 @@ def plan(site, folder, tmp_path):
         lay(folder, files or {})
         wheels = tmp_path / "wheels"
         wheels.mkdir(exist_ok=True)
-        plugins, hooks = opened(folder, site.discover())
+        plugins, hooks = open_folder(folder, site.discover())
         return plan_for(folder, plugins, hooks, wheels=wheels, **options)
 
     return make

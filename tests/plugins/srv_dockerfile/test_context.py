@@ -2,12 +2,17 @@
 
 import os
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from srv.errors import SrvError
 from srv.images import ImagePlan
 from srv_dockerfile.context import prepared
+from srv_dockerfile.dockerignore import Ignore
+from srv_dockerfile.files import travelling
 
 
 @pytest.fixture
@@ -88,3 +93,44 @@ def test_a_name_that_is_no_text_travels_too(tmp_path):
 
     with prepared(ImagePlan(folder, "x", ignore=["*.pyc"]), "") as made:
         assert (made / name).read_text() == "1"
+
+
+@pytest.fixture
+def open_to_all():
+    """A folder that everybody may look into, as pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@contextmanager
+def as_somebody_else():
+    """Take root's rights away, because root may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["private", "data/x"], ids=["a folder", "a file"])
+def test_what_cannot_be_read_is_named_unless_it_stays_out(open_to_all, name):
+    for below in ("private", "data"):
+        (open_to_all / below).mkdir()
+        (open_to_all / below / "x").touch()
+    (open_to_all / name).chmod(0)
+
+    with as_somebody_else():
+        with pytest.raises(SrvError) as refused:
+            list(travelling(open_to_all, Ignore([])))
+        names = [entry.name for entry in travelling(open_to_all, Ignore([name]))]
+    (open_to_all / name).chmod(0o700)
+
+    assert str(refused.value) == (
+        f"'{name}' cannot be read (Permission denied), so the image would not have it. Change its rights, or leave it out with "
+        "a line in .dockerignore."
+    )
+    assert names == [at for at in ("data", "data/x", "private", "private/x") if not at.startswith(name)]

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from srv.errors import SrvError
 from srv.hooks import PlanFailed
+from srv.settings import read_server_settings
 from srv.version import __version__
 
 SRV = f"srv-inference=={__version__}"
@@ -44,6 +46,24 @@ def test_defaults_for_models_in_folders_need_no_root_name(plan, site):
     assert plan(files).root_name is None
 
 
+@pytest.mark.parametrize("files", [{}, {"RECORD": "kiln.py,,\n"}], ids=["no RECORD", "a RECORD of files that are gone"])
+def test_the_version_is_that_of_the_installation_that_counts_and_not_of_metadata_left_over(
+    plan, site, tmp_path, monkeypatch, files
+):
+    left = tmp_path / "earlier" / "srv_kiln-0.9.dist-info"
+    left.mkdir(parents=True)
+    head = "Metadata-Version: 2.1\nName: srv-kiln\nVersion: 0.9\nRequires-Dist: nobody-has-this\n"
+    for name, text in {"METADATA": head, **files}.items():
+        (left / name).write_text(text)
+    (left / "direct_url.json").write_text(json.dumps({"url": "file:///gone", "dir_info": {"editable": True}}))
+    add_kiln(site)
+    monkeypatch.syspath_prepend(str(left.parent))
+
+    made = plan({"model-settings.json": {"runtime": "kiln"}})
+
+    assert (made.requirements, made.wheels) == ([SRV, "srv-kiln==1.0"], [])
+
+
 def test_a_folder_that_gives_only_defaults_is_no_model_in_the_image_where_models_are_mounted(plan, site):
     add_kiln(site)
 
@@ -54,40 +74,89 @@ def test_a_folder_that_gives_only_defaults_is_no_model_in_the_image_where_models
     assert made.requirements == [SRV, "srv-kiln==1.0"]
 
 
-DEFAULTS = {"SRV_HOST": "0.0.0.0", "SRV_MODELS_DIR": "/mnt/models", "SRV_PLUGINS__STRICT": "true"}
+IMAGE = {"host": "0.0.0.0", "models_dir": Path("/mnt/models"), "strict": True, "http_port": 8080}
 
 
 @pytest.mark.parametrize(
-    "settings, variables",
+    "baked, mounted, said",
     [
-        ({}, DEFAULTS),
-        ({"host": "127.0.0.1"}, {name: value for name, value in DEFAULTS.items() if name != "SRV_HOST"}),
-        ({"models_dir": "/elsewhere"}, {name: value for name, value in DEFAULTS.items() if name != "SRV_MODELS_DIR"}),
-        ({"plugins": {"strict": False}}, {name: value for name, value in DEFAULTS.items() if "STRICT" not in name}),
-        ({"plugins": {"disable": []}}, DEFAULTS),
-        ({"http_port": 9000}, {**DEFAULTS, "SRV_HTTP_PORT": "9000"}),
+        ({}, None, {}),
+        ({"host": "::"}, None, {"host": "::"}),
+        ({"host": "::"}, {}, {}),
+        ({}, {"host": "::"}, {"host": "::"}),
+        ({"http_port": 9000}, {"http_port": 9001}, {"http_port": 9001}),
+        ({}, {"models_dir": None}, {"models_dir": None}),
+        ({}, {"plugins": {"strict": False}}, {"strict": False}),
+        ({"plugins": {"strict": False}}, {"plugins": {"disable": []}}, {}),
     ],
-    ids=["nothing said", "host", "models_dir", "strict", "other plugins' words", "port"],
+    ids=[
+        "nothing said",
+        "host",
+        "host, unsaid again",
+        "mounted host",
+        "ports",
+        "mounted models_dir",
+        "mounted strict",
+        "strict, unsaid again",
+    ],
 )
-def test_the_image_sets_what_the_folder_s_settings_do_not_say(plan, settings, variables):
-    env = plan({"settings.json": settings}).env
+def test_the_image_s_own_defaults_are_below_the_file_that_is_baked_in_and_the_one_that_is_mounted_over_it(
+    plan, tmp_path, baked, mounted, said
+):
+    made = plan({"settings.json": baked})
+    (tmp_path / "settings.json").write_text(json.dumps(baked if mounted is None else mounted))
 
-    assert {name: value for name, value in env.items() if name.startswith("SRV_")} == variables
+    settings = read_server_settings(tmp_path, environ=made.env)
+
+    found = {name: getattr(settings, name) for name in ("host", "models_dir", "http_port")}
+    assert {**found, "strict": settings.plugins.strict} == {**IMAGE, **said}
+
+
+def test_a_variable_of_the_container_is_over_the_image_s_defaults_and_the_file(plan, tmp_path):
+    made = plan({"settings.json": {"host": "::"}})
+
+    assert read_server_settings(tmp_path, environ={**made.env, "SRV_HOST": "10.0.0.1"}).host == "10.0.0.1"
 
 
 @pytest.mark.parametrize(
-    "settings, ports, health",
+    "settings, ports",
     [
-        ({}, [8080, 8081], []),
-        ({"http_port": 9000, "grpc_port": None}, [9000], []),
-        ({"host": "unix:/tmp/srv.sock"}, [8081], ["--url", "unix:/tmp/srv.sock"]),
+        ({}, [8080, 8081]),
+        ({"http_port": 9000, "grpc_port": None}, [9000]),
+        ({"host": "unix:/tmp/srv.sock"}, [8081]),
+        ({"tls": {"certfile": "c.pem", "keyfile": "k.pem"}}, [8080, 8081]),
     ],
 )
-def test_ports_and_health_check_are_those_of_the_settings(plan, settings, ports, health):
+def test_ports_are_those_of_the_settings_and_the_health_check_reads_them(plan, settings, ports):
     made = plan({"settings.json": settings})
 
     assert made.ports == ports
-    assert made.health == ["python", "-P", "-m", "srv", "health", *health]
+    assert made.health == ["python", "-P", "-m", "srv", "health", "/srv/app"]
+    assert not any("health check" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    "settings, note",
+    [
+        (
+            {"tls": {"certfile": "c.pem", "keyfile": "k.pem", "client_ca": "ca.pem"}},
+            "The image has no health check, because the server asks its clients for a certificate.",
+        ),
+        ({"http_port": 0}, "The image has no health check, because http_port 0 takes another port at each start."),
+    ],
+    ids=["client_ca", "any port"],
+)
+def test_where_no_health_check_can_ask_there_is_none_and_a_note(plan, settings, note):
+    made = plan({"settings.json": settings})
+
+    assert made.health == []
+    assert note in made.notes
+
+
+def test_a_host_that_nobody_reaches_in_a_container_is_told(plan):
+    (note,) = plan({"settings.json": {"host": "127.0.0.1"}}).notes
+
+    assert note.startswith("settings.json says that host is '127.0.0.1', so nobody reaches the server from outside")
 
 
 def test_the_environment_of_this_machine_says_nothing(plan, monkeypatch):
@@ -129,7 +198,7 @@ def srv_settings_schema():
 
 
 def test_a_content_type_for_tables_brings_pandas_along(plan, site):
-    site.add("pandas", "", version="2.2.3", requires=())
+    site.add("pandas", "", version="2.2.3", requires=(), files=["brought_by_pandas.py"])
 
     made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"content_type": "pd"}}})
 
@@ -150,6 +219,22 @@ def test_the_user_s_requirements_hold_where_they_name_something(plan, site):
 
     assert made.requirements_files == ["requirements.txt"]
     assert made.requirements == [SRV]
+
+
+def test_a_requirement_that_is_for_another_system_does_not_replace_srv_s_own(plan):
+    made = plan({"requirements.txt": 'srv-inference==9.9; sys_platform == "win32"\n'})
+
+    assert made.requirements == [SRV]
+
+
+def test_a_conda_file_s_python_decides_on_the_markers_of_its_pip_lines(plan):
+    conda = "dependencies: [python=3.12, {pip: ['srv-inference; python_version < \"3.12\"', 'a @ git+https://b.example/a']}]"
+
+    made = plan({"environment.yml": conda})
+
+    assert made.requirements == [SRV]
+    assert made.named == {"python", "a"}
+    assert made.build_packages == ["ca-certificates", "git"]
 
 
 def test_conda_file_and_requirements_go_together(plan):
@@ -180,6 +265,114 @@ def test_a_runtime_that_nobody_has_is_an_error_and_with_an_environment_file_a_no
     assert note.endswith("The image has it only if the environment's files bring it.")
 
 
+# -- what the models' code uses ---------------------------------------------------------------------------------------
+
+COINS = """
+from srv import InputCodec
+
+class Coin: ...
+
+class Coins(InputCodec):
+    content_type = "coins"
+    type_hint = Coin
+"""
+HINTED = """
+import numpy as np
+from coins_codec import Coin
+from srv import Runtime
+
+class Scale(Runtime):
+    def __init__(self, settings):
+        raise RuntimeError("weights")
+
+    def predict(self, x: Coin) -> np.ndarray: ...
+"""
+
+
+@pytest.fixture
+def coins(site):
+    site.add("srv-coins", "[srv.codecs]\ncoins = coins_codec:Coins\n", modules={"coins_codec": COINS}, version="0.3")
+
+
+@pytest.mark.e2e  # a child process imports the model
+@pytest.mark.usefixtures("coins")
+def test_a_codec_that_a_hint_alone_names_is_in_the_image_though_the_model_is_never_made(plan):
+    made = plan({"models.py": HINTED, "requirements.txt": "numpy\n", "more/readme.txt": ""})
+
+    assert made.requirements == ["srv-coins==0.3", SRV]
+    assert made.notes == []
+
+
+@pytest.mark.e2e  # a child process imports the model
+@pytest.mark.usefixtures("coins")
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("import not_installed\n", "ModuleNotFoundError: No module named 'not_installed'."),
+        ("import os\nos._exit(7)\n", "its import ended the process with exit code 7."),
+    ],
+    ids=["a module is missing", "it ends its process"],
+)
+def test_where_the_code_cannot_be_imported_the_settings_count_and_a_note_says_why(plan, text, reason):
+    made = plan({"models.py": text, "requirements.txt": "numpy\n"})
+
+    assert made.requirements == [SRV]
+    (note,) = made.notes
+    assert note.startswith(f"Model 'scale' could not be imported here: {reason} So nobody knows which codecs")
+
+
+@pytest.fixture
+def ledgers(site):
+    site.add("ledgers", "", version="2.2+local", requires=("abacus",), modules={"ledgers": ""})
+    site.add("abacus", "", version="5", requires=(), modules={"abacus": ""})
+
+
+@pytest.mark.usefixtures("ledgers")
+def test_without_an_environment_file_the_image_has_what_the_code_imports(plan):
+    made = plan({"models.py": "def load():\n    import ledgers, abacus, json, numpy\n"})
+
+    assert made.requirements == [SRV, "abacus==5", "ledgers==2.2", f"numpy=={version('numpy')}"]
+    (note,) = made.notes
+    assert "abacus (models.py), ledgers (models.py), numpy (models.py). Write a requirements.txt" in note
+
+
+@pytest.mark.usefixtures("ledgers")
+def test_an_environment_file_counts_and_a_note_has_the_line_that_it_lacks(plan):
+    made = plan({"models.py": "import ledgers, abacus\n", "requirements.txt": "colorama\n"})
+
+    assert made.requirements == [SRV]
+    (note,) = made.notes
+    assert note.endswith("Add to requirements.txt: abacus==5, ledgers==2.2.")
+    assert plan({"requirements.txt": "ledgers\n"}).notes == []
+
+
+def test_a_module_of_no_package_is_told_with_its_place(plan, site):
+    (site.folder / "loose.py").write_text("")
+
+    (note,) = plan({"models.py": "import loose\n"}).notes
+
+    assert note.startswith(f"models.py imports 'loose', which is at {site.folder}/loose.py and belongs to no package")
+
+
+def test_a_module_that_is_not_installed_is_told_where_no_file_may_bring_it(plan):
+    (note,) = plan({"models.py": "import nobody\n"}).notes
+    assert note.startswith("models.py imports 'nobody', which is not installed here, so the image has it not.")
+
+    assert plan({"requirements.txt": "somebody\n"}).notes == []
+
+
+def test_hook_modules_that_a_server_uses_here_are_in_the_image_and_told(plan, site):
+    hook = "from srv import hookimpl\n@hookimpl\ndef srv_worker_stopping(): ...\n"
+    site.add("srv-audit", "[srv.plugins]\naudit = audit_hooks\n", modules={"audit_hooks": hook})
+
+    made = plan()
+
+    assert made.requirements == ["srv-audit==1.0", SRV]
+    (note,) = made.notes
+    assert note.startswith("The image has the hook module 'audit' of srv-audit 1.0 (audit_hooks), because a server")
+    assert plan({"settings.json": {"plugins": {"disable": ["audit"]}}}).requirements == [SRV]
+
+
 # -- what is not on an index ------------------------------------------------------------------------------------------
 
 
@@ -195,6 +388,7 @@ def checkout(tmp_path):
     return made
 
 
+@pytest.mark.e2e  # pip makes a wheel
 def test_a_checkout_travels_as_a_wheel_that_is_the_same_each_time(plan, site, checkout, tmp_path):
     add_kiln(site, checkout)
     files = {"a/model-settings.json": {"runtime": "kiln"}}
@@ -208,6 +402,7 @@ def test_a_checkout_travels_as_a_wheel_that_is_the_same_each_time(plan, site, ch
     assert not (checkout / "build").exists()
 
 
+@pytest.mark.e2e  # pip makes a wheel
 def test_what_a_named_distribution_needs_travels_too(plan, site, checkout):
     add_kiln(site, checkout)
     site.add("srv-oven", "[srv.runtimes]\noven = oven:Oven\n", requires=("srv-kiln>=1",))
@@ -231,6 +426,7 @@ def test_a_wheel_file_travels_as_it_is_and_one_that_is_gone_is_a_sentence(plan, 
         plan(files)
 
 
+@pytest.mark.e2e  # pip makes a wheel
 def test_a_checkout_that_makes_no_wheel_is_told_with_its_last_lines(plan, site, checkout):
     (checkout / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'nothing'\n")
     add_kiln(site, checkout)
@@ -256,7 +452,9 @@ def test_a_link_that_leaves_the_folder_is_refused_unless_it_is_left_out(plan, fo
     with pytest.raises(SrvError, match=f"'link' is a link to '{target}', which .*{why}"):
         plan()
 
-    assert plan({".dockerignore": "link\n"}).ignore == ["link"]
+    made = plan({".dockerignore": "link\n"})
+    assert made.ignore[0] == "link"
+    assert "**/.env*" in made.ignore
 
 
 def test_a_link_within_the_folder_is_fine(plan, folder):
@@ -271,15 +469,64 @@ def test_a_dockerignore_that_hides_an_environment_file_is_refused(plan):
         plan({"requirements.txt": "", ".dockerignore": "*.txt\n"})
 
 
-def test_artifacts_outside_of_the_folder_are_told(plan, tmp_path):
-    (tmp_path / "weights").mkdir()
+@pytest.mark.parametrize(
+    "uri, files, note",
+    [
+        (
+            "../weights",
+            {"../weights/w": ""},
+            "Model 'scale' has its artifacts outside of the folder, at '../weights', so the image has them not. Mount them there.",
+        ),
+        (
+            "weights/w.bin",
+            {},
+            (
+                "Model 'scale' has its artifacts at 'weights/w.bin', where nothing is, so the image has them not. Put them "
+                "there before you build, or mount them at /srv/app/weights/w.bin."
+            ),
+        ),
+        (
+            "weights",
+            {"weights/w": "", ".dockerignore": "weights"},
+            (
+                "Model 'scale' has its artifacts at 'weights', which .dockerignore leaves out, so the image has them not. "
+                "Mount them at /srv/app/weights, or take that line out."
+            ),
+        ),
+        (
+            None,
+            {".dockerignore": "*.json"},
+            "Model 'scale' is left out by .dockerignore, so the image does not serve it.",
+        ),
+    ],
+    ids=["outside", "not there", "left out", "the model left out"],
+)
+def test_what_the_image_lacks_of_a_model_is_told(plan, uri, files, note):
+    files = {"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}, **files}
 
-    (note,) = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"uri": "../weights"}}}).notes
+    assert plan(files).notes == [note]
 
+
+@pytest.mark.parametrize("uri", ["s3://bucket/model", "weights", "mlruns/0/a/artifacts/model"])
+def test_a_uri_that_the_image_has_or_that_is_no_file_is_no_matter(plan, uri):
+    files = {"weights/w": "", "mlruns/0/a/artifacts/model/w": "", "mlruns/0/b/artifacts/model/w": ""}
+
+    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}, **files})
+
+    assert made.notes == []
+    assert ("!mlruns/0/a/artifacts/model" in made.ignore) is uri.startswith("mlruns")
+
+
+def test_a_folder_without_models_is_told_what_its_image_serves(plan, folder, site):
+    (folder / "model-settings.json").unlink()
+    (note,) = plan().notes
     assert note == (
-        "Model 'scale' has its artifacts outside of the folder, at '../weights', so the image has them not. "
-        "Mount them there."
+        f"{folder} has no model and no defaults for models, so the image serves only what is mounted at /mnt/models with "
+        "settings of its own. Is it the folder that you mean?"
     )
+
+    add_kiln(site)
+    assert plan({"model-settings.json": {"runtime": "kiln"}, "settings.json": {"models_dir": "models"}}).notes == []
 
 
 # -- plugins ----------------------------------------------------------------------------------------------------------
@@ -314,3 +561,19 @@ def test_a_plugin_that_fails_ends_the_plan(plan, site):
 
     with pytest.raises(PlanFailed, match=r"'gpu' of srv-gpu 1\.0"):
         plan()
+
+
+def test_the_version_of_the_one_model_is_the_image_s(plan):
+    settings = {"implementation": "models.Scale", "parameters": {"version": "v3"}}
+    assert plan({"model-settings.json": settings}).labels["org.opencontainers.image.version"] == "v3"
+
+
+def test_a_model_without_a_version_gives_the_image_none(plan):
+    assert "org.opencontainers.image.version" not in plan().labels
+
+
+def test_large_files_are_planned_as_layers_and_ignored_ones_are_not(plan, folder):
+    for name in ("weights.bin", "left-out.bin"):
+        with (folder / name).open("wb") as file:
+            file.truncate(8 << 20)
+    assert plan({".dockerignore": "left-out.bin\n"}).artifacts == [["weights.bin"]]

@@ -1,10 +1,16 @@
 """What requirements files and conda files name."""
 
+import sys
+from importlib.metadata import version
+
 import pytest
 
-from srv.errors import SrvError
+from srv.errors import SrvError, quoted
 from srv_dockerfile.conda import conda_file
+from srv_dockerfile.markers import image_environment, python_of
 from srv_dockerfile.requirements import Named, read_requirements
+
+PACKAGING = version("packaging")
 
 
 @pytest.fixture
@@ -65,15 +71,70 @@ def test_wheels_and_folders_beside_it_are_needed(read):
         ("--editable=sub", "an image has nothing to edit"),
         (".", "the image has this folder already"),
         ("../outside.whl", "it lies outside of the folder"),
+        ("thing @ file:///gone/thing", "a build does not see this machine's files. Write thing==VERSION instead"),
+        (
+            "packaging @ file:///croot/packaging_1",
+            f"a build does not see this machine's files. Write packaging=={PACKAGING}",
+        ),
+        (
+            "thing @ file://{place}/outside.whl",
+            "a build does not see this machine's files. Copy the wheel into the folder",
+        ),
+        ("file://{place}", "a build does not see this machine's files. Put a wheel of it into the folder"),
+        ("git+file://{folder}/sub#egg=thing", "a build does not see this machine's files. Write ./sub instead"),
+        ("--find-links file://{folder}/sub", "a build does not see this machine's files. Write ./sub instead"),
+        ("-i file:///index", "a build does not see this machine's files."),
+        ("{folder}/sub", "a build has the folder at another place. Write ./sub instead"),
     ],
 )
 def test_a_line_that_an_image_cannot_follow_is_a_sentence_with_the_line(read, tmp_path, line, why):
     (tmp_path.parent / "outside.whl").write_text("")
+    line = line.format(folder=tmp_path, place=tmp_path.parent)
 
     with pytest.raises(SrvError) as error:
         read(f"numpy\n{line}\n")
 
-    assert str(error.value).startswith(f"requirements.txt has the line '{line}': {why}")
+    assert str(error.value).startswith(f"requirements.txt has the line {quoted(line)}: {why}")
+
+
+def test_a_line_whose_marker_does_not_hold_in_the_image_names_nothing(read):
+    named = read(
+        "a; sys_platform == 'win32'\nb; sys_platform == 'linux'\nc; platform_system == 'Darwin' --hash=sha256:00\n"
+        "d; python_version < '3'\ne @ file:///c:/e.whl ; os_name == 'nt'\n./sub; os_name == 'nt'\n"
+        "https://x.example/f-1-py3-none-any.whl ; os_name == 'posix'\n"
+    )
+
+    assert named.distributions == {"b", "f"}
+    assert named.needs == []
+    assert named.hashed
+
+
+def test_markers_are_judged_for_the_image_s_python(tmp_path):
+    (tmp_path / "requirements.txt").write_text("old; python_version < '3.12'\nnew; python_full_version >= '3.12'\n")
+    named = Named(environment=image_environment("3.12"))
+
+    read_requirements(tmp_path, "requirements.txt", named)
+
+    assert named.distributions == {"new"}
+    assert python_of("registry.example:5000/python:3.12-slim") == "3.12"
+    assert python_of("mine:1") == f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.parametrize("line", ["thing @ git+https://a.example/b@v1", "git+https://a.example/b@v1#egg=thing[x]"])
+def test_git_is_there_for_what_it_fetches_also_where_another_file_names_it(read, line):
+    named = read("-r more.txt\n", **{"more.txt": f"{line}\nother @ hg+https://a.example/c"})
+
+    assert named.distributions == {"thing", "other"}
+    assert named.tools == {"git", "mercurial", "ca-certificates"}
+    assert named.notes == []
+
+
+def test_a_repository_that_needs_a_key_is_told(read):
+    (note,) = read("thing @ git+ssh://git@a.example/b@v1").notes
+
+    assert note.startswith(
+        "requirements.txt has the line 'thing @ git+ssh://git@a.example/b@v1', for which git needs a key"
+    )
 
 
 def conda(folder, text, name="environment.yaml"):
@@ -90,6 +151,14 @@ def test_a_conda_file_names_packages_and_lines_for_pip(tmp_path):
     assert found.packages == {"python", "pip", "xgboost"}
     assert found.pip == ("colorama",)
     assert found.specs() == []
+
+
+@pytest.mark.parametrize(
+    "spec, python",
+    [("python=3.12", "3.12"), ("python 3.12.*", "3.12"), ("python==3.11.4", "3.11"), ("python>=3.11", None)],
+)
+def test_a_conda_file_says_which_python_markers_are_judged_for(tmp_path, spec, python):
+    assert conda(tmp_path, f"dependencies: ['{spec}']").python == python
 
 
 def test_a_conda_file_without_python_and_pip_gets_this_machine_s(tmp_path):

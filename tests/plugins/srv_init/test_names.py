@@ -5,8 +5,8 @@ from distributions import installed_in
 
 from srv.discovery import discover
 from srv_init.kinds import SCAFFOLDS
+from srv_init.name_check import NameTaken, check_free
 from srv_init.names import BadName, Names, names_of
-from srv_init.taken import NameTaken, check_free
 
 
 @pytest.mark.parametrize(

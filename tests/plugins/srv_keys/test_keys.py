@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from srv import Runtime, Unauthenticated
-from srv.discovery import PluginBroken
+from srv.discovery import PluginError
 from srv.testing import Client, Grpc
-from srv.testing.asking import as_request
+from srv.testing.requests import as_request
 
 KEY = "correct horse battery staple"
 OTHER = "another key that is long enough"
@@ -72,6 +72,32 @@ def test_everything_else_is_guarded(client, path):
     assert client.get(path).status == 401
 
 
+@pytest.mark.parametrize("path", ["/v2/models/Doubler/infer", "/v2/whoami", "/nowhere"])
+def test_a_preflight_is_answered_alike_for_every_path(srv_client, isolated_plugins, path):
+    isolated_plugins()
+    client = srv_client(Doubler, settings={**SETTINGS, "cors_settings": {"allow_origins": ["https://page.example"]}})
+    asked = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "Authorization",
+    }
+
+    answer = client.request("OPTIONS", path, headers=asked)
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS, POST"
+    assert "allow" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/v2/models/Doubler/infer", "/v2/whoami", "/nowhere"])
+def test_options_without_a_key_tell_no_routes(client, path):
+    answer = client.request("OPTIONS", path)
+
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+    assert "allow" not in answer.headers
+
+
 def test_srv_http_routes_tells_who_the_caller_is(client):
     assert client.get("/v2/whoami", headers=bearer(KEY)).json == {"name": "ci"}
     assert client.get("/v2/whoami", headers=bearer(OTHER)).json == {"name": "team"}
@@ -106,7 +132,7 @@ def test_srv_grpc_interceptors_lets_no_call_pass_without_a_key(client, method, m
 
 def test_srv_settings_schema_refuses_a_key_that_is_easily_guessed_without_repeating_it(isolated_plugins):
     isolated_plugins()
-    with pytest.raises(PluginBroken, match=r"keys\.ci: must be a key of 16 characters or more") as raised:
+    with pytest.raises(PluginError, match=r"keys\.ci: must be a key of 16 characters or more") as raised:
         Client.of(Doubler, settings={"keys": {"ci": "s3cret"}})
     assert "s3cret" not in str(raised.value)
 

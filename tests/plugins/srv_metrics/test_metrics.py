@@ -51,13 +51,13 @@ def test_requests_are_counted_by_model_version_face_and_outcome(client):
     told = samples(client.get("/metrics"))
 
     def requests(outcome):
-        return told["srv_requests_total", "rest", "double", outcome, ""]
+        return told["srv_requests_total", "rest", "double", outcome, "1"]
 
     assert [requests(outcome) for outcome in ("ok", "MODEL_ERROR", "INVALID_INPUT")] == [1, 1, 2]
-    assert told["srv_request_duration_seconds_count", "rest", "double", ""] == 4
-    assert told["srv_queue_duration_seconds_bucket", "rest", "+Inf", "double", ""] == 4
-    assert told["srv_executions_total", "double", ""] == 1
-    assert 0 < told["srv_compute_seconds_total", "double", "infer", ""] < 1
+    assert told["srv_request_duration_seconds_count", "rest", "double", "1"] == 4
+    assert told["srv_queue_duration_seconds_bucket", "rest", "+Inf", "double", "1"] == 4
+    assert told["srv_executions_total", "double", "1"] == 1
+    assert 0 < told["srv_compute_seconds_total", "double", "infer", "1"] < 60
 
 
 def test_what_a_client_calls_its_model_is_no_label(client):
@@ -77,6 +77,29 @@ def test_a_client_that_wants_openmetrics_gets_them(client):
     answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    "accepted, form",
+    [
+        ("text/plain;version=1.0.0;q=0.1, application/openmetrics-text;version=1.0.0", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=1.0.0;q=0.1, text/plain;version=1.0.0;q=0.2", "text/plain"),
+        ("application/openmetrics-text;q=0, text/plain", "text/plain"),
+        ("application/openmetrics-text;q=0", "text/plain"),
+        ("application/json", "text/plain"),
+        ("*/*", "text/plain"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text",
+        ),
+        ("not a media type at all;;,/", "text/plain"),
+    ],
+)
+def test_metrics_come_in_the_form_that_a_client_likes_best(client, accepted, form):
+    answer = client.get("/metrics", headers={"Accept": accepted})
+
+    assert answer.status == 200
+    assert answer.headers["content-type"].partition(";")[0] == form
 
 
 def test_the_page_stands_where_the_setting_says(srv_client, isolated_plugins):
@@ -106,9 +129,9 @@ def test_batches_are_counted_by_their_rows_and_queues_by_model(srv_client, isola
 
     told = samples(client.get("/metrics"))
 
-    buckets = {bound: told["srv_batch_size_bucket", bound, "batched", ""] for bound in ("1.0", "2.0", "4.0", "+Inf")}
+    buckets = {bound: told["srv_batch_size_bucket", bound, "batched", "1"] for bound in ("1.0", "2.0", "4.0", "+Inf")}
     assert buckets == {"1.0": 1, "2.0": 1, "4.0": 3, "+Inf": 3}
-    assert told["srv_batch_size_sum", "batched", ""] == 7
-    assert told["srv_model_queue_requests", "batched", "", str(os.getpid())] == 0
-    assert ("srv_model_queue_requests", "plain", "", str(os.getpid())) not in told
-    assert ("srv_batch_size_sum", "plain", "") not in told
+    assert told["srv_batch_size_sum", "batched", "1"] == 7
+    assert told["srv_model_queue_requests", "batched", "1", str(os.getpid())] == 0
+    assert ("srv_model_queue_requests", "plain", "1", str(os.getpid())) not in told
+    assert ("srv_batch_size_sum", "plain", "1") not in told

@@ -1,8 +1,8 @@
 import pytest
 
 from srv.serve.http.chunked import Chunks
+from srv.serve.http.errors import Refused
 from srv.serve.http.limits import Limits
-from srv.serve.http.refusals import Refused
 
 WHOLE = b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-T: 1\r\n\r\n"
 

@@ -67,6 +67,31 @@ def answers(talk):
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize(
+    "limits, most", [({}, 65536), ({"max_header_size": 2000}, 2000), ({"max_header_size": 300_000}, 300_000)]
+)
+def test_a_head_is_taken_up_to_max_header_size_and_not_beyond(tmp_path, limits, most):
+    start = b"GET /hello HTTP/1.1\r\nHost: x\r\nX-Y: "
+    fits = b"z" * (most - len(start) - 4)
+
+    with (
+        worker(tmp_path / "log", **limits) as server,
+        Talk(server) as good,
+        Talk(server) as long,
+        Talk(server) as endless,
+    ):
+        good.send(start + fits + b"\r\n\r\n")
+        long.send(start + fits + b"z\r\n\r\n")
+        endless.send(start + fits + b"zzzzz")
+
+        assert good.answer().body == b"hello"
+        for talk in (long, endless):
+            refused = talk.answer()
+            assert (refused.status, refused.code) == (431, "HEADERS_TOO_LARGE")
+            assert f"larger than the {most} bytes that max_header_size allows" in refused.body.decode()
+
+
+@pytest.mark.e2e
 def test_bodies_in_flight_beyond_the_limit_are_refused_and_those_within_go_on(tmp_path):
     with worker(tmp_path / "log", max_inflight_bytes=3_000_000) as server, Talk(server) as first:
         first.send(b"POST /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" + bytes(1_900_000))

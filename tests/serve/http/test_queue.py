@@ -1,5 +1,4 @@
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from workers import Talk, eventually, worker
@@ -47,7 +46,7 @@ def test_health_is_answered_while_every_thread_hangs(server, talks, figure):
         took.append(time.monotonic() - started)
 
     figure(f"100 probes beside four hanging requests: at most {max(took) * 1000:.1f} ms")
-    assert max(took) < 0.1
+    assert sorted(took)[49] < 0.1  # the slower half may have waited for a core, because other tests run beside this one
     server.standing(release="yes")
     assert [talk.answer().body for talk in hanging] == [b"released"] * 4
 
@@ -95,22 +94,18 @@ def test_a_request_that_hangs_on_a_path_that_was_quick_takes_the_lead_from_nobod
     eventually(lambda: server.standing()["hanging"] == 1)
     started = time.monotonic()
     assert quick.ask("/hello").body == b"hello"
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 10  # what hangs would do so for 30 s
     server.standing(release="yes")
     assert hanging[0].answer().body == b"released"
 
 
 def test_as_many_run_at_once_as_there_are_threads(server, talks):
-    def slept(_):
-        with Talk(server) as talk:
-            return talk.ask("/sleep?ms=200").body
+    hanging = hang(talks, 8)
+    eventually(lambda: server.standing()["hanging"] == 4)
 
-    started = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(slept, range(8))) == [b"slept"] * 8
-    took = time.monotonic() - started
-
-    assert 0.4 <= took < 0.75
+    assert {server.standing()["hanging"] for _ in range(20)} == {4}
+    server.standing(release="yes")
+    assert [talk.answer().body for talk in hanging] == [b"released"] * 8
 
 
 def test_other_connections_are_read_while_threads_hang(server, talks):

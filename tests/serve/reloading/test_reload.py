@@ -176,3 +176,38 @@ def test_the_end_comes_at_once_while_something_is_looked_for(tmp_path):
     with launched(tmp_path, "--reload") as server:
         server.wait_for("Watching ")
         assert server.stop(timeout=10) == 0
+
+
+def test_a_load_that_hangs_is_overtaken_by_the_next_edit_and_delays_no_other_model(tmp_path):
+    write_model(tmp_path)
+    write_model(tmp_path, "other")
+    with running(tmp_path, "--reload") as server:
+        write_model(tmp_path, load=f"while not Path({str(tmp_path / 'gone')!r}).exists():\n    time.sleep(0.02)")
+        server.wait_for("loading model 'double' again")
+        server.wait_for(r"Model 'double' has been loading for \d+ s; it is in models.py, line \d+, load\(\)")
+        (tmp_path / "other" / "model-settings.json").unlink()
+        server.wait_for("Model 'other' is not in the repository any more and is gone.")
+        write_model(tmp_path, predict="return 3 * x")
+        eventually(lambda: answer_of(server) == [3])
+        (tmp_path / "gone").touch()
+        server.wait_for("it was unloaded or loaded anew before its load had ended")
+        assert answer_of(server) == [3]
+
+
+def test_edits_while_clients_load_the_model_too_leave_one_generation(tmp_path):
+    place = write_model(tmp_path)
+    with (place / "models.py").open("a") as source:
+        source.write("\n    def unload(self):\n        os.write(1, b'unloaded\\n')\n")
+    source = (place / "models.py").read_text()
+    with running(tmp_path, "--reload") as server:
+        for factor in (3, 4, 5):
+            (place / "models.py").write_text(source.replace("return 2", f"return {factor}"))
+            for _ in range(2):
+                assert server.post("/v2/repository/models/double/load", {}).status == 200
+            server.wait_for("double/models.py has changed: loading model 'double' again", times=factor - 2)
+            server.wait_for("Model 'double' loaded in", times=1 + 3 * (factor - 2))  # before the file is written again
+        eventually(lambda: answer_of(server) == [5])
+        assert server.stop() == 0
+        loads = len([line for line in server.lines if "Model 'double' loaded in" in line])
+        assert loads >= 10
+        assert server.lines.count("unloaded") == loads

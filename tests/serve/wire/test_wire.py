@@ -25,3 +25,9 @@ def test_a_client_hears_what_it_should_and_the_server_goes_on(server, case):
 
 def test_there_are_as_many_cases_as_promised_and_each_has_a_name_of_its_own():
     assert len({case.name for case in CASES}) == len(CASES) >= 150
+
+
+@pytest.mark.parametrize("target", ["/hello", "/stream", "/nowhere", "/v2/health/live", "/refused#x"])
+def test_every_response_keeps_browsers_from_guessing_a_content_type(server, target):
+    with Talk(server) as talk:
+        assert talk.ask(target).headers["x-content-type-options"] == "nosniff"

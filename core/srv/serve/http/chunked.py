@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from enum import Enum
 
-from srv.serve.http.diagnosis import header_fault
+from srv.serve.http.errors import BodyTooLarge, BrokenRequest, HeadersTooLarge, TooManyHeaders
 from srv.serve.http.limits import Limits
-from srv.serve.http.refusals import BodyTooLarge, BrokenRequest, HeadersTooLarge
+from srv.serve.http.parse_errors import header_fault
 
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 LONGEST_SIZE_LINE = 1024
@@ -58,7 +58,7 @@ class Chunks:
         return data[position:]
 
     def _line_end(self, data: bytes, position: int, longest: int) -> int:
-        """Where the line that starts here ends, or -1 if it has not yet."""
+        """Return where the line that starts here ends, or -1 if it has not yet."""
         end = data.find(b"\r\n", position)
         if end < 0:
             feed = data.find(b"\n", position)
@@ -105,7 +105,7 @@ class Chunks:
         return position + 2
 
     def _trailer(self, data: bytes, position: int) -> int:
-        end = self._line_end(data, position, self._limits.header_size)
+        end = self._line_end(data, position, self._limits.max_header_size)
         if end < 0:
             return -1
         if end == position:
@@ -113,10 +113,12 @@ class Chunks:
             return end + 2
         line = data[position:end]
         self._trailers += 1
-        self._trailers_size += len(line)
-        if self._trailers > self._limits.header_count or self._trailers_size > self._limits.head_size:
-            raise HeadersTooLarge("its trailers are more than its headers may be")
-        if fault := header_fault(line, self._limits):
+        self._trailers_size += len(line) + 2
+        if self._trailers > self._limits.header_count:
+            raise TooManyHeaders(self._limits.header_count, "trailers")
+        if self._trailers_size > self._limits.max_header_size:
+            raise HeadersTooLarge(self._limits.max_header_size, "trailers")
+        if fault := header_fault(line):
             raise fault
         if line.partition(b":")[0].lower() in FORBIDDEN_TRAILERS:
             raise BrokenRequest("a trailer has a name that no trailer may have")

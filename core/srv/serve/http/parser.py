@@ -1,28 +1,27 @@
-"""Reads a request's head with gunicorn_h1c, whose private API only this module knows, and trusts it in nothing."""
+"""Reads a request's head with httptools, and checks again what httptools lets pass."""
 
 from __future__ import annotations
 
 import re
-from http import HTTPMethod
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gunicorn_h1c import parse_request_fast
-from gunicorn_h1c._parser_fast import IncompleteError
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from srv.serve.http.diagnosis import MOST_DIGITS, coding_fault, diagnose
+from srv.serve.http.errors import BodyTooLarge, BrokenRequest, ExpectationUnknown, NotBuilt
 from srv.serve.http.limits import Limits
-from srv.serve.http.refusals import BodyTooLarge, BrokenRequest, ExpectationUnknown, NotBuilt
+from srv.serve.http.parse_errors import METHODS, MOST_DIGITS, coding_fault, diagnose
 
-METHODS = {method.value.encode(): method.value for method in HTTPMethod if method is not HTTPMethod.CONNECT}
 ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 #: Fields that may come once: a second one could be read differently by whoever stands before or behind.
 SINGLE = frozenset({"HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE"})
 #: How many header names and hosts are remembered: more than honest clients send, too few to fill memory with.
 REMEMBERED = 1024
+LONGEST_REMEMBERED = 256
 SLASH = ord("/")
-VERSION = b" HTTP/1."
+#: A request line's last word → which HTTP/1 it is.
+VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 END = b"\r\n\r\n"
 #: Clients send the same head again and again; so many, each of at most so many bytes, are read once.
 MOST_KNOWN = 256
@@ -68,14 +67,19 @@ class Names(dict[bytes, str]):
     """Header names as a WSGI environ spells them, remembered; those with an underscore, ambiguous there, are ''."""
 
     def __missing__(self, name: bytes) -> str:
-        if not name:
-            raise BrokenRequest("a header is folded over two lines")
         key = "" if b"_" in name else name.decode("ascii").upper().replace("-", "_")
         if key and key not in SINGLE:
             key = f"HTTP_{key}"
-        if len(self) < REMEMBERED:
+        if len(self) < REMEMBERED and len(name) <= LONGEST_REMEMBERED:
             self[name] = key
         return key
+
+
+class Silent:
+    """Callbacks for httptools, none of which does anything: it only checks whether the head is HTTP."""
+
+    on_message_begin = on_url = on_header = on_headers_complete = None
+    on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
 
 class HeadReader:
@@ -83,64 +87,77 @@ class HeadReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._h1c_limits = (0, limits.request_line, limits.header_count, limits.header_size, True, False)
         self._names = Names()
         self._hosts: set[str] = set()
         self._known: dict[bytes, Head] = {}
 
     def read(self, data: bytes) -> Head | None:
-        """The head at the start of the data, or None if it has not ended yet; raises Refused.
+        """Return the head at the start of the data, or None if it has not ended yet; raises Refused.
 
         The data starts with the request line: empty lines before it are the caller's to drop.
         """
-        text = data[: data.find(END) + len(END)]
+        end = data.find(END)
+        if end < 0:
+            return None
+        text = data[: end + len(END)]
         head = self._known.get(text)
         if head is None:
-            head = self._read(data)
-            if head is not None and head.size == len(text) <= LONGEST_KNOWN:
+            head = self._read(text)
+            if len(text) <= LONGEST_KNOWN:
                 if len(self._known) >= MOST_KNOWN:
                     self._known.clear()
                 self._known[text] = head
         return head
 
-    def _read(self, data: bytes) -> Head | None:
+    def _read(self, text: bytes) -> Head:
         try:
-            request = parse_request_fast(data, *self._h1c_limits)
-        except IncompleteError:
-            return None
-        except ValueError:
-            raise diagnose(data, self._limits) from None
+            HttpRequestParser(Silent).feed_data(text)
+        except HttpParserUpgrade:
+            pass  # raised after the whole head was read; a server may answer as if no upgrade was asked for
+        except HttpParserError:
+            raise diagnose(text, self._limits) from None
+        lines = text.split(b"\r\n")
+        words = lines[0].split(b" ")
+        # httptools takes more blanks than one and other protocols than HTTP/1, and has no limits.
+        if len(words) != 3 or words[2] not in VERSIONS or not self._is_within_limits(text, lines):
+            raise diagnose(text, self._limits)
+        name, target, version = words
+        method = METHODS.get(name)
+        if method is None:
+            raise NotBuilt("method", name.decode("ascii"))
         head = Head()
         head.environ = None
-        head.size = size = request.consumed
-        method: bytes = request.method
-        target: bytes = request.path
-        # Each line ended in CRLF, and one blank stood on each side of the target: h1c takes other things too.
-        if data.count(b"\r\n", 0, size) != request.header_count + 2 or not data.startswith(
-            VERSION, len(method) + 1 + len(target)
-        ):
-            raise diagnose(data, self._limits)
-        try:
-            head.method = METHODS[method]
-        except KeyError:
-            raise NotBuilt("method", method.decode("ascii")) from None
-        head.fields = fields = self._fields(request.headers)
+        head.size = len(text)
+        head.method = method
+        head.fields = fields = self._fields(lines)
         self._read_target(head, target, fields)
-        self._read_framing(head, fields, request.minor_version)
+        self._read_framing(head, fields, VERSIONS[version])
         return head
 
-    def _fields(self, headers: tuple[tuple[bytes, bytes], ...]) -> dict[str, str]:
+    def _is_within_limits(self, text: bytes, lines: list[bytes]) -> bool:
+        """Return whether each line ends in CRLF, and neither they nor their number are beyond the limits."""
+        limits = self._limits
+        ends = len(lines) - 1
+        return (
+            text.count(b"\n") == text.count(b"\r") == ends <= limits.header_count + 2
+            and len(lines[0]) <= limits.request_line
+            and len(text) <= limits.max_header_size
+        )
+
+    def _fields(self, lines: list[bytes]) -> dict[str, str]:
         names = self._names
         fields: dict[str, str] = {}
-        for name, value in headers:
+        for line in lines[1:-2]:  # between the request line and the empty one
+            name, _, raw = line.partition(b":")
             key = names[name]
+            value = raw.decode("latin-1").strip(" \t")
             if key in fields:
                 if key in SINGLE:
                     raise BrokenRequest(f"the header {name.decode('ascii')} comes twice")
                 joint = "; " if key == "HTTP_COOKIE" else ", "
-                fields[key] = fields[key] + joint + value.decode("latin-1")
+                fields[key] = fields[key] + joint + value
             else:
-                fields[key] = value.decode("latin-1")
+                fields[key] = value
         fields.pop("", None)
         return fields
 
@@ -155,7 +172,7 @@ class HeadReader:
         if host not in self._hosts and host is not None:
             if not HOST.fullmatch(host):
                 raise BrokenRequest("its Host is not a host")
-            if len(self._hosts) < REMEMBERED:
+            if len(self._hosts) < REMEMBERED and len(host) <= LONGEST_REMEMBERED:
                 self._hosts.add(host)
         path, _, query = target.partition(b"?")
         if b"%" in path:
@@ -219,5 +236,5 @@ class HeadReader:
 
 
 def options_of(connection: str) -> set[str]:
-    """The words of a Connection header, in lower case."""
+    """Return the words of a Connection header, in lower case."""
     return {word.strip(" \t").lower() for word in connection.split(",")}

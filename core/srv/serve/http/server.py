@@ -1,168 +1,119 @@
-"""The parts of the HTTP server put together, and its threads."""
+"""The parts of the HTTP server put together."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Sequence
 
-from srv.inflight import InFlight
-from srv.serve.http.answers import Heads
-from srv.serve.http.custody import Custody
-from srv.serve.http.doors import Doors
-from srv.serve.http.environ import template
-from srv.serve.http.exchange import Exchange, Switches
-from srv.serve.http.followers import Followers
-from srv.serve.http.journal import Journal
-from srv.serve.http.leader import Leader, NonBlocking
+from srv.busy_threads import BusyThreads
+from srv.planes.limits import Limit
+from srv.serve.http.acceptor import Acceptor
+from srv.serve.http.app_runner import AppRunner
+from srv.serve.http.before_body import HeadCheck
+from srv.serve.http.connection_table import ConnectionTable
+from srv.serve.http.leader import Leader
 from srv.serve.http.limits import Limits
-from srv.serve.http.reception import Reception
-from srv.serve.http.relief import Paces, Relief
-from srv.serve.http.service import App, Service
-from srv.serve.http.watch import Watch
-from srv.streams import StreamCount
+from srv.serve.http.poller import Poller
+from srv.serve.http.reader import ConnectionReader
+from srv.serve.http.refusal_log import AccessLog
+from srv.serve.http.responses import ResponseHeads
+from srv.serve.http.scheduler import Scheduler
+from srv.serve.http.threads import Threads
+from srv.serve.http.watchdog import Paces, Watchdog
+from srv.serve.http.wsgi import WsgiApp, template
 
 
-def never(method: str, path: str) -> bool:  # noqa: ARG001 - asked for each request
-    """What an app that says nothing says: any request may block."""
-    return False
-
-
-class Server:
+class HttpServer:
     """Serves one app on some listening sockets, with threads of its own, until it is drained or stopped."""
 
     def __init__(
         self,
-        app: App,
+        app: WsgiApp,
         listeners: Sequence[socket.socket],
         limits: Limits,
         *,
-        journal: Journal,
-        nonblocking: NonBlocking,
-        started: Callable[[], object],
+        access_log: AccessLog,
         context: ssl.SSLContext | None = None,
         multiprocess: bool = False,
         parallel: bool = True,
         held: Callable[[], bool] = lambda: False,
-        streams: StreamCount | None = None,
-        in_flight: InFlight | None = None,
+        streams: Limit | None = None,
+        in_flight: Limit | None = None,
     ) -> None:
-        self._limits = limits
-        self._paces = Paces(parallel=parallel)
-        self._switches = Switches()
-        self._watch = Watch()
-        self._heads = Heads()
-        self._followers = Followers(limits.threads, limits.max_queue)
-        in_flight = in_flight or InFlight(limits.max_inflight_bytes)
-        self._custody = Custody(
-            limits,
-            followers=self._followers,
-            watch=self._watch,
-            heads=self._heads,
-            journal=journal,
-            in_flight=in_flight,
-            switches=self._switches,
+        self._poller = Poller()
+        self._heads = ResponseHeads()
+        in_flight = in_flight or Limit(limits.max_inflight_bytes)
+        self._table = ConnectionTable(
+            limits, poller=self._poller, heads=self._heads, access_log=access_log, in_flight=in_flight
         )
-        self._relief = Relief(self._followers, self._switches, self._relieved)
-        self._service = Service(
+        self._scheduler = Scheduler(limits, self._table)
+        watchdog = Watchdog(self._scheduler, Paces(parallel=parallel))
+        common = {
+            **template("https" if context else "http", multiprocess=multiprocess),
+            "srv.expect": self._scheduler.expect,
+        }
+        self._runner = AppRunner(
             app,
-            limits,
-            followers=self._followers,
-            custody=self._custody,
+            self._scheduler,
             heads=self._heads,
-            common={
-                **template("https" if context else "http", multiprocess=multiprocess),
-                "srv.expect": self._custody.expect,
-            },
-            streams=streams or StreamCount(limits.max_streams),
-            switches=self._switches,
-            step_aside=self._relief.relieve,
+            common=common,
+            streams=streams or Limit(limits.max_streams),
+            step_aside=watchdog.step_aside,
         )
         self._leader = Leader(
-            limits,
-            doors=Doors(listeners, self._watch, context, shared=multiprocess, held=held),
-            watch=self._watch,
-            reception=Reception(limits, in_flight),
-            custody=self._custody,
-            service=self._service,
-            followers=self._followers,
-            switches=self._switches,
-            nonblocking=nonblocking,
-            started=started,
-            paces=self._paces,
-            relief=self._relief,
+            self._scheduler,
+            acceptor=Acceptor(listeners, self._poller, context, shared=multiprocess, held=held),
+            reader=ConnectionReader(limits, in_flight, HeadCheck(app.refuses_by_head, common)),
+            runner=self._runner,
+            watchdog=watchdog,
         )
-        self._threads: list[threading.Thread] = []
-        self._hiring = threading.Lock()  # because a model may ask for more threads while the first ones start
+        self._threads = Threads(self._scheduler, self._leader, self._runner, watchdog)
 
     def start(self) -> None:
         """Start the threads: one leads, as many as may run requests follow."""
-        with self._hiring, self._followers.lead:  # nobody leads before all are there
-            self._hire(self._followers.threads + 1)
-            threading.Thread(target=self._relief.run, name="srv-http-relief", daemon=True).start()
+        self._threads.start()
 
     def grow(self, threads: int) -> None:
         """Let so many requests run at once, if that is more than so far."""
-        with self._hiring:
-            more = threads - self._followers.threads
-            if more > 0:
-                if self._threads:
-                    self._hire(more)
-                self._followers.threads = threads  # they are there now
+        self._threads.grow(threads)
+
+    @property
+    def threads(self) -> int:
+        """Return how many requests may run at once."""
+        return self._scheduler.threads.most
+
+    @property
+    def busy(self) -> BusyThreads:
+        """Return the requests that threads run."""
+        return self._runner.busy
+
+    @property
+    def looked(self) -> float:
+        """Return when the thread that leads has looked last for something to do, on the monotonic clock."""
+        return self._leader.looked
 
     def tick(self) -> None:
-        """Keep the answers' date right; to be called about once a second."""
+        """Keep the responses' date right and the threads alive; to be called about once a second."""
         self._heads.tick()
+        self._threads.replace_dead()
 
     def look(self) -> None:
         """See whether `held` still says that nobody is to be let in."""
-        self._watch.ring()
+        self._poller.wake()
 
     def drain(self) -> None:
-        """Let in who has come already, then nobody; close each connection after its answer."""
-        self._switches.draining = True
-        self._watch.ring()
+        """Let in who has come already, then nobody; close each connection after its response."""
+        self._scheduler.drain()
 
     def waiting(self) -> int:
-        """How many requests wait for a thread."""
-        return len(self._followers.waiting)
+        """Return how many requests wait for a thread."""
+        return len(self._scheduler.waiting)
 
     def drained(self) -> bool:
-        """Whether no connection is left, and none will come: who had connected before is let in first."""
-        return self._leader.doors_closed and not self._custody.connections
+        """Return whether no connection is left, and none will come: who had connected before is let in first."""
+        return self._leader.acceptor_closed and not self._table.connections
 
     def stop(self, patience: float) -> None:
         """Stop leading, and wait at most so many seconds for the threads; what still runs is left to run."""
-        self._switches.stopped = True
-        self._relief.call()
-        until = time.monotonic() + patience
-        for thread in self._threads:
-            self._watch.ring()
-            thread.join(max(0.0, until - time.monotonic()))
-
-    def _hire(self, count: int) -> None:
-        for _ in range(count):
-            thread = threading.Thread(target=self._work, name=f"srv-http-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _relieved(self, exchange: Exchange) -> None:
-        """A request that was taken for quick is not: from now on it is like any other that may block."""
-        self._paces.stuck(exchange.head.path)
-        with self._followers.guard:
-            if exchange.connection.exchange is exchange:
-                when = exchange.received + self._custody.patience(exchange)
-                if self._custody.deadlines.set(exchange.connection, when):
-                    self._watch.ring()
-
-    def _work(self) -> None:
-        """Lead when the lead is free; run what comes of it, and what waits; again."""
-        followers = self._followers
-        while not self._switches.stopped:
-            followers.lead.acquire()
-            exchange = self._leader.lead()
-            while exchange is not None:
-                self._service.run(exchange)
-                exchange = followers.next()
+        self._threads.stop(patience)

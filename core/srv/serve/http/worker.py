@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import time
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.sock import ssl_context
-from gunicorn.workers.base import Worker
-
 from srv.serve.cores import cores
+from srv.serve.gunicorn_internals import Worker, ssl_context
 from srv.serve.http.limits import Limits
+from srv.serve.open_files import most_connections
 
 if TYPE_CHECKING:
-    from srv.serve.http.server import Server
+    from srv.serve.http.server import HttpServer
+
+log = logging.getLogger(__name__)
 
 #: The arbiter hears from a worker this often.
 HEARTBEAT = 1.0
@@ -27,11 +29,11 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """A process that serves an app; the main thread keeps its heart beating whatever the others do.
 
     Its limits are the attributes of the gunicorn application's `settings`; without that, gunicorn's own settings.
-    The app may have `srv_nonblocking(method, path)` and `srv_refused(refused)`.
+    The app may have `srv_nonblocking(method, path)`, `srv_refused(refused)` and `srv_refuses_by_head(environ)`.
     """
 
     alive: bool
-    server: Server | None = None
+    server: HttpServer | None = None
     _threads_wanted = 0
     #: Whether nobody is let in yet.
     held = False
@@ -39,7 +41,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def init_process(self) -> None:
         """From the fork to the end."""
         # Imported here because the master imports this module too, and has no use for numpy.
-        from srv.serve.http.bodies import keep_freed_blocks
+        from srv.serve.http.malloc import keep_freed_blocks
 
         keep_freed_blocks()  # before there are threads, because each would have its own arena by then
         super().init_process()
@@ -52,8 +54,10 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.server = server = self._make_server(limits)
         server.grow(self._threads_wanted)  # asked for after the line above, as grow() does it the other way round
         server.start()
+        self.serves()
+        beat = min(HEARTBEAT, self.timeout / 2 or HEARTBEAT)  # gunicorn gives half of worker_timeout
         while self.alive and self._parent_lives():
-            self._beat(server, HEARTBEAT)
+            self._beat(server, beat)
         self._drain(server, limits.graceful_timeout)
 
     def grow(self, threads: int) -> None:
@@ -68,40 +72,63 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.server is not None:
             self.server.look()
 
+    @property
+    def face(self) -> HttpServer | None:
+        """Return the threads that run requests, once there are some, for whoever looks after them."""
+        return self.server
+
+    def leader_looked(self) -> float | None:
+        """Return when the thread that leads has looked around last, on the monotonic clock; None where nobody leads."""
+        return None if self.server is None else self.server.looked
+
     def waiting(self) -> int:
-        """How many requests wait for a thread."""
+        """Return how many requests wait for a thread."""
         return 0 if self.server is None else self.server.waiting()
 
     def limits(self) -> Limits:
-        """What this worker puts up with."""
+        """Return the limits of this worker."""
         settings = getattr(self.app, "settings", None)
         return gunicorn_limits(self.cfg) if settings is None else Limits.of(settings)
+
+    def serves(self) -> None:
+        """Called when clients can be answered."""
 
     def answered(self) -> None:
         """A request more was taken in; after max_requests this worker retires."""
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Retiring after %d requests.", self.nr)
             self.alive = False
-            self._wake()
+            self.wake()
 
-    def _make_server(self, limits: Limits) -> Server:
+    def _make_server(self, limits: Limits) -> HttpServer:
         # Imported here because the master imports this module too, and has no use for numpy.
-        from srv.serve.http.doors import most_connections
-        from srv.serve.http.journal import Journal
-        from srv.serve.http.server import Server, never
+        from srv.serve.http.refusal_log import AccessLog
+        from srv.serve.http.server import HttpServer
+        from srv.serve.http.wsgi import WsgiApp, never
 
         app = self.wsgi
-        return Server(
-            app,
+        connections = most_connections(limits.max_connections)
+        if connections < limits.max_connections:
+            log.warning(
+                "This process may open so few files (ulimit -n) that a worker holds %d connections at most, not the "
+                "%d of max_connections.",
+                connections,
+                limits.max_connections,
+            )
+        return HttpServer(
+            WsgiApp(
+                app,
+                nonblocking=getattr(app, "srv_nonblocking", never),
+                started=self._count,
+                refuses_by_head=getattr(app, "srv_refuses_by_head", None),
+            ),
             self.sockets,
-            limits.with_connections(most_connections(limits.max_connections)),
-            journal=Journal(getattr(app, "srv_refused", None)),
-            nonblocking=getattr(app, "srv_nonblocking", never),
+            limits.with_connections(connections),
+            access_log=AccessLog(getattr(app, "srv_refused", None)),
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
             parallel=cores() > self.cfg.workers,
             held=lambda: self.held,
-            started=self._count,
             streams=getattr(self, "streams", None),  # counted with the other face's, where there is one
             in_flight=getattr(self, "in_flight", None),
         )
@@ -110,7 +137,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.nr += 1
         self.answered()
 
-    def _drain(self, server: Server, patience: float) -> None:
+    def _drain(self, server: HttpServer, patience: float) -> None:
         """Let in who has come, let nobody else in, and wait until all have left."""
         server.drain()
         until = time.monotonic() + patience
@@ -120,7 +147,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("Stopping with requests still running: graceful_timeout has passed.")
         server.stop(DRAINING_BEAT)
 
-    def _beat(self, server: Server, seconds: float) -> None:
+    def _beat(self, server: HttpServer, seconds: float) -> None:
         """Show that this process lives, then sleep until a signal comes or the time is over."""
         self.notify()
         server.tick()
@@ -128,7 +155,8 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             if select.select([self.PIPE[0]], [], [], seconds)[0]:
                 os.read(self.PIPE[0], 4096)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Make the main thread return from its wait, so that it runs the calls that wait for it."""
         with contextlib.suppress(BlockingIOError):
             os.write(self.PIPE[1], b"1")
 
@@ -140,7 +168,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def gunicorn_limits(cfg: Any) -> Limits:
-    """The limits that gunicorn's own settings give, the contract's defaults for the others."""
+    """Return the limits that gunicorn's own settings give, the contract's defaults for the others."""
     usual = Limits()
     return Limits(
         threads=cfg.threads,
@@ -149,5 +177,4 @@ def gunicorn_limits(cfg: Any) -> Limits:
         graceful_timeout=float(cfg.graceful_timeout),
         request_line=cfg.limit_request_line or usual.request_line,
         header_count=cfg.limit_request_fields,
-        header_size=cfg.limit_request_field_size or usual.header_size,
     )

@@ -1,4 +1,4 @@
-"""Which files have changed since somebody looked last, found by looking.
+"""Watcher of files: which ones have changed since the last look, found by polling.
 
 Polling, because it works where notifications do not come: in containers, on network drives and shared folders. A look
 at a thousand files takes some milliseconds.
@@ -35,7 +35,7 @@ class Area:
 
 
 class Watcher:
-    """Compares what is there with what was there. `look` is called again and again, by one thread.
+    """Compares files with their stamps at the last look. One thread calls `look` again and again.
 
     Hidden files and folders, virtual environments, caches and files of passing interest are not looked at.
     """
@@ -47,11 +47,11 @@ class Watcher:
         self.watch(areas)
 
     def watch(self, areas: Iterable[Area]) -> None:
-        """Look at these from now on. What is new among them is taken as it is; what is not keeps its history."""
+        """Watch these areas from now on. The files of a new area count as unchanged."""
         self._seen = {area: self._seen[area] if area in self._seen else _stamps(area) for area in areas}
 
     def look(self) -> frozenset[Path]:
-        """What has come, gone or changed, once nothing of it changes any more: a file that is being written is not told.
+        """Return the files that came, went or changed and are at rest now; a file that is being written comes later.
 
         Where something never comes to rest, the rest is told after a while.
         """
@@ -69,7 +69,7 @@ class Watcher:
         return frozenset(Path(path) for path in settled)
 
     def overlook(self, folder: Path, *, but: Collection[str]) -> None:
-        """Take what has changed in a folder since the last look as no change, except files with one of these endings."""
+        """Ignore what has changed in a folder since the last look, except files with one of these endings."""
         inside = str(folder) + os.sep
         for area, before in self._seen.items():
             now = _stamps(area)
@@ -97,7 +97,7 @@ def _stamps(area: Area) -> dict[str, Stamp]:
 
 
 def _below(folder: str, area: Area, depth: int | None, above: set[tuple[int, int]]) -> Iterator[tuple[str, Stamp]]:
-    """The files of a folder and of those in it; links are followed, but in no circle."""
+    """Yield the files of a folder and of the folders in it; links are followed, but in no circle."""
     try:
         status = os.stat(folder)  # noqa: PTH116  as above
         with os.scandir(folder) as entries:

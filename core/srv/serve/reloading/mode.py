@@ -1,4 +1,4 @@
-"""What `--reload` makes of the settings, before anything is started."""
+"""Settings under `--reload`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from srv.settings import ServerSettings
 
 
 def for_authors(settings: ServerSettings) -> ServerSettings:
-    """The settings with which somebody develops: one worker, and what is broken is waited for and not fatal.
+    """Return the settings for development: one worker, and broken models do not end the server.
 
     This process and its workers write no bytecode from now on, because Python believes a cached file for as long as
     the source has the same size and was written in the same second.

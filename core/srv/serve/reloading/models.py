@@ -1,17 +1,18 @@
-"""Keeps the models in line with their folders: edited ones are loaded again, new ones come, removed ones go."""
+"""Updates the models from their folders: edited models are loaded again, new ones loaded, removed ones unloaded."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srv.errors import LoadFailed, SettingsError
-from srv.modelsettings import ModelParameters, ModelSettings
-from srv.registry import Model, ModelState
+from srv.model_settings import ModelKey, ModelParameters, ModelSettings
+from srv.models.registry import ModelState, ModelVersion
 from srv.repository import FailedModel, Found
 from srv.serve.reloading.files import Area
 from srv.settings.models import FILE
@@ -21,37 +22,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("srv.reload")
 
-Wanted = tuple[str, str | None]
 
+#: Seconds that a load keeps other edits waiting. One that takes longer may hang, until its model is edited.
+_LOAD_WAITS = 5.0
 #: A repository's models lie at most so deep below its root.
 _DEEPEST = 2
 
 
-class Models:
-    """The models of one worker, while somebody edits them. Used by one thread."""
+class WatchedModels:
+    """The models of one worker, updated while somebody edits them. Used by one thread."""
 
     def __init__(self, server: Assembled) -> None:
         self._server = server
+        self._loading: dict[str, threading.Thread] = {}
+        # Absolute from the start, because a model may change the current directory.
+        folders = (server.settings.folder, server.settings.models_dir)
+        self._roots = [folder.absolute() for folder in folders if folder is not None]
         self._found = self._read()
 
     def areas(self) -> Iterator[Area]:
-        """Where models may come and go, and everything of those that are there."""
-        settings = self._server.settings
-        for root in (settings.folder, settings.models_dir):
-            if root is not None:
-                yield Area(root.absolute(), depth=_DEEPEST)
+        """Yield what to watch: the roots for new models, and the files of the models that are there."""
+        for root in self._roots:
+            yield Area(root, depth=_DEEPEST)
         for model in self._found.models if self._found is not None else ():
             yield Area(model.folder)
             artifact = _far_artifact(model)
             if artifact is not None:
                 yield Area(artifact)
 
-    def serving(self) -> list[Wanted]:
-        """The models that serve now."""
+    def serving(self) -> list[ModelKey]:
+        """Return the models that serve now."""
         return [(model.name, model.version) for model in self._kept() if model.state is ModelState.READY]
 
     def follow(self, changed: Collection[Path], prepare: Callable[[], None], loaded: Callable[[Path], None]) -> None:
-        """Bring the models in line with what is on disk. Where something is broken, what served goes on.
+        """Update the models from what is on the disk. A model whose new files are broken goes on as it was.
 
         `prepare` is called when it is known which models there are, and before any is loaded; `loaded` with the folder
         of each model whose load has ended.
@@ -80,7 +84,7 @@ class Models:
             log.error("The models go on as they are: %s", error)  # noqa: TRY400  a sentence needs no traceback
             return None
 
-    def _kept(self) -> list[Model]:
+    def _kept(self) -> list[ModelVersion]:
         return self._server.registry.models()
 
     def _remove_what_is_gone(self, found: Found) -> None:
@@ -109,25 +113,39 @@ class Models:
         self._server.loader.refuse(settings, failed.reason)
 
     def _load(self, settings: ModelSettings, causes: list[Path]) -> None:
-        title = Model(settings).title
+        title = ModelVersion(settings).title
         if _key(settings) not in map(_key, self._kept()):
             log.info("Model '%s' is new.", title)
         else:
             log.info("%s: loading model '%s' again.", _said(causes, settings.folder), title)
+        earlier = self._loading.get(settings.name)
+        overtakes = earlier is not None and earlier.is_alive()
+        thread = threading.Thread(
+            target=self._load_now, args=(settings, title, overtakes), name="srv-reload", daemon=True
+        )
+        self._loading[settings.name] = thread
+        thread.start()
+        thread.join(_LOAD_WAITS)
+
+    def is_loading(self) -> bool:
+        """Return whether a load has not ended."""
+        return any(thread.is_alive() for thread in self._loading.values())
+
+    def _load_now(self, settings: ModelSettings, title: str, overtakes: bool) -> None:  # noqa: FBT001  Thread passes it so
         try:
-            self._server.loader.load(settings)
+            self._server.loader.load(settings, overtakes=overtakes)
         except LoadFailed as error:
             serves = _key(settings) in self.serving()
             goes = "goes on as it was" if serves else "does not serve"
             log.error("Model '%s' %s: %s", title, goes, _reason(error, settings.folder))  # noqa: TRY400  the loader has shown it
 
 
-def _key(model: Model | ModelSettings | FailedModel) -> Wanted:
+def _key(model: ModelVersion | ModelSettings | FailedModel) -> ModelKey:
     return model.name, model.version
 
 
 def _causes(model: ModelSettings, found: Found, changed: Collection[Path]) -> list[Path]:
-    """The files among those that changed that are this model's: in its folder and no inner model's, or its artifact."""
+    """Return the changed files that belong to a model: those in its folder that are no inner model's, and its artifact."""
     inner = [other.folder for other in found.models if other.folder != model.folder]
     inner = [folder for folder in inner if _is_inside(folder, model.folder)]
     own = [path for path in changed if _is_inside(path, model.folder) and not any(_is_inside(path, f) for f in inner)]
@@ -137,13 +155,13 @@ def _causes(model: ModelSettings, found: Found, changed: Collection[Path]) -> li
 
 
 def _far_artifact(model: ModelSettings) -> Path | None:
-    """The model's file or folder where it lies outside of the model's own, by `..` or by a link."""
+    """Return the model's artifact where it is outside of the model's folder, by `..` or by a link; else None."""
     artifact = model.artifact_root.resolve()
     return None if _is_inside(artifact, model.folder.resolve()) else artifact
 
 
 def _is_touched(failed: FailedModel, changed: Collection[Path]) -> bool:
-    """Whether somebody has just written the settings that are broken."""
+    """Return whether the broken settings are among the changed files."""
     return any(path.as_posix().endswith("/" + source) for path in changed for source in failed.source.split(" and "))
 
 
@@ -152,7 +170,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _said(causes: list[Path], folder: Path) -> str:
-    """What changed, in a few words."""
+    """Return what changed, in a few words."""
     if not causes:
         return "Its settings have changed"
     # Code and settings say more than what lies around.
@@ -163,7 +181,7 @@ def _said(causes: list[Path], folder: Path) -> str:
 
 
 def _reason(error: LoadFailed, folder: Path) -> str:
-    """Why a load failed, with the place in the model's own code where there is one."""
+    """Return why a load failed, with the line of the model's own code where there is one."""
     sentence = str(error).partition("could not be loaded: ")[2] or str(error)
     cause = error.__cause__
     if cause is None or isinstance(cause, SyntaxError):  # which says its place itself

@@ -1,4 +1,4 @@
-"""Which imported packages are being developed: their sources lie neither in the standard library nor in site-packages."""
+"""Packages under development: imported, and neither in the standard library nor in site-packages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from srv.discovery import Plugins
-from srv.discovery.plugin import Plugin, State
+from srv.discovery.plugin import Plugin, PluginState
+from srv.models.plain_names import StandIn
 from srv.serve.reloading.files import Area
 
 SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
 
-#: Modules of models' folders, which are read anew with their model.
-_PRIVATE = "srv_model_"
-
 
 class Packages:
-    """The packages of this process that somebody may be editing, such as a plugin after `pip install -e`."""
+    """The packages of this process that somebody may edit, such as a plugin after `pip install -e`."""
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
@@ -33,7 +31,7 @@ class Packages:
         self._areas: set[Area] = set()
 
     def areas(self) -> frozenset[Area]:
-        """Their sources: of whatever is imported by now, and of plugins also before they are, or where that fails."""
+        """Return the sources of packages that are imported by now, and of plugins also before their import."""
         tops = {name.partition(".")[0] for name in tuple(sys.modules)}
         tops |= {_top(row) for row in self._plugins.rows}
         for top in tops - self._looked - self._ours:
@@ -44,7 +42,7 @@ class Packages:
         return frozenset(self._areas)
 
     def of(self, changed: Iterable[Path]) -> set[Path]:
-        """Those of the files that changed which are sources of such a package."""
+        """Return the changed files that are sources of such a package."""
         return {
             path
             for path in changed
@@ -53,14 +51,14 @@ class Packages:
         }
 
     def broken(self) -> Plugin | None:
-        """A plugin that is being developed and cannot be used as it is now."""
+        """Return a plugin under development that cannot be used as it is now; None where all can."""
         for row in self._plugins.rows:
-            if row.state is State.QUARANTINED and not row.ours and any(self._places(_top(row))):
+            if row.state is PluginState.QUARANTINED and not row.ours and any(self._places(_top(row))):
                 return row
         return None
 
     def _places(self, top: str) -> Iterator[Path]:
-        """Where a package or module lies, if it is one that is being developed."""
+        """Yield the paths of a package or module under development."""
         for place in map(os.path.realpath, _locations(top)):
             if not (place + os.sep).startswith(self._installed):
                 yield Path(place)
@@ -80,7 +78,7 @@ def _locations(top: str) -> Iterable[str]:
             if spec.submodule_search_locations is not None:
                 return [str(place) for place in spec.submodule_search_locations]
             return [spec.origin] if spec.has_location and spec.origin is not None else ()
-        if module.__name__.startswith(_PRIVATE):  # during a load also under its plain name
+        if isinstance(module, StandIn):  # a module of a model's folder, which is read anew with its model
             return ()
         if hasattr(module, "__path__"):
             return [str(place) for place in module.__path__]
@@ -90,7 +88,7 @@ def _locations(top: str) -> Iterable[str]:
 
 
 def _installed() -> Iterator[str]:
-    """The folders of what nobody edits; a trailing separator keeps `lib/python3` from standing for `lib/python3x`."""
+    """Yield the folders of installed packages; the trailing separator keeps `lib/python3` from matching `lib/python3x`."""
     paths = sysconfig.get_paths()
     places = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [*site.getsitepackages(), site.getusersitepackages()]

@@ -1,0 +1,81 @@
+"""Cancellation: a request's client, who may disconnect before the answer is there, and what is called then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+
+class Caller:
+    """The client of one request. Its face says when the client has disconnected; what runs the request may ask.
+
+    One thread runs a request at a time; `leave` may be called from any other, more than once, and never waits.
+    """
+
+    __slots__ = ("_callback", "due", "left", "log_line", "model", "received", "replaced")
+
+    def __init__(self, received: float = 0.0) -> None:
+        #: The monotonic time at which the request was complete.
+        self.received = received
+        #: The monotonic time by which an answer is due: infinite for a stream that has begun, None where nobody has said.
+        self.due: float | None = None
+        #: The model that was asked, as soon as that is known.
+        self.model: str | None = None
+        #: Whether the client has disconnected, as far as the face knows.
+        self.left = False
+        #: Whether the client has an answer already, from somebody who answered in place of the thread that runs the request.
+        self.replaced = False
+        #: Writes the access log's line of the answer; a face that knows who answers calls it once, when that is this thread.
+        self.log_line: Callable[[], object] | None = None
+        self._callback: Callable[[], object] | None = None
+
+    def leave(self) -> None:
+        """Note that the client has disconnected, and call what was registered for that."""
+        self.left = True
+        callback = self._callback
+        if callback is not None:
+            callback()
+
+    def is_gone(self) -> bool:
+        """Return whether nobody waits for the answer any more; asked by the thread that runs the request."""
+        return self.left
+
+    def on_cancel(self, callback: Callable[[], object] | None) -> None:
+        """Register a callback for when the client disconnects; call it at once if it already has. None unregisters.
+
+        It may be called twice.
+        """
+        self._callback = callback
+        if callback is not None and self.left:  # in this order, because leave() writes and reads in the other one
+            callback()
+
+    def will_block(self) -> None:
+        """Note that the thread of the request is about to wait, or to do what takes long: a face may lend its place."""
+
+    def resume(self, wake: Callable[[], object]) -> None:
+        """Wake the thread of the request, which has what it waited for: now, or when its face has a place for it."""
+        wake()
+
+
+class ClientDeadline(float):
+    """A deadline on the monotonic clock that is the client's own, and not the server's; `seconds` is what it gave."""
+
+    seconds: float
+
+    def __new__(cls, when: float, seconds: float) -> Self:
+        """Make a deadline at that time."""
+        made = super().__new__(cls, when)
+        made.seconds = seconds
+        return made
+
+
+class Nobody(Caller):
+    """A caller that never disconnects: a warm-up, a batch of several requests."""
+
+    __slots__ = ()
+
+    def on_cancel(self, callback: Callable[[], object] | None) -> None:
+        """Do nothing."""
+
+
+NOBODY = Nobody()

@@ -1,0 +1,1 @@
+"""The diagnostics of `srv doctor`: each module examines one subject and returns findings."""

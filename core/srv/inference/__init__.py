@@ -1,0 +1,1 @@
+"""Inference with one model: a request is checked, decoded, batched, run and encoded."""

@@ -1,0 +1,42 @@
+"""What a model raises: which of it the client is told as it is, and the error for the client for all else."""
+
+from __future__ import annotations
+
+import logging
+
+from srv.errors import (
+    ClientLeft,
+    DeadlinePassed,
+    Forbidden,
+    InvalidInput,
+    ModelError,
+    QueueFull,
+    Unauthenticated,
+    Unavailable,
+    is_from_signal,
+)
+from srv.models.library_advice import advice_on
+from srv.models.tracebacks import from_call
+
+log = logging.getLogger(__name__)
+
+#: What a runtime may raise to say something to the client; anything else that it raises is a ModelError.
+SPOKEN = (InvalidInput, Unauthenticated, Forbidden, Unavailable, QueueFull, DeadlinePassed, ClientLeft)
+
+
+class PredictFailed(ModelError):
+    """predict raised; the client learns the class, the log has the rest."""
+
+    def __init__(self, model: str, error: BaseException) -> None:
+        super().__init__(f"Model '{model}' raised {type(error).__name__}; the server's log says more.")
+
+
+def failure_of(model: str, error: BaseException, sentence: str) -> PredictFailed:
+    """Log an error of a model's, with a sentence about that model, and return the error for the client.
+
+    Raises the error itself where a signal that ends the process has raised it.
+    """
+    if is_from_signal(error):
+        raise error
+    log.error(sentence + "%s", model, advice_on(error), exc_info=from_call(error))
+    return PredictFailed(model, error)

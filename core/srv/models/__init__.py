@@ -1,0 +1,1 @@
+"""Models: loaded, kept and unloaded, each with the modules of its own folder."""

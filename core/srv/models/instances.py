@@ -1,0 +1,212 @@
+"""Instances: how a model's runtime is made, loaded, prepared, warmed up, and in the end unloaded."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import marshmallow
+import numpy as np
+
+from srv.discovery import PluginKind, Plugins
+from srv.errors import is_from_signal
+from srv.model_settings import ModelSettings
+from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
+from srv.models.main_thread import MainThread
+from srv.models.model_imports import BadImplementation, ModelCode
+from srv.models.module_names import Links, identifier_of
+from srv.models.own_thread import OwnThread
+from srv.models.registry import ModelVersion
+from srv.models.runtime_classes import check_predict, check_threads, make_runtime
+from srv.models.tracebacks import from_call
+from srv.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+#: Seconds that the import of a model's modules waits for another load, which may hang.
+_IMPORT_WAITS = 2.0
+
+#: Calls a function in some thread and waits for it.
+Run = Callable[..., Any]
+#: Runs a coroutine on the worker's event loop and waits for it.
+RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Instances:
+    """Starts and stops the runtimes of models. Safe to call from several threads, for different models at once."""
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        *,
+        prepare: Callable[[ModelVersion, Runtime], None],
+        warm_up: Callable[[ModelVersion], None],
+        run_async: RunAsync,
+        links: Links,
+        main_thread: MainThread,
+        load_timeout: float | None,
+    ) -> None:
+        self._plugins = plugins
+        self._prepare = prepare
+        self._warm_up = warm_up
+        self._run_async = run_async
+        self._links = links
+        self._main_thread = main_thread
+        self._load_timeout = load_timeout
+        self._guard = threading.Condition()
+        #: The model that loads with plain names for its modules.
+        self._alone_now: ModelVersion | None = None
+        #: Held while names of modules are changed, which takes no code of a model.
+        self._naming = threading.Lock()
+
+    def start(self, model: ModelVersion) -> None:
+        """Load a model's runtime and give the model what it answers with. Raises whatever the runtime raises.
+
+        Where it raises, the model is to be stopped all the same. It has a runtime then only if `load` has succeeded, and
+        `stop` calls `unload` for that one.
+        """
+        settings = model.settings
+        with self._naming:
+            model.code = code = ModelCode(
+                settings.folder.absolute(), identifier_of(settings.name, settings.version), links=self._links
+            )
+        runtime_class = self._runtime_class(model, code)
+        check_threads(runtime_class)
+        run = self._thread_for(model, runtime_class)
+        settings = _with_extra(settings, runtime_class)
+        with self._beside_others(runtime_class, model, code):
+            runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
+            self._check_loaded(run(runtime.load, loads=True))
+            model.runtime = runtime
+            check_predict(runtime)
+            self._prepare(model, runtime)
+            self._warm_up(model)
+        runtime.ready = True
+
+    def stop(self, model: ModelVersion) -> None:
+        """Unload a model's runtime, in which no request runs any more, and keep nothing of it."""
+        runtime = model.runtime
+        model.drop()
+        try:
+            if runtime is not None:
+                outcome = self._thread_for(model, type(runtime))(runtime.unload)
+                if inspect.iscoroutine(outcome):
+                    self._run_async(outcome)
+        except BaseException as error:
+            if is_from_signal(error):
+                raise
+            log.exception(
+                "Model '%s' raised while unloading; it is gone all the same.", model.title, exc_info=from_call(error)
+            )
+        self.forget(model)
+
+    def forget(self, model: ModelVersion) -> None:
+        """End a model's own thread, and take its modules out of sys.modules."""
+        if model.thread is not None:
+            model.thread.stop()
+        if model.code is not None:
+            with self._naming:
+                model.code.forget()
+
+    def loads_beside_others(self, settings: ModelSettings) -> bool:
+        """Return whether the runtime is a registered one with `parallel_load`."""
+        if settings.runtime is None:
+            return False
+        try:
+            runtime_class = self._plugins.load(PluginKind.RUNTIME, settings.runtime)
+        except Exception:  # noqa: BLE001  the load itself says what is wrong
+            return False
+        return getattr(runtime_class, "parallel_load", False) is True and not getattr(
+            runtime_class, "main_thread", False
+        )
+
+    def _beside_others(
+        self, runtime_class: type[Runtime], model: ModelVersion, code: ModelCode
+    ) -> AbstractContextManager[object]:
+        """Return the context of a load: at the same time as others where the runtime has `parallel_load`, else alone."""
+        if not runtime_class.parallel_load:
+            return self._alone(model, code)
+        return nullcontext() if model.settings.implementation is None else code.plain_names()
+
+    @contextmanager
+    def _alone(self, model: ModelVersion, code: ModelCode) -> Iterator[None]:
+        """Load with the model's modules under their plain names. Raises OtherLoadHangs after `load_timeout`."""
+        began = time.monotonic()
+        with self._plain_names_for(model, self._load_timeout) as other:
+            if other is not None:
+                raise OtherLoadHangs(other.title, time.monotonic() - began)
+            with code.plain_names():
+                yield
+
+    @contextmanager
+    def _plain_names_for(self, model: ModelVersion, seconds: float | None) -> Iterator[ModelVersion | None]:
+        """Be the only load with plain names for its modules; the other one where that is one for that many seconds."""
+        with self._guard:
+            if not self._guard.wait_for(lambda: self._alone_now is None, seconds):
+                other = self._alone_now
+            else:
+                other, self._alone_now = None, model
+        try:
+            yield other
+        finally:
+            with self._guard:
+                if self._alone_now is model:
+                    self._alone_now = None
+                    self._guard.notify_all()
+
+    def abandon(self, name: str) -> None:
+        """Let other loads begin beside the one of that model, which is not waited for any more."""
+        with self._guard:
+            if self._alone_now is not None and self._alone_now.name == name:
+                self._alone_now = None
+                self._guard.notify_all()
+
+    def _runtime_class(self, model: ModelVersion, code: ModelCode) -> type[Runtime]:
+        settings = model.settings
+        if settings.implementation is None:
+            found = self._plugins.load(PluginKind.RUNTIME, settings.runtime or "")
+        else:
+            # Beside another load where that takes long, because it may hang, and this model may not need to wait for it.
+            with self._plain_names_for(model, _IMPORT_WAITS), code.plain_names():
+                found = code.attribute(settings.implementation)
+        if not (isinstance(found, type) and issubclass(found, Runtime)):
+            named = settings.implementation or settings.runtime
+            raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
+        return found
+
+    def _thread_for(self, model: ModelVersion, runtime_class: type[Runtime]) -> Run:
+        """Return the function that calls `load` or `unload` in the thread that the runtime asks for."""
+        if runtime_class.main_thread:
+            return self._main_thread.run
+        if runtime_class.same_thread and model.thread is None:
+            model.thread = OwnThread(f"srv-model-{model.name}")
+        return _call_here if model.thread is None else model.thread.run
+
+    def _check_loaded(self, outcome: Any) -> None:
+        if inspect.iscoroutine(outcome):
+            outcome = self._run_async(outcome)
+        if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):
+            raise LoadedLater(outcome)
+        if outcome is False or (isinstance(outcome, np.bool_) and not outcome):
+            raise LoadedNothing
+
+
+def _call_here(call: Callable[[], Any], *, loads: bool = False) -> Any:  # noqa: ARG001  the same signature as MainThread.run
+    return call()
+
+
+def _with_extra(settings: ModelSettings, runtime_class: type[Runtime]) -> ModelSettings:
+    if runtime_class.extra is None:
+        return settings
+    try:
+        extra = runtime_class.extra().load(dict(settings.parameters.extra))
+    except marshmallow.ValidationError as error:
+        raise BadExtra(error) from None
+    return replace(settings, parameters=replace(settings.parameters, extra=extra))

@@ -1,0 +1,81 @@
+"""The hooks around a request for inference: srv_before_infer and srv_after_infer of every plugin."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from srv.errors import SrvError, is_from_signal
+from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
+from srv.inference.response_validation import check_response
+from srv.messages import InferenceRequest, InferenceResponse
+from srv.models.registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+
+class RequestHooks:
+    """Calls the plugins' hooks in their order. May be called from several threads."""
+
+    def __init__(self, before: Sequence[tuple[str, BeforeInfer]], after: Sequence[tuple[str, AfterInfer]]) -> None:
+        self._before = tuple(before)
+        self._after = tuple(after)
+
+    def ask_before(self, model: ModelVersion, request: InferenceRequest) -> InferenceRequest | InferenceResponse:
+        """Return the first answer of a plugin: another request, or a response; the request itself where none has one.
+
+        Raises what a plugin raises as a SrvError, and HookFailed for anything else.
+        """
+        for plugin, before in self._before:
+            try:
+                outcome = _answer_to(before(model, request))
+            except SrvError:
+                raise
+            except BaseException as error:  # neither sys.exit() nor a CancelledError of a plugin's own may go on
+                if is_from_signal(error):
+                    raise
+                log.exception("Plugin '%s' raised in srv_before_infer.", plugin)
+                raise HookFailed(plugin, "srv_before_infer", error) from error
+            if outcome is not None:
+                if isinstance(outcome, InferenceRequest):
+                    outcome.caller = request.caller
+                    outcome.model_name, outcome.model_version = request.model_name, request.model_version
+                return outcome
+        return request
+
+    def tell_after(
+        self,
+        model: ModelVersion,
+        request: InferenceRequest,
+        response: InferenceResponse | None,
+        failure: Exception | None,
+        timings: Timings,
+    ) -> None:
+        """Tell every plugin how the request ended. Raises as `ask_before` does."""
+        for plugin, after in self._after:
+            try:
+                after(model, request, response, failure, timings)
+            except SrvError:
+                raise
+            except BaseException as error:  # neither sys.exit() nor a CancelledError of a plugin's own may go on
+                if is_from_signal(error):
+                    raise
+                log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
+                raise HookFailed(plugin, "srv_after_infer", error) from error
+
+
+def timings_of(started: float, began: float) -> Timings:
+    """Return how long a request took until now: it was complete when it `started`, and had a thread when it `began`."""
+    ended = time.monotonic()
+    return Timings(queue=began - started, compute=ended - began, total=ended - started)
+
+
+def _answer_to(outcome: object) -> InferenceRequest | InferenceResponse | None:
+    """Return what srv_before_infer may answer; checked, because a hook's types are nobody's promise."""
+    if isinstance(outcome, InferenceResponse):
+        check_response(outcome)
+        return outcome
+    if outcome is None or isinstance(outcome, InferenceRequest):
+        return outcome
+    raise TypeError(f"it returned a {type(outcome).__name__}, not None, an InferenceRequest or an InferenceResponse")

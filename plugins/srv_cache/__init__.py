@@ -1,0 +1,79 @@
+"""Response cache: a repeated request is answered without asking the model again. Off until it is configured."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from srv.hookspecs import Model, hookimpl
+from srv.messages import InferenceRequest, InferenceResponse
+from srv_cache.keys import key_of
+from srv_cache.responses import ResponseCache
+
+
+class Settings(Schema):
+    """The models whose responses are cached, for how many seconds, and in how many bytes."""
+
+    models = fields.List(fields.String(), required=True)
+    seconds = fields.Float(load_default=60.0, validate=validate.Range(min=0))
+    max_bytes = fields.Integer(strict=True, load_default=64 * 1024 * 1024, validate=validate.Range(min=0))
+
+
+class Cache:
+    """The hooks. Each worker has one cache; the models that settings name must answer from inputs and parameters alone."""
+
+    srv_needs_settings = True
+
+    def __init__(self) -> None:
+        self._models: frozenset[str] = frozenset()
+        self._responses = ResponseCache(max_bytes=0, seconds=0)
+        self._asked = threading.local()
+
+    @hookimpl
+    def srv_settings_schema(self) -> type[Schema]:
+        """Declare models, seconds and bytes."""
+        return Settings
+
+    @hookimpl
+    def srv_worker_started(self, settings: Mapping[str, Any]) -> None:
+        """Begin with an empty cache."""
+        self._models = frozenset(settings["models"])
+        self._responses = ResponseCache(max_bytes=settings["max_bytes"], seconds=settings["seconds"])
+
+    @hookimpl(trylast=True)
+    def srv_before_infer(self, model: Model, request: InferenceRequest) -> InferenceResponse | None:
+        """Return the cached response. Called last, after plugins that refuse or change requests."""
+        if model.name not in self._models or _streams(model):
+            return None
+        key = key_of(request)
+        # Kept for the thread, because a model may write into its inputs, and the key would differ afterwards.
+        self._asked.last = (request, key)
+        return self._responses.find(model, key)
+
+    @hookimpl(tryfirst=True)
+    def srv_after_infer(self, model: Model, request: InferenceRequest, response: InferenceResponse | None) -> None:
+        """Cache what the model answered."""
+        asked, key = self._asked.__dict__.pop("last", (None, b""))
+        if asked is request and response is not None:
+            self._responses.keep(model, key, response)
+
+    @hookimpl
+    def srv_model_loaded(self, model: Model) -> None:
+        """Drop the responses of the model that it replaces."""
+        self._responses.forget(model.name)
+
+    @hookimpl
+    def srv_model_unloaded(self, model: Model) -> None:
+        """Drop its responses."""
+        self._responses.forget(model.name)
+
+
+def _streams(model: Model) -> bool:
+    """Whether the model may answer with a stream, whose last response is not the answer."""
+    return hasattr(getattr(model, "runtime", None), "predict_stream")
+
+
+cache = Cache()

@@ -1,0 +1,60 @@
+"""Images for NVIDIA's GPUs: which index and which variables a version of CUDA means."""
+
+from __future__ import annotations
+
+from srv.errors import listed
+from srv.images import ImagePlan
+from srv_dockerfile.errors import UnknownCuda
+
+#: Versions for which PyTorch has an index.
+VERSIONS = ("11.8", "12.1", "12.4", "12.6", "12.8", "12.9", "13.0")
+INDEX = "https://download.pytorch.org/whl"
+#: What runs on processors alone, and what to name instead.
+_FOR_CPUS = {
+    "faiss-cpu": "faiss-gpu-cu12",
+    "jax": "jax[cuda12]",
+    "onnxruntime": "onnxruntime-gpu[cuda,cudnn]",
+    "tensorflow": "tensorflow[and-cuda]",
+    "tensorflow-cpu": "tensorflow[and-cuda]",
+    "xgboost-cpu": "xgboost",
+}
+
+
+def check(version: str) -> str:
+    """Return a version of CUDA that there is an index for. Raises UnknownCuda."""
+    if version not in VERSIONS:
+        raise UnknownCuda(version, listed(VERSIONS))
+    return version
+
+
+def index_name(version: str) -> str:
+    """Return what PyTorch calls a version: cu124."""
+    return f"cu{version.replace('.', '')}"
+
+
+def add_cuda(plan: ImagePlan, version: str) -> None:
+    """Let packages be chosen for this CUDA, and the container be given the GPUs.
+
+    The base stays a plain Python: wheels bring CUDA's libraries, and the driver comes from the machine. The images of
+    nvidia/cuda would bring the same libraries once more, and no Python that srv runs on.
+    """
+    plan.cuda = check(version)
+    plan.env |= {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    for name in sorted(plan.named & _FOR_CPUS.keys()):
+        instead = _FOR_CPUS[name]
+        plan.notes.append(
+            f"{name} alone brings no CUDA{'' if name == instead.partition('[')[0] else ' at all'}; name {instead} where "
+            "the image shall use GPUs."
+        )
+
+
+def stage_variables(plan: ImagePlan) -> dict[str, str]:
+    """Return what uv and micromamba are told while the environment is made, on a machine that has no GPU."""
+    if plan.cuda is None:
+        return {}
+    return {"CONDA_OVERRIDE_CUDA": plan.cuda, "UV_TORCH_BACKEND": index_name(plan.cuda)}
+
+
+def index_words(plan: ImagePlan) -> list[str]:
+    """Return the option that shows pip the builds for this CUDA, beside those of the index."""
+    return [] if plan.cuda is None else [f"--extra-index-url {INDEX}/{index_name(plan.cuda)}"]

@@ -1,0 +1,1 @@
+"""Environments of images that locks, projects and apt.txt describe."""
