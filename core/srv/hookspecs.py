@@ -262,11 +262,12 @@ def srv_before_infer(model: Model, request: InferenceRequest) -> InferenceReques
     """A request for inference was read and checked, and its model has not seen it yet.
 
     Called for every request, in the request's thread, from several at once: be quick, and keep what is per request
-    in the request. None lets it pass to the next plugin. The first answer wins, and the plugins that come after are
+    in `request.state`, a dict that `srv_after_infer` finds again, also of a request that was replaced. None lets it pass to the next plugin. The first answer wins, and the plugins that come after are
     not asked: another request goes to the model instead of this one, a response goes back instead of the model's. So
     whoever must see every request marks the function `@hookimpl(tryfirst=True)`. An error that is a SrvError is
     answered by srv's table (an auth plugin raises `srv.Unauthenticated`); any other is INTERNAL, a 500, and the log
     names the plugin. `request.headers` has the request's id as `x-request-id`, the client's or the one that srv made.
+    Another request gets the ids, the state and the client of the one that it replaces, and its headers if it has none.
     """
 
 

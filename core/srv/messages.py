@@ -13,6 +13,9 @@ from srv.errors import InvalidInput, SrvError, listed, quoted
 from srv.model_settings import Spec
 from srv.tensors import EMPTY, Parameters, Tensor
 
+#: The header with the id of the request that a client sent, or that srv has made.
+_REQUEST_ID = "x-request-id"
+
 
 class NoDecoder(SrvError):
     """`request.decode` was called on a request that no server has received."""
@@ -41,7 +44,9 @@ class InferenceRequest:
     `model_name` and `model_version` are the model's that answers; srv fills them in.
     """
 
-    __slots__ = ("caller", "decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters")
+    __slots__ = (
+        "_state", "caller", "decoder", "headers", "id", "inputs", "model_name", "model_version", "outputs", "parameters",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -63,6 +68,32 @@ class InferenceRequest:
         self.model_version: str | None = None
         self.decoder: Callable[[InferenceRequest, Tensor], Any] | None = None
         self.caller: Caller = NOBODY
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What plugins keep with the request, by names that begin with the plugin's own. It is never sent anywhere.
+
+        One dict from `srv_before_infer` to `srv_after_infer`, also where a plugin replaces the request.
+        """
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    def stand_in_for(self, replaced: InferenceRequest) -> None:
+        """Take the place of a request that a plugin has replaced: with its client, its ids and its state.
+
+        Headers are those of the replaced request too, where this one has none.
+        """
+        self.caller, self.id = replaced.caller, replaced.id
+        self.model_name, self.model_version = replaced.model_name, replaced.model_version
+        if self.headers is EMPTY:
+            self.headers = replaced.headers
+        elif _REQUEST_ID not in self.headers and _REQUEST_ID in replaced.headers:
+            self.headers = {**self.headers, _REQUEST_ID: replaced.headers[_REQUEST_ID]}
+        state = replaced.state
+        state.update(self._state or {})
+        self._state = state
 
     def tensor(self, name: str) -> Tensor:
         """The input of that name. Raises InvalidInput where the client sent none."""

@@ -18,7 +18,7 @@ from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, Ser
 from srv.metrics_types import OK, Kind, Stages, Sums
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.planes.readiness import ModelNotReady, Readiness, StillLoading
-from srv.planes.request_hooks import RequestHooks, timings_of
+from srv.planes.request_hooks import RequestHooks
 from srv.planes.statistics import Ledger, by_model, model_statistics, outcome_of
 from srv.planes.triton_config import model_config
 from srv.repository.version_order import version_key
@@ -283,28 +283,15 @@ class DataPlane:
         stages: Stages,
     ) -> Generator[Written, None, None]:
         model = self._serving(model, version, request)
-        failure: Exception | None = None
-        began = time.monotonic()
-        last: InferenceResponse | None = None
-        chosen = request
-        try:
-            early = self._hooks.ask_before(model, request)
-            if isinstance(early, InferenceResponse):
+        with self._hooks.around(model, request, started) as asked:
+            early = asked.ask_before()
+            if early is not None:
                 yield written(_signed(early, request))
                 return
-            chosen = early
-            with closing(self._responses(model, version, chosen, started, deadline, stages)) as responses:
-                for last in responses:
-                    yield written(_signed(last, chosen))
-        except GeneratorExit:
-            failure = ClientLeft()
-            raise
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            request.model_version = chosen.model_version
-            self._hooks.tell_after(model, chosen, last, failure, timings_of(started, began))
+            with closing(self._responses(model, version, asked.request, started, deadline, stages)) as responses:
+                for response in responses:
+                    asked.response = response
+                    yield written(_signed(response, asked.request))
 
     def _deadline(self, model: ModelVersion, started: float, own: float | None) -> float:
         """Return the earlier of the server's deadline and the client's own. Raises DeadlinePassed where it has passed."""
@@ -327,24 +314,12 @@ class DataPlane:
     ) -> InferenceResponse:
         """Answer a request between the hooks, each of which is called once, also where the model is replaced meanwhile."""
         model = self._serving(model, version, request)
-        response: InferenceResponse | None = None
-        failure: Exception | None = None
-        began = time.monotonic()
-        chosen = request
-        try:
-            early = self._hooks.ask_before(model, request)
-            if isinstance(early, InferenceResponse):
-                response = early
-            else:
-                chosen = early
-                response = self._answer(model, version, chosen, started, own, stages)
+        with self._hooks.around(model, request, started) as asked:
+            early = asked.ask_before()
+            if early is not None:
+                return early
+            asked.response = response = self._answer(model, version, asked.request, started, own, stages)
             return response
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            request.model_version = chosen.model_version
-            self._hooks.tell_after(model, chosen, response, failure, timings_of(started, began))
 
 
 def _arrived(received: float | None, stages: Stages | None) -> tuple[float, Stages]:

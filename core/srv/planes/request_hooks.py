@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
-from srv.errors import SrvError, is_from_signal
+from srv.errors import ClientLeft, SrvError, is_from_signal
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
 from srv.inference.response_validation import check_response
 from srv.messages import InferenceRequest, InferenceResponse
@@ -39,10 +41,13 @@ class RequestHooks:
                 raise HookFailed(plugin, "srv_before_infer", error) from error
             if outcome is not None:
                 if isinstance(outcome, InferenceRequest):
-                    outcome.caller = request.caller
-                    outcome.model_name, outcome.model_version = request.model_name, request.model_version
+                    outcome.stand_in_for(request)
                 return outcome
         return request
+
+    def around(self, model: ModelVersion, request: InferenceRequest, started: float) -> HookedRequest:
+        """Return the request between its hooks; it was complete when it `started`."""
+        return HookedRequest(self, model, request, started)
 
     def tell_after(
         self,
@@ -63,6 +68,44 @@ class RequestHooks:
                     raise
                 log.exception("Plugin '%s' raised in srv_after_infer.", plugin)
                 raise HookFailed(plugin, "srv_after_infer", error) from error
+
+
+class HookedRequest:
+    """One request between its hooks. At the end of a `with` block, srv_after_infer of every plugin is told how it ended.
+
+    `request` is the one that the model gets, once the plugins were asked; `response` is the last that came.
+    """
+
+    def __init__(self, hooks: RequestHooks, model: ModelVersion, request: InferenceRequest, started: float) -> None:
+        self.request = request
+        self.response: InferenceResponse | None = None
+        self._hooks = hooks
+        self._model = model
+        self._asked = request
+        self._started = started
+        self._began = time.monotonic()
+
+    def ask_before(self) -> InferenceResponse | None:
+        """Return the response of a plugin that answers in the model's place. Raises as RequestHooks does."""
+        outcome = self._hooks.ask_before(self._model, self.request)
+        if isinstance(outcome, InferenceResponse):
+            self.response = outcome
+            return outcome
+        self.request = outcome
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, GeneratorExit):  # which closes a stream that nobody reads any more
+            error = ClientLeft()
+        failure = error if isinstance(error, Exception) else None
+        self._asked.model_version = self.request.model_version
+        timings = timings_of(self._started, self._began)
+        self._hooks.tell_after(self._model, self.request, self.response, failure, timings)
 
 
 def timings_of(started: float, began: float) -> Timings:
