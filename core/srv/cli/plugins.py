@@ -13,7 +13,7 @@ import click
 
 from srv.cli import CommandLine
 from srv.cli.output import echo
-from srv.discovery import Plugin, PluginKind, Plugins, PluginState, normalised
+from srv.discovery import Plugin, PluginKind, Plugins, normalised
 from srv.discovery.metadata import distribution_called
 from srv.errors import SettingsError, SrvError, listed, nearest, quoted
 from srv.probe.host import SECONDS, Outcome, run
@@ -127,7 +127,7 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
     _check_brings(found.plugins, dist)
     rows = [row for row in found.tried(timeout).rows if normalised(row.distribution) == normalised(dist)]
     overlaps = _overlaps(dist)
-    faults = [row for row in rows if row.state in (PluginState.REFUSED, PluginState.QUARANTINED)]
+    faults = [row for row in rows if row.faulty]
     if as_json:
         echo(json.dumps({"plugins": [to_wire(row) for row in rows], "overlapping": overlaps}, indent=2))
     else:
@@ -209,11 +209,12 @@ def _print_rows(rows: Sequence[Plugin], *, timed: bool, tracebacks: bool = False
     echo(_line(heads, widths))
     for row, line in zip(rows, cells, strict=True):
         echo(_line(line, widths))
-        for remark in filter(None, (row.reason, row.warning, *row.deprecations)):
+        missing_extra = "" if row.awaits_extra else row.missing_extra
+        for remark in filter(None, (row.reason, missing_extra, row.warning, *row.deprecations)):
             echo(f"  {remark}")
         if tracebacks and row.traceback:
             echo("".join(f"    {each}\n" for each in row.traceback.rstrip().splitlines()), nl=False)
-    failures = sum(row.state in (PluginState.REFUSED, PluginState.QUARANTINED) for row in rows)
+    failures = sum(row.faulty for row in rows)
     if failures:
         echo(f"{failures} of {len(rows)} cannot be used; `srv doctor` says what to do.")
 

@@ -1,6 +1,7 @@
 """Discovery: what installed distributions bring, decided from metadata, before anything of it is imported."""
 
 from srv.discovery.errors import (
+    ExtraMissing,
     PluginBroken,
     PluginContested,
     PluginDisabled,
@@ -19,6 +20,7 @@ from srv.discovery.plugins import Plugins, discover
 
 __all__ = [
     "COMMANDS_OF_CORE",
+    "ExtraMissing",
     "Plugin",
     "PluginBroken",
     "PluginContested",

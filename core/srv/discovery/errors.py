@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from srv.errors import SrvError, closed, listed, nearest, quoted
+from srv.errors import SrvError, closed, listed, nearest, quoted, said_by
 
 if TYPE_CHECKING:
     from srv.discovery.plugin import Plugin, PluginKind
@@ -74,6 +74,16 @@ class PluginBroken(PluginError):
         super().__init__(
             f"The {plugin.kind.noun} '{plugin.name}' of {plugin.distribution} {plugin.version} "
             f"({plugin.entry_point}) is broken: {closed(plugin.reason)}"
+        )
+
+
+class ExtraMissing(PluginError):
+    """The load of a model needs what an extra of the runtime's distribution brings, and the extra is not installed."""
+
+    def __init__(self, runtime: Plugin, error: ImportError) -> None:
+        super().__init__(
+            f"The {runtime.kind.noun} '{runtime.name}' of {runtime.distribution} {runtime.version}: "
+            f"{closed(said_by(error)).rstrip('.')}; {runtime.missing_extra}."
         )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import importlib_metadata
 
+from srv.discovery.extras import missing_of_extras
 from srv.discovery.installations import Wholeness, whole_one, wholeness
 from srv.discovery.plugin import GROUPS, OURS, normalised
 
@@ -22,7 +24,7 @@ class _Malformed(ValueError):
 
 
 class Entry(NamedTuple):
-    """One line of entry_points.txt; its extras are the files that a runtime recognises."""
+    """One line of entry_points.txt; what stands in brackets are extras, or files that a runtime recognises."""
 
     group: str
     name: str
@@ -45,6 +47,8 @@ class Distribution(NamedTuple):
     #: Its requirements on srv-inference, as written.
     requires: tuple[str, ...] = ()
     trouble: str = ""
+    #: The extras that its entry points name, each with what of it is not installed; empty where all is there.
+    extras: Mapping[str, str] = MappingProxyType({})
 
 
 class Shadowed(NamedTuple):
@@ -173,14 +177,17 @@ def _read(place: Any, name: str) -> Distribution | None:
         return None
     try:
         head = _head_of(place)
+        written = _written_name(head, name)
+        extras = missing_of_extras(written, [extra for entry in entries for extra in entry.extras], head)
     except Exception as error:  # noqa: BLE001 - as above
         return Distribution(name, "unknown", location, trouble=_as_sentence(error))
     return Distribution(
-        name=_written_name(head, name),
+        name=written,
         version=next(iter(head.get("version", ())), "unknown"),
         location=location,
         entries=entries,
         requires=tuple(line for line in head.get("requires-dist", ()) if _is_on_us(line)),
+        extras=extras,
     )
 
 
@@ -254,6 +261,7 @@ def _head_of(place: Any) -> dict[str, list[str]]:
             "name": [parsed["Name"] or ""],
             "version": [parsed["Version"] or "unknown"],
             "requires-dist": list(place.requires or ()),
+            "provides-extra": list(parsed.get_all("Provides-Extra") or ()),
         }
     head: dict[str, list[str]] = {}
     key = ""

@@ -67,7 +67,9 @@ class Plugin:
     deprecations: tuple[str, ...] = ()
     import_seconds: float | None = None
     ours: bool = False
-    #: Well-known files that a runtime recognises: the extras of its entry point.
+    #: What of the extras that its entry point names is not installed, and how to install it.
+    missing_extra: str = ""
+    #: Well-known files that a runtime recognises: what else stands in the brackets of its entry point.
     files: tuple[str, ...] = ()
     #: Why the server does not serve without it; empty where it is not required. For hook modules only.
     required: str = ""
@@ -88,6 +90,20 @@ class Plugin:
     def usable(self) -> bool:
         """Whether the plugin is loaded, or will be loaded when it is first asked for."""
         return self.state in (PluginState.FOUND, PluginState.LOADED)
+
+    @property
+    def awaits_extra(self) -> bool:
+        """Whether its import failed only because its extra is not installed, which is no fault of the package."""
+        return (
+            bool(self.missing_extra)
+            and self.state is PluginState.QUARANTINED
+            and self.reason.endswith(self.missing_extra)
+        )
+
+    @property
+    def faulty(self) -> bool:
+        """Whether the plugin needs attention: it is refused, or quarantined for more than a missing extra."""
+        return self.state in (PluginState.REFUSED, PluginState.QUARANTINED) and not self.awaits_extra
 
     def __str__(self) -> str:
         return f"{self.kind.noun} '{self.name}' of {self.distribution} {self.version} ({self.entry_point})"

@@ -114,14 +114,17 @@ def _rows_of(distribution: Distribution) -> list[Plugin]:
 
 
 def _row_of(distribution: Distribution, entry: Entry) -> Plugin:
+    kind = GROUPS[entry.group]
     return Plugin(
-        kind=GROUPS[entry.group],
+        kind=kind,
         name=entry.name,
         distribution=distribution.name,
         version=distribution.version,
         entry_point=entry.value,
         ours=normalised(distribution.name) == OURS,
-        files=entry.extras,
+        # A hook module has no files: it is required by the word in brackets, whatever else the word may be.
+        files=tuple(each for each in entry.extras if kind is PluginKind.HOOKS or each not in distribution.extras),
+        missing_extra=next(filter(None, map(distribution.extras.get, entry.extras)), ""),
     )
 
 

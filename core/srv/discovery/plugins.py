@@ -170,6 +170,9 @@ class Plugins:
         self.take_back(row)
         owner = row.computed_by or row
         consequence = "srv does not serve without it." if owner.required else "Everything else goes on without it."
+        if row.awaits_extra and not owner.required:
+            log.warning("%s %s", PluginBroken(row), consequence)
+            return
         log.error("%s %s", PluginBroken(row), consequence, exc_info=error)
 
     def take_back(self, row: Plugin) -> None:
@@ -200,8 +203,8 @@ class Plugins:
         return unchosen(self._rows, self.names(PluginKind.RUNTIME), self.choice.prefer)
 
     def failures(self) -> list[Plugin]:
-        """Return the rows that need attention: refused and quarantined ones."""
-        return [row for row in self._rows if row.state in (PluginState.REFUSED, PluginState.QUARANTINED)]
+        """Return the rows that need attention: refused and quarantined ones, but for a missing extra."""
+        return [row for row in self._rows if row.faulty]
 
     def check_strict(self) -> None:
         """Raise PluginsNotWhole if any plugin is refused or quarantined; for plugins.strict."""
@@ -271,7 +274,10 @@ class Plugins:
             raise
         except BaseException as error:
             row.import_seconds = time.perf_counter() - started
-            self.quarantine(row, failure(error), error)
+            reason = failure(error)
+            if row.missing_extra and isinstance(error, ImportError):
+                reason = f"{reason}; {row.missing_extra}"
+            self.quarantine(row, reason, error)
             raise PluginBroken(row) from error
         row.import_seconds = time.perf_counter() - started
         if fault:

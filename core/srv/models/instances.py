@@ -15,7 +15,7 @@ from typing import Any
 import marshmallow
 import numpy as np
 
-from srv.discovery import PluginKind, Plugins
+from srv.discovery import ExtraMissing, PluginKind, Plugins
 from srv.errors import is_from_signal
 from srv.model_settings import ModelSettings
 from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
@@ -81,7 +81,7 @@ class Instances:
         check_threads(runtime_class)
         run = self._thread_for(model, runtime_class)
         settings = _with_extra(settings, runtime_class)
-        with self._beside_others(runtime_class, model, code):
+        with self._beside_others(runtime_class, model, code), self._extra_told(settings):
             runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
             self._check_loaded(run(runtime.load, loads=True))
             model.runtime = runtime
@@ -180,6 +180,17 @@ class Instances:
             named = settings.implementation or settings.runtime
             raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
         return found
+
+    @contextmanager
+    def _extra_told(self, settings: ModelSettings) -> Iterator[None]:
+        """Say of a failed import that an extra of the runtime's distribution is not installed, where that is so."""
+        try:
+            yield
+        except ImportError as error:
+            row = None if settings.runtime is None else self._plugins.find(PluginKind.RUNTIME, settings.runtime)
+            if row is None or not row.missing_extra:
+                raise
+            raise ExtraMissing(row, error) from error
 
     def _thread_for(self, model: ModelVersion, runtime_class: type[Runtime]) -> Run:
         """Return the function that calls `load` or `unload` in the thread that the runtime asks for."""

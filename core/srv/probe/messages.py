@@ -59,6 +59,7 @@ def to_wire(row: Plugin) -> dict[str, Any]:
         "import_seconds": row.import_seconds,
         "ours": row.ours,
         "name_taken": row.name_taken,
+        "missing_extra": row.missing_extra or None,
         "files": list(row.files),
         "required": row.required or None,
         "computed_by": row.computed_by.name if row.computed_by else None,
@@ -82,6 +83,7 @@ def from_wire(given: Mapping[str, Any]) -> Plugin:
         ours=given["ours"],
         name_taken=given["name_taken"],
         files=tuple(given["files"]),
+        missing_extra=given["missing_extra"] or "",
         required=given["required"] or "",
         traceback=given["traceback"] or "",
     )

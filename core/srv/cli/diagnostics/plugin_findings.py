@@ -15,7 +15,9 @@ def examine(found: Plugins, tried: Sequence[Plugin]) -> Iterator[Finding]:
     """Yield findings about what discovery found, and about the outcome of importing it."""
     hindrances = unusable(tried, found.choice)
     for row in tried:
-        if row.state is PluginState.QUARANTINED:
+        if row.missing_extra and row not in hindrances and (row.usable or row.awaits_extra):
+            yield _without_extra(row)
+        elif row.state is PluginState.QUARANTINED:
             yield _hindering(_broken(row), row) if row in hindrances else _broken(row)
         elif row.state is PluginState.REFUSED:
             yield _hindering(_refused(row), row) if row in hindrances else _refused(row)
@@ -54,6 +56,11 @@ def _broken(row: Plugin) -> Finding:
         f'out with plugins.disable: ["{row.qualified}"]. `srv plugins check {row.distribution}` shows the traceback.',
         row.traceback,
     )
+
+
+def _without_extra(row: Plugin) -> Finding:
+    what, _, command = row.missing_extra.rpartition(": ")
+    return advice(row.qualified, f"The {row} cannot do all that it is for: {what}.", f"{command}, if you want it.")
 
 
 def _refused(row: Plugin) -> Finding:
