@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from srv.metrics_types import Kind, Queue, Sums
     from srv.model_settings import ModelSettings
     from srv.runtime import Runtime
+    from srv.storage import Fetch
 
 hookspec = pluggy.HookspecMarker("srv")
 hookimpl = pluggy.HookimplMarker("srv")
@@ -235,6 +236,18 @@ def srv_worker_started(settings: Mapping[str, Any], server: Server) -> None:
 
     Called once in each worker, after the fork and before any model is loaded. A failure is logged with the plugin's
     name, and the worker goes on.
+    """
+
+
+@hookspec
+def srv_storage(uri: str, settings: Mapping[str, Any]) -> Fetch | None:
+    """Say how to fetch what a model's `parameters.uri` names, for URIs of a scheme that the plugin knows; else None.
+
+    Called for each load of a model whose `parameters.uri` has a scheme, such as `s3://bucket/model.onnx`, in the thread
+    that loads it, and by `srv dockerfile` and `srv build`, which want to know the plugin only. So it asks nobody and
+    imports what it needs when the scheme is its own. What two distributions answer is fetched by neither until
+    `plugins.prefer` says (`{"storage:s3": "distribution"}`); schemes of srv's own stay srv's own. What it raises is the
+    reason why the model cannot be loaded.
     """
 
 

@@ -20,6 +20,7 @@ from srv.messages import InferenceRequest, InferenceResponse
 from srv.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from srv.hooks.storages import PluginsFetch
     from srv.images import Builder, ImagePlan
 
 log = logging.getLogger("srv.plugins")
@@ -124,6 +125,12 @@ class Hooks:
             made: Any = self.plugins.load_row(row)
             builders[name] = made() if row.ours else NamedBuilder(row, made)
         return builders
+
+    def storage(self, uri: str) -> PluginsFetch:
+        """Return what fetches a URI, and the plugin that brought it. Raises NoStorage, StorageContested or FetchFailed."""
+        from srv.hooks.storages import fetch_of  # here, because most servers have all their files
+
+        return fetch_of(uri, self._registration, self.plugins.choice.prefer)
 
     def worker_started(self, server: Server) -> None:
         """Call `srv_worker_started` of all plugins; quarantine a required one that fails."""

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from srv.errors import PluginFailed, SrvError, closed, nearest
 
+#: The package that brings each scheme that srv itself does not fetch, as far as srv knows.
+STORAGE_PACKAGES = {"s3": "srv-storage", "gs": "srv-storage", "az": "srv-storage", "hf": "srv-storage"}
+
 
 class BadHooks(SrvError):
     """A hook module that cannot be registered; the sentence becomes the reason of its quarantine."""
@@ -94,6 +97,29 @@ class PlanFailed(SrvError):
         super().__init__(
             f"The {plugin} raised {type(error).__name__} in srv_image_plan: {closed(str(error) or 'no reason given')} "
             "Mend it, or leave it out with --no-plugin."
+        )
+
+
+class NoStorage(SrvError):
+    """A model's URI has a scheme that no installed plugin fetches."""
+
+    def __init__(self, scheme: str, uri: str) -> None:
+        package = STORAGE_PACKAGES.get(scheme)
+        brings = f"Run `pip install {package}`" if package else "Install a package that brings it"
+        super().__init__(
+            f"No installed plugin fetches '{scheme}://', which parameters.uri asks for ({uri}). {brings}, or put the "
+            "artifact into the model's folder."
+        )
+
+
+class StorageContested(SrvError):
+    """Several distributions fetch the scheme of a model's URI."""
+
+    def __init__(self, scheme: str, distributions: Iterable[str]) -> None:
+        rivals = sorted(distributions)
+        super().__init__(
+            f"{' and '.join(rivals)} both fetch '{scheme}://'. Choose one with plugins.prefer: "
+            f'{{"storage:{scheme}": "{rivals[0]}"}}.'
         )
 
 
