@@ -81,9 +81,15 @@ def check_secrets(plan: ImagePlan, allowed: Sequence[str]) -> None:
     """Raise SecretFiles for those of the plan that travel and that nobody allowed.
 
     A file is allowed by a pattern, as .dockerignore has them, or by a line of .dockerignore that brings it back by name.
+    A pattern that allows nothing is told in the plan's notes.
     """
     travels = Ignore(plan.ignore)
     said = [Ignore([pattern]) for pattern in allowed]
+    plan.notes += [
+        f"--allow {pattern} allows nothing: no file of that name was found to hold a secret."
+        for pattern, ignore in zip(allowed, said, strict=True)
+        if not any(map(ignore.leaves_out, plan.secret_files))
+    ]
     brought_back = [rule for rule in filter(None, map(cleaned, own_lines(plan.folder))) if rule.brings_back]
     refused = {
         name: kind

@@ -161,6 +161,13 @@ SHAPES = (
     _shape(
         "passwords of registries", '"auth', r"\"auth\"\s*:\s*\"[A-Za-z0-9+/=]{8,}\"", "config.json", "*dockerconfig*"
     ),
+    # Those of the plugin srv_keys, which takes a digest as well.
+    _shape(
+        "API keys of callers, not their sha256 digests",
+        '"keys"',
+        r"\"keys\"\s*:\s*\{[^{}]*?:\s*\"((?!sha256:)[^\"]{16,})\"",
+        "settings.json",
+    ),
     _shape("a token of npm", "_auth", r"_(?:authToken|auth)\s*=\s*[\"']?([^\s\"'$]{8,})", ".npmrc"),
     _shape("a token of npm", "npmAuth", r"npmAuth(?:Token|Ident)\s*:\s*[\"']?([^\s\"'$]{8,})", ".yarnrc.yml"),
     _shape("a password in an address", "://", r"://[^/\s:@\"'${]+:([^/\s:@\"'${]{3,})@", *_ADDRESSES),

@@ -62,6 +62,7 @@ SECRETS = {
     "notebook.ipynb": json.dumps({"source": [f"login('ghp_{some(36)}')"]}),
     "fine.py": f"github_pat_{some(22)}_{some(59)}",
     "config.yaml": f"key: AKIA{some(16, BASE32)}",
+    "settings.json": json.dumps({"keys": {"one": f"sha256:{some(64)}", "another": some(24)}}),
     "boto.cfg": f"aws_secret_access_key = {some(40)}",
     "openai.py": f"sk-proj-{some(40)}T3BlbkFJ{some(40)}",
     "anthropic.txt": f"sk-ant-api03-{some(93)}-AA",
@@ -92,6 +93,7 @@ NONE = {
     "merges.txt": "\n".join(f"{some(3)} {some(4)}" for _ in range(20_000)),
     "config.json": json.dumps({"model_type": "llama", "auth": None, "max_token": 4096, "eos_token": "</s>"}),
     "special_tokens_map.json": json.dumps({"pad_token": "<pad>", "sep_token": "[SEP]"}),
+    "settings.json": json.dumps({"keys": {"one": f"sha256:{some(64)}"}, "server_name": some(24)}),
     "image.ipynb": json.dumps({"image/png": base64.b64encode(letters.randbytes(300_000)).decode()}),
     "embeddings.csv": "\n".join(some(64) for _ in range(2000)),
     "hashes.txt": "\n".join(f"--hash=sha256:{some(64, string.hexdigits.lower())}" for _ in range(500)),
@@ -175,6 +177,14 @@ def test_secrets_that_would_travel_are_named_and_refused(made):
 @pytest.mark.parametrize("allowed", [["tls/key.pem", "models/.aws"], ["**/*.pem", "models"], ["**"]])
 def test_what_is_allowed_travels(made, allowed):
     check_secrets(made(), allowed)
+
+
+def test_a_pattern_that_allows_nothing_is_told(made):
+    plan = made()
+    check_secrets(plan, ["**", "tsl/key.pem"])
+    assert [note for note in plan.notes if "--allow" in note] == [
+        "--allow tsl/key.pem allows nothing: no file of that name was found to hold a secret."
+    ]
 
 
 @pytest.mark.parametrize(
