@@ -134,6 +134,20 @@ class Timings:
     total: float
 
 
+@dataclass(frozen=True)
+class StreamSummary:
+    """What a stream gave to its client, until its end or until the client left."""
+
+    #: The responses that were written; where the client left, the last of them may not have reached it.
+    responses: int
+    #: Their bytes as the face wrote them: events over REST, messages over gRPC.
+    bytes: int
+    #: Seconds from the request's arrival to the first response; None where none came.
+    time_to_first: float | None
+    #: Whether the client left before the end.
+    client_left: bool
+
+
 # -- registration: what the plugin brings -----------------------------------------------------------------------------
 
 
@@ -291,13 +305,15 @@ def srv_after_infer(
     response: InferenceResponse | None,
     error: Exception | None,
     timings: Timings,
+    stream: StreamSummary | None,
 ) -> None:
     """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
 
     Called for every request that `srv_before_infer` could see, in the request's thread, from several at once; for a
     stream once, at its end, with the last response that came and without those before it, and with the error too where
-    the stream failed after that or its client left. What an implementation raises becomes the answer, by the rules of `srv_before_infer`,
-    and ends the calls.
+    the stream failed after that or its client left. `stream` says what the client was sent; it is None where the answer
+    is one response. What an implementation raises becomes the answer, by the rules of `srv_before_infer`, and ends the
+    calls.
     """
 
 

@@ -7,12 +7,13 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from marshmallow import Schema, fields, validate
 
-from srv.hookspecs import Model, Server, Timings, hookimpl
+from srv.hookspecs import Model, Server, StreamSummary, Timings, hookimpl
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.tensors import Tensor
 
@@ -68,20 +69,23 @@ class EventLog:
         response: InferenceResponse | None,
         error: Exception | None,
         timings: Timings,
+        stream: StreamSummary | None,
     ) -> None:
-        """Write the request and its outcome: names, datatypes, shapes, and the seconds it took."""
+        """Write the request and its outcome: names, datatypes, shapes, the seconds it took, what was sent of a stream."""
         if not self._is_due():
             return
         self._write(
             "request",
             **_named(model),
             id=request.id,
+            request_id=request.headers.get("x-request-id"),
             outcome="ok" if error is None else type(error).__name__,
             inputs=_shapes(request.inputs),
             outputs=_shapes(response.outputs if response is not None else ()),
             queue=round(timings.queue, 6),
             compute=round(timings.compute, 6),
             total=round(timings.total, 6),
+            stream=None if stream is None else _summary(stream),
         )
 
     @hookimpl
@@ -121,6 +125,11 @@ class EventLog:
 
 def _named(model: Model) -> dict[str, str | None]:
     return {"model": model.name, "version": model.version}
+
+
+def _summary(stream: StreamSummary) -> dict[str, int | float | bool | None]:
+    first = stream.time_to_first
+    return {**asdict(stream), "time_to_first": None if first is None else round(first, 6)}
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[str]:

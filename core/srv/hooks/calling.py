@@ -15,7 +15,7 @@ from srv.hooks.errors import PlanFailed, UnknownHook
 from srv.hooks.implementations import ARGUMENTS, Implementation
 from srv.hooks.registration import Registration, Sections
 from srv.hooks.tracing import Trace
-from srv.hookspecs import Model, Server, Timings
+from srv.hookspecs import Model, Server, StreamSummary, Timings
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.settings import ServerSettings
 
@@ -29,7 +29,9 @@ log = logging.getLogger("srv.plugins")
 _GOES_ON = "srv goes on"
 
 BeforeInfer = Callable[[Model, InferenceRequest], InferenceRequest | InferenceResponse | None]
-AfterInfer = Callable[[Model, InferenceRequest, InferenceResponse | None, Exception | None, Timings], None]
+AfterInfer = Callable[
+    [Model, InferenceRequest, InferenceResponse | None, Exception | None, Timings, StreamSummary | None], None
+]
 
 
 class Hooks:

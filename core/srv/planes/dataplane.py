@@ -283,15 +283,23 @@ class DataPlane:
         stages: Stages,
     ) -> Generator[Written, None, None]:
         model = self._serving(model, version, request)
-        with self._hooks.around(model, request, started) as asked:
+        count = self._hooks.stream_count(started)
+
+        def sent(response: InferenceResponse) -> Written:
+            frame = written(_signed(response, asked.request))
+            if count is not None:
+                count.add(frame)
+            return frame
+
+        with self._hooks.around(model, request, started, count) as asked:
             early = asked.ask_before()
             if early is not None:
-                yield written(_signed(early, request))
+                yield sent(early)
                 return
             with closing(self._responses(model, version, asked.request, started, deadline, stages)) as responses:
                 for response in responses:
                     asked.response = response
-                    yield written(_signed(response, asked.request))
+                    yield sent(response)
 
     def _deadline(self, model: ModelVersion, started: float, own: float | None) -> float:
         """Return the earlier of the server's deadline and the client's own. Raises DeadlinePassed where it has passed."""

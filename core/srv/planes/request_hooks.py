@@ -10,6 +10,7 @@ from typing import Self
 
 from srv.errors import ClientLeft, SrvError, is_from_signal
 from srv.hooks import AfterInfer, BeforeInfer, HookFailed, Timings
+from srv.hookspecs import StreamSummary
 from srv.inference.response_validation import check_response
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.models.registry import ModelVersion
@@ -45,9 +46,15 @@ class RequestHooks:
                 return outcome
         return request
 
-    def around(self, model: ModelVersion, request: InferenceRequest, started: float) -> HookedRequest:
-        """Return the request between its hooks; it was complete when it `started`."""
-        return HookedRequest(self, model, request, started)
+    def around(
+        self, model: ModelVersion, request: InferenceRequest, started: float, sent: StreamCount | None = None
+    ) -> HookedRequest:
+        """Return the request between its hooks; it was complete when it `started`, and a stream counts what it has `sent`."""
+        return HookedRequest(self, model, request, started, sent)
+
+    def stream_count(self, started: float) -> StreamCount | None:
+        """Return what counts the responses of a stream, or None where no plugin is told."""
+        return StreamCount(started) if self._after else None
 
     def tell_after(
         self,
@@ -56,11 +63,12 @@ class RequestHooks:
         response: InferenceResponse | None,
         failure: Exception | None,
         timings: Timings,
+        stream: StreamSummary | None = None,
     ) -> None:
         """Tell every plugin how the request ended. Raises as `ask_before` does."""
         for plugin, after in self._after:
             try:
-                after(model, request, response, failure, timings)
+                after(model, request, response, failure, timings, stream)
             except SrvError:
                 raise
             except BaseException as error:  # neither sys.exit() nor a CancelledError of a plugin's own may go on
@@ -76,7 +84,14 @@ class HookedRequest:
     `request` is the one that the model gets, once the plugins were asked; `response` is the last that came.
     """
 
-    def __init__(self, hooks: RequestHooks, model: ModelVersion, request: InferenceRequest, started: float) -> None:
+    def __init__(
+        self,
+        hooks: RequestHooks,
+        model: ModelVersion,
+        request: InferenceRequest,
+        started: float,
+        sent: StreamCount | None,
+    ) -> None:
         self.request = request
         self.response: InferenceResponse | None = None
         self._hooks = hooks
@@ -84,6 +99,7 @@ class HookedRequest:
         self._asked = request
         self._started = started
         self._began = time.monotonic()
+        self._sent = sent
 
     def ask_before(self) -> InferenceResponse | None:
         """Return the response of a plugin that answers in the model's place. Raises as RequestHooks does."""
@@ -105,7 +121,33 @@ class HookedRequest:
         failure = error if isinstance(error, Exception) else None
         self._asked.model_version = self.request.model_version
         timings = timings_of(self._started, self._began)
-        self._hooks.tell_after(self._model, self.request, self.response, failure, timings)
+        stream = None
+        if self._sent is not None:
+            left = failure is not None and (isinstance(failure, ClientLeft) or self._asked.caller.is_gone())
+            stream = self._sent.summary(client_left=left)
+        self._hooks.tell_after(self._model, self.request, self.response, failure, timings, stream)
+
+
+class StreamCount:
+    """Counts the responses of one stream and their bytes."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._responses = 0
+        self._bytes = 0
+        self._time_to_first: float | None = None
+
+    def add(self, frame: object) -> None:
+        """Count a response, as the face has written it; what is no bytes has none to count."""
+        if self._time_to_first is None:
+            self._time_to_first = time.monotonic() - self._started
+        self._responses += 1
+        if isinstance(frame, bytes):
+            self._bytes += len(frame)
+
+    def summary(self, *, client_left: bool) -> StreamSummary:
+        """Return what was counted until now."""
+        return StreamSummary(self._responses, self._bytes, self._time_to_first, client_left)
 
 
 def timings_of(started: float, began: float) -> Timings:

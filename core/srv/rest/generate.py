@@ -19,7 +19,7 @@ from srv.rest.answers import NotText
 from srv.rest.envelope import bad_field, checked, read_json
 from srv.rest.infer import Infer, RequestReader
 from srv.rest.json_tensors import read_data, read_texts
-from srv.rest.streaming import frame_of, send_frames
+from srv.rest.streaming import event, event_of, send_frames
 from srv.tensors import EMPTY, Tensor
 from srv.wire.base64_tensors import Octets, read_base64
 
@@ -78,9 +78,9 @@ class Generate:
         context = req.context
         as_infer: bool = context.as_infer
         if self._stream:
-            frame = partial(frame_of, octets=found.octets) if as_infer else _answer
+            written = partial(event_of, octets=found.octets) if as_infer else _event
             frames = self._dataplane.stream(
-                model, version, request, frame, received=context.started, stages=context.stages
+                model, version, request, written, received=context.started, stages=context.stages
             )
             send_frames(resp, frames)
         elif as_infer:
@@ -174,6 +174,10 @@ def _answer(response: InferenceResponse) -> bytes:
         answer["id"] = response.id
     answer[OUTPUT] = _text(response)
     return orjson.dumps(answer)
+
+
+def _event(response: InferenceResponse) -> bytes:
+    return event(_answer(response))
 
 
 def _text(response: InferenceResponse) -> str:

@@ -38,7 +38,7 @@ class InferStream:
             model,
             version,
             request,
-            partial(frame_of, octets=found.octets),
+            partial(event_of, octets=found.octets),
             received=context.started,
             stages=context.stages,
         )
@@ -46,7 +46,7 @@ class InferStream:
 
 
 def send_frames(resp: falcon.Response, frames: Generator[bytes, None, None]) -> None:
-    """Set the frames of a stream as a response's body. An error before the first frame is raised as it is."""
+    """Set the events of a stream as a response's body. An error before the first one is raised as it is."""
     first = [*islice(frames, 1)]
     resp.content_type = EVENTS
     resp.set_header("Cache-Control", "no-cache")
@@ -73,22 +73,25 @@ def _events(
 ) -> Generator[bytes, None, None]:
     """Yield the events of a stream; an error between two of them is the last one, and stands in the access log."""
     try:
-        for frame in chain(first, frames):
-            yield b"data: %b\n\n" % frame
+        yield from chain(first, frames)
     except Exception as error:
         if not isinstance(error, SrvError):
             log.exception("A stream ended in its middle.")
         code, _ = code_and_status(error)
         resp.context.code = code
         foreseen = code != INTERNAL or isinstance(error, PluginFailed)
-        yield b"data: %b\n\n" % body_of(
-            sentence_of(error) if foreseen and isinstance(error, SrvError) else INTERNAL_SENTENCE, code
-        )
+        sentence = sentence_of(error) if foreseen and isinstance(error, SrvError) else INTERNAL_SENTENCE
+        yield event(body_of(sentence, code))
     finally:
         frames.close()
 
 
-def frame_of(response: InferenceResponse, octets: Octets | None) -> bytes:
-    """Return the response in JSON, as infer has it."""
+def event_of(response: InferenceResponse, octets: Octets | None) -> bytes:
+    """Return the event of a response, with its JSON as infer has it."""
     text, _ = write_response(response, None, octets)
-    return text
+    return event(text)
+
+
+def event(data: bytes) -> bytes:
+    """Return one server-sent event."""
+    return b"data: %b\n\n" % data

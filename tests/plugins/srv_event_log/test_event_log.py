@@ -1,13 +1,18 @@
 """The plugin event_log, through the kit alone."""
 
+import http.client
 import json
 import os
+import time
+from urllib.parse import urlsplit
 
 import pytest
 
 from srv import InvalidInput, Runtime, Tensor
 from srv.discovery import PluginBroken
 from srv.testing import Client, model
+from srv.testing.grpc_client import as_message
+from srv.testing.requests import as_json, as_request
 
 
 class Doubler(Runtime):
@@ -20,6 +25,12 @@ class Doubler(Runtime):
 class Broken(Runtime):
     def load(self):
         raise OSError("no disk")
+
+
+class Ticks(Runtime):
+    def predict_stream(self, request):
+        for place in range(request.parameters.get("most", 1_000_000)):
+            yield {"place": [place]}
 
 
 @pytest.fixture
@@ -88,6 +99,56 @@ def test_srv_after_infer_tells_what_was_asked_and_what_came_of_it_but_no_values(
     assert good["total"] >= good["compute"] >= 0
     assert bad["outcome"] == "InvalidInput"
     assert "secret" not in json.dumps(good)
+
+
+def test_srv_after_infer_tells_the_id_of_the_request_that_the_access_log_has(event_log):
+    client, read = event_log(Doubler)
+    answer = client.infer("Doubler", {"x": ["a"]})
+    assert read()[-1]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_srv_after_infer_tells_what_was_sent_of_a_stream(event_log):
+    client, read = event_log(Ticks)
+    answers = client.stream("Ticks", {"x": [1.0]}, parameters={"most": 3})
+    line = read()[-1]
+    assert (line["outcome"], line["outputs"]) == ("ok", ["place INT64 [1]"])
+    assert (line["stream"]["responses"], line["stream"]["client_left"]) == (len(answers), False)
+    assert line["stream"]["bytes"] > sum(len(answer.body) for answer in answers)
+    assert 0 <= line["stream"]["time_to_first"] <= line["total"]
+
+
+def leave_a_stream_of_rest(server):
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+    body = as_json(as_request({"x": [1.0]}))
+    connection.request("POST", "/v2/models/Ticks/infer_stream", body, {"Content-Type": "application/json"})
+    with connection.getresponse() as answer:
+        assert answer.readline().startswith(b"data: ")
+    connection.close()
+
+
+def leave_a_stream_of_grpc(server):
+    with server.grpc_channel() as channel:
+        stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        call = stream(iter([as_message("Ticks", as_request({"x": [1.0]}))]))
+        assert next(call)
+        call.cancel()
+
+
+@pytest.mark.e2e
+def test_srv_after_infer_tells_that_the_client_of_a_stream_left(srv_server, tmp_path):
+    file = tmp_path / "event_log.jsonl"
+    server = srv_server(Ticks, settings={"event_log": {"file": str(file)}})
+    for leave in (leave_a_stream_of_rest, leave_a_stream_of_grpc):
+        file.write_text("")
+        leave(server)
+        end = time.monotonic() + 60
+        while not file.read_text().endswith("\n") and time.monotonic() < end:
+            time.sleep(0.01)
+        line = json.loads(file.read_text())
+        assert (line["event"], line["outcome"]) == ("request", "ClientLeft")
+        assert line["stream"]["client_left"] is True
+        assert 1 <= line["stream"]["responses"] < 1_000_000
+        assert line["stream"]["bytes"] > 0
 
 
 def test_a_share_of_the_requests_is_written(event_log):
