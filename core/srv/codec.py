@@ -25,9 +25,9 @@ class InputCodec:
     #: The codec that reads inputs in its place where predict's hint chose it and no content type is named.
     unnamed: ClassVar[InputCodec | None] = None
 
-    def can_encode(self, value: Any) -> bool:
-        """Whether `encode` takes this value; asked of every codec in turn, so it must be cheap."""
-        raise NotImplementedError
+    def can_encode(self, value: Any) -> bool:  # noqa: ARG002 - overridden methods use it
+        """Whether `encode` takes this value; asked of every codec in turn, so it must be cheap. By itself False."""
+        return False
 
     def decode(self, tensor: Tensor) -> Any:
         """The tensor's value. Raises InvalidInput for data that is not of this content type."""
@@ -46,9 +46,9 @@ class RequestCodec:
     #: What its tensors may call themselves that means something inside of its requests only.
     tensor_content_types: ClassVar[frozenset[str]] = frozenset()
 
-    def can_encode(self, value: Any) -> bool:
-        """Whether `encode_request` and `encode_response` take this value."""
-        raise NotImplementedError
+    def can_encode(self, value: Any) -> bool:  # noqa: ARG002 - overridden methods use it
+        """Whether `encode_request` and `encode_response` take this value. By itself False."""
+        return False
 
     def decode_request(self, request: InferenceRequest) -> Any:
         """The value of a whole request. Raises InvalidInput for a request that is not of this content type."""

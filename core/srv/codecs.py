@@ -74,7 +74,7 @@ class Codecs:
         if isinstance(codec, InputCodec):
             return codec
         raise WrongCodec(
-            content_type, "one tensor", (name for name, each in self._all() if isinstance(each, InputCodec))
+            content_type, "one tensor", (name for name, each in self.each() if isinstance(each, InputCodec))
         )
 
     def request(self, content_type: str) -> RequestCodec:
@@ -84,7 +84,7 @@ class Codecs:
         codec = self._codec(content_type)
         if isinstance(codec, RequestCodec):
             return codec
-        known = (name for name, each in self._all() if isinstance(each, RequestCodec))
+        known = (name for name, each in self.each() if isinstance(each, RequestCodec))
         raise WrongCodec(content_type, "a whole request", known)
 
     def check(self, content_type: str) -> None:
@@ -162,7 +162,7 @@ class Codecs:
 
     def hints(self) -> list[str]:
         """The names of the Python types that a predict's arguments may be hinted with, for sentences."""
-        return sorted({_shown(getattr(codec, "type_hint", None)) for _, codec in self._all()})
+        return sorted({_shown(getattr(codec, "type_hint", None)) for _, codec in self.each()})
 
     def names(self) -> list[str]:
         """The content types that work."""
@@ -207,7 +207,7 @@ class Codecs:
         rank = {name: place for place, name in enumerate(ORDER) if ours.get(name)}
         return sorted(ours, key=lambda name: (rank.get(name, len(ORDER)), not ours[name], name))
 
-    def _all(self) -> Iterator[tuple[str, InputCodec | RequestCodec]]:
+    def each(self) -> Iterator[tuple[str, InputCodec | RequestCodec]]:
         """Every codec that works, imported as the caller gets to it; one that turns out broken is left out."""
         for name in self._order:
             if name in self._broken:
@@ -220,10 +220,10 @@ class Codecs:
             yield name, codec
 
     def _instances(self, form: type[Codec]) -> Iterator[Codec]:
-        return (codec for _, codec in self._all() if isinstance(codec, form))
+        return (codec for _, codec in self.each() if isinstance(codec, form))
 
     def _for_hint(self, hint: Any) -> Iterator[InputCodec | RequestCodec]:
-        return (codec for _, codec in self._all() if hint == type_given_by(codec))
+        return (codec for _, codec in self.each() if hint == type_given_by(codec))
 
 
 def input_codec(content_type: str) -> InputCodec:

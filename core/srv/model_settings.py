@@ -53,6 +53,8 @@ class ModelSettings:
     request_timeout: float | None = None
     concurrency: int | None = None
     warmup: tuple[Mapping[str, Any], ...] = ()
+    #: Codecs of the model's own folder, as module.Class, beside those in the module of its implementation.
+    codecs: tuple[str, ...] = ()
     allow_pickle: bool = False
     parameters: ModelParameters = field(default_factory=ModelParameters)
     folder: Path = field(default_factory=Path)

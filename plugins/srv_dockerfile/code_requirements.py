@@ -20,14 +20,16 @@ from srv_dockerfile.requirements import Named
 from srv_dockerfile.wheels import is_local, origin
 
 
-def add_code_requirements(plan: ImagePlan, brought: Iterable[str], named: Named, wheels: Path) -> set[str]:
+def add_code_requirements(
+    plan: ImagePlan, models: Iterable[ModelSettings], brought: Iterable[str], named: Named, wheels: Path
+) -> set[str]:
     """Add what the models' code imports, where no file of the folder says what the environment is; return what was added.
 
     `brought` are the distributions that the image has anyway. Where files of the folder say what it is, they count, and
     a note has the lines to add to them.
     """
     there = closure([*brought, *plan.named], named)
-    lacking, unknown = _lacking(plan.models, there)
+    lacking, unknown = _lacking(models, there)
     has_files = bool(plan.named or plan.requirements_files or plan.conda_file)
     on_index = {name: file for name, file in lacking.items() if not _is_only_here(name)}
     added = {name: file for name, file in lacking.items() if not has_files or name not in on_index}
@@ -73,9 +75,9 @@ def _lacking(models: Iterable[ModelSettings], there: Iterable[str]) -> tuple[dic
     """Return the distributions that are not there and bring what models import, and modules of none, each with a file."""
     imported: dict[str, str] = {}
     for model in models:
-        if model.implementation is not None:
-            module = model.implementation.rpartition(".")[0]
-            imported = {**foreign_imports(model.folder, module), **imported}
+        for name in (model.implementation, *model.codecs):
+            if name is not None:
+                imported = {**foreign_imports(model.folder, name.rpartition(".")[0]), **imported}
     imported = {name: file for name, file in imported.items() if not _is_known(name.partition(".")[0])}
     if not imported:
         return {}, {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -19,6 +18,7 @@ from srv.images import ImagePlan
 from srv.model_settings import ModelSettings
 from srv.settings import ServerSettings
 from srv_dockerfile.errors import NotInstalled
+from srv_dockerfile.model_codecs import CodecsOfModels, content_types
 from srv_dockerfile.requirements import Named
 from srv_dockerfile.wheels import is_local, origin, version_of, wheel_of
 
@@ -27,20 +27,20 @@ _EXTRAS = {"pd": "pandas"}
 
 
 def needed(
-    settings: ServerSettings, models: Iterable[ModelSettings], defaults: Mapping[str, Any], plugins: Plugins
+    settings: ServerSettings, models: Iterable[ModelSettings], codecs: CodecsOfModels, plugins: Plugins
 ) -> Iterator[tuple[PluginKind, str]]:
-    """Return what the settings name: runtimes, content types and hook modules, by kind and name."""
+    """Return what the settings name: runtimes, content types and hook modules, by kind and name.
+
+    No distribution is needed for a content type that a model's own folder brings; nor for one that is not installed and
+    that the folder may bring, because its code could not be imported here.
+    """
+    installed = plugins.names(PluginKind.CODEC)
     for model in models:
         if model.runtime is not None:
             yield PluginKind.RUNTIME, model.runtime
-        for said in (model.parameters.content_type, *_content_types(model)):
-            if isinstance(said, str):
+        for said in content_types(model):
+            if not (codecs.brings(model, said) or (said not in installed and codecs.is_unknown(model))):
                 yield PluginKind.CODEC, said
-    if isinstance(defaults.get("runtime"), str):
-        yield PluginKind.RUNTIME, defaults["runtime"]
-    parameters = defaults.get("parameters")
-    if isinstance(parameters, Mapping) and isinstance(parameters.get("content_type"), str):
-        yield PluginKind.CODEC, parameters["content_type"]
     for section in settings.sections:
         if section in plugins.sections() or section not in settings.plugins.optional:
             yield PluginKind.HOOKS, section
@@ -134,8 +134,3 @@ def public(version: str) -> str:
         return Version(version).public
     except InvalidVersion:
         return version
-
-
-def _content_types(model: ModelSettings) -> Iterator[Any]:
-    for spec in (*(model.inputs or ()), *(model.outputs or ())):
-        yield spec.parameters.get("content_type")

@@ -18,9 +18,10 @@ from srv.model_settings import ModelSettings
 from srv.probe.host import ProbeFailed
 from srv.repository import Found, Repository
 from srv.settings import ServerSettings, read_server_settings
-from srv.settings.documents import read_document
+from srv.settings.documents import Document, read_document
 from srv.settings.environment import DEFAULT_PREFIX, PREFIX
 from srv.settings.models import FILE as MODEL_FILE
+from srv.settings.models import model_settings, read_model_document
 from srv.settings.reading import FILE
 from srv.settings.schemas import is_loopback
 from srv.version import __version__
@@ -36,11 +37,11 @@ from srv_dockerfile.environment.project import read_project
 from srv_dockerfile.environment.reading import read_environment
 from srv_dockerfile.errors import LeftOut
 from srv_dockerfile.files import OURS, travelling
-from srv_dockerfile.hint_codecs import hinted
 from srv_dockerfile.ignore_lines import lines_for, own_lines
 from srv_dockerfile.layers import artifact_layers
 from srv_dockerfile.markers import HERE, image_environment, python_of
 from srv_dockerfile.missing import add_tls, notes_on_artifacts, notes_on_no_models
+from srv_dockerfile.model_codecs import CodecsOfModels, codecs_of_models
 from srv_dockerfile.requirements import Named, read_lines, read_requirements
 from srv_dockerfile.secret_files import secret_files
 
@@ -96,13 +97,15 @@ def plan_for(
     _check_files(plan, begun.settings)
     plan.base_image = base_image or plan.base_image
     named = _add_environment(plan, wheels, base_is_given=base_image is not None)
+    models = [*plan.models, *begun.defaults]
+    codecs = _codecs(plan, models, begun.settings, plugins, tell)
     wanted = [
-        *needed(begun.settings, plan.models, begun.root_values, plugins),
-        *_hinted(plan, begun.settings, plugins, tell),
+        *needed(begun.settings, models, codecs, plugins),
+        *((PluginKind.CODEC, name) for name in sorted(codecs.hinted)),
         *_hooks_in_use(plan, begun.settings, hooks),
     ]
     names = require(plan, wanted, plugins, wheels, named)
-    names |= add_code_requirements(plan, names, named, wheels)
+    names |= add_code_requirements(plan, models, names, named, wheels)
     bring_along(plan, names | plan.named, wheels, named)
     _add_serving(plan, begun.settings)
     if cuda is not None:
@@ -135,11 +138,11 @@ def serving_plan(folder: Path, plugins: Plugins, hooks: Hooks) -> ImagePlan:
 
 
 class _Begun(NamedTuple):
-    """A plan with its models, and what the folder's files say: its settings, and the root's model-settings.json."""
+    """A plan with its models, and what the folder's files say: its settings, and its defaults for models, if any."""
 
     plan: ImagePlan
     settings: ServerSettings
-    root_values: Mapping[str, Any]
+    defaults: tuple[ModelSettings, ...]
 
 
 def _begin(folder: Path, plugins: Plugins) -> _Begun:
@@ -163,7 +166,7 @@ def _begin(folder: Path, plugins: Plugins) -> _Begun:
         },
         notes=[note for note in found.notes if "is not there; no models come" not in note],
     )
-    return _Begun(plan, settings, root_values)
+    return _Begun(plan, settings, _defaults(folder, found.models, root))
 
 
 def _version_label(models: Collection[ModelSettings]) -> Mapping[str, str]:
@@ -201,27 +204,40 @@ def _root_name(folder: Path, models: Collection[ModelSettings], root_values: Map
     return next((model.name for model in models if model.folder == folder.absolute()), None)
 
 
+def _defaults(folder: Path, models: Collection[ModelSettings], root: Document | None) -> tuple[ModelSettings, ...]:
+    """Return the defaults that the folder's model-settings.json gives to models that are mounted, as if they were a model."""
+    if root is None or any(model.folder == folder.absolute() for model in models):
+        return ()
+    leaves = read_model_document(root)
+    return (model_settings(leaves, name="defaults for models", version=None, folder=folder, source=MODEL_FILE),)
+
+
 def models_of(folder: Path, plugins: Plugins) -> tuple[ModelSettings, ...]:
-    """Return the models of the folder that the image has."""
-    return _begin(folder, plugins).plan.models
+    """Return the models of the folder that the image has, and its defaults for other models."""
+    begun = _begin(folder, plugins)
+    return (*begun.plan.models, *begun.defaults)
 
 
-def _hinted(
-    plan: ImagePlan, settings: ServerSettings, plugins: Plugins, tell: Callable[[str], object]
-) -> Iterator[tuple[PluginKind, str]]:
-    """Yield the content types that hints of the models' code name."""
+def _codecs(
+    plan: ImagePlan,
+    models: Collection[ModelSettings],
+    settings: ServerSettings,
+    plugins: Plugins,
+    tell: Callable[[str], object],
+) -> CodecsOfModels:
+    """Return what the models' code says of codecs; note what could not be imported."""
     try:
-        content_types, failures = hinted(settings, plugins, tell) if plan.models else (set(), {})
+        codecs = codecs_of_models(settings, models, plugins, tell)
     except ProbeFailed as error:
-        content_types, failures = set(), {str(error): [model.name for model in plan.models]}
-    for reason, models in failures.items():
-        several = f"Models {listed(models)}" if len(models) > 1 else f"Model '{models[0]}'"
+        codecs = CodecsOfModels(failures={str(error): [(model.name, model.version) for model in models]})
+    for reason, keys in codecs.failures.items():
+        names = [name for name, _ in keys]
+        several = f"Models {listed(names)}" if len(names) > 1 else f"Model '{names[0]}'"
         plan.notes.append(
             f"{several} could not be imported here: {closed(reason)} So nobody knows which codecs of packages their hints "
             "name, and the image has those that the settings and the environment's files name."
         )
-    for name in sorted(content_types):
-        yield PluginKind.CODEC, name
+    return codecs
 
 
 def _hooks_in_use(plan: ImagePlan, settings: ServerSettings, hooks: Hooks) -> Iterator[tuple[PluginKind, str]]:

@@ -41,6 +41,16 @@ def test_a_model_tells_what_it_takes_and_gives(tmp_path):
     assert check(tmp_path).stdout.endswith(": x FP32[-1,4] -> output FP32[-1,4]\n")
 
 
+def test_a_model_tells_which_codecs_its_own_folder_brings(tmp_path):
+    place = write_model(tmp_path, "double")
+    (place / "kinds.py").write_text(
+        "from srv import InputCodec\nclass Coins(InputCodec):\n    content_type = 'coins'\n"
+    )
+    (place / "model-settings.json").write_text('{"implementation": "models.Model", "codecs": ["kinds.Coins"]}')
+    assert check(tmp_path).stdout.endswith(": anything -> anything; its own codecs: coins (kinds.Coins)\n")
+    assert json.loads(check(tmp_path, "--json").stdout)[0]["codecs"] == {"coins": "kinds.Coins"}
+
+
 def test_a_folder_with_nothing_to_check_says_what_would_be_a_model_and_the_exit_code_is_1(tmp_path):
     checked = check(tmp_path)
     assert checked.returncode == 1

@@ -125,6 +125,8 @@ def _is_no_failure(record: logging.LogRecord) -> bool:
 
 
 def _rows(models: Sequence[ModelVersion], steps: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    from srv.models.folder_codecs import name_of  # it imports numpy too
+
     seconds = {doing: end - begin for (doing, begin), (_, end) in pairwise(steps)}
     return [
         {
@@ -137,6 +139,7 @@ def _rows(models: Sequence[ModelVersion], steps: Sequence[tuple[str, float]]) ->
             "seconds": round(seconds.get(f"loading model {model.title}", 0.0), 3),
             "inputs": _specs(model.metadata.inputs if model.metadata else None),
             "outputs": _specs(model.metadata.outputs if model.metadata else None),
+            "codecs": {content_type: name_of(codec) for content_type, codec in model.codecs.items()},
         }
         for model in models
     ]
@@ -155,7 +158,9 @@ def _line(row: Mapping[str, Any]) -> str:
     if not row["ready"]:
         return f"{row['title']}: not ready"
     tensors = f"{_listed(row['inputs'])} -> {_listed(row['outputs'])}"
-    return f"{row['title']}: ready in {row['seconds']:.2f} s with {row['runtime']}: {tensors}"
+    codecs = listed([f"{content_type} ({name})" for content_type, name in row["codecs"].items()])
+    own = f"; its own codecs: {codecs}" if row["codecs"] else ""
+    return f"{row['title']}: ready in {row['seconds']:.2f} s with {row['runtime']}: {tensors}{own}"
 
 
 def _listed(specs: Sequence[Mapping[str, Any]]) -> str:

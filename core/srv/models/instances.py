@@ -6,7 +6,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ import numpy as np
 from srv.discovery import ExtraMissing, PluginKind, Plugins
 from srv.errors import is_from_signal
 from srv.model_settings import ModelSettings
+from srv.models.folder_codecs import Codec, codecs_of, name_of
 from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
 from srv.models.main_thread import MainThread
 from srv.models.model_imports import BadImplementation, ModelCode
@@ -78,6 +79,7 @@ class Instances:
                 settings.folder.absolute(), identifier_of(settings.name, settings.version), links=self._links
             )
         runtime_class = self._runtime_class(model, code)
+        model.codecs = self._codecs(model, code)
         check_threads(runtime_class)
         run = self._thread_for(model, runtime_class)
         settings = _with_extra(settings, runtime_class)
@@ -191,6 +193,19 @@ class Instances:
             if row is None or not row.missing_extra:
                 raise
             raise ExtraMissing(row, error) from error
+
+    def _codecs(self, model: ModelVersion, code: ModelCode) -> Mapping[str, Codec]:
+        """Return the codecs that the model's own folder brings, by content type."""
+        settings = model.settings
+        if settings.implementation is None and not settings.codecs:
+            return {}
+        with self._plain_names_for(model, _IMPORT_WAITS), code.plain_names():
+            codecs = codecs_of(settings, code)
+        installed = self._plugins.names(PluginKind.CODEC)
+        for content_type, codec in codecs.items():
+            instead = ", in place of the installed one" if content_type in installed else ""
+            log.info("Model '%s' has '%s' as its codec of '%s'%s.", model.title, name_of(codec), content_type, instead)
+        return codecs
 
     def _thread_for(self, model: ModelVersion, runtime_class: type[Runtime]) -> Run:
         """Return the function that calls `load` or `unload` in the thread that the runtime asks for."""

@@ -93,6 +93,17 @@ class ModelCode(Modules):
         except AttributeError:
             raise BadImplementation(f"The module '{module_name}' has no '{name}', which the settings name.") from None
 
+    def own_classes(self, implementation: str) -> list[tuple[str, type]]:
+        """Return the classes in the module of `module.Class` that the folder's modules define, each with its name."""
+        module = self._module(implementation.rpartition(".")[0], implementation)
+        found = {id(value): value for value in vars(module).values() if isinstance(value, type)}
+        own = self._package + "."
+        return [
+            (f"{each.__module__.removeprefix(own)}.{each.__qualname__}", each)
+            for each in found.values()
+            if str(each.__module__).startswith(own)
+        ]
+
     @contextmanager
     def plain_names(self) -> Iterator[None]:
         """Make the modules importable by their plain names too, so that pickles find their classes.

@@ -16,6 +16,7 @@ from srv.repository.version_order import UNVERSIONED, highest, told
 from srv.wire.base64_tensors import Octets
 
 if TYPE_CHECKING:
+    from srv.codec import InputCodec, RequestCodec
     from srv.messages import ModelMetadata
     from srv.models.model_imports import ModelCode
     from srv.models.own_thread import OwnThread
@@ -41,7 +42,7 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "code", "metadata", "name", "octets", "reason", "runtime", "settings", "state", "stream", "thread",
+        "answer", "code", "codecs", "metadata", "name", "octets", "reason", "runtime", "settings", "state", "stream", "thread",
         "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
@@ -55,6 +56,8 @@ class ModelVersion:
         self.reason = ""
         self.runtime: Runtime | None = None
         self.code: ModelCode | None = None
+        #: The codecs of its own folder by content type; they stay for responses that are being written.
+        self.codecs: Mapping[str, InputCodec | RequestCodec] = {}
         #: The thread of its own in which its runtime's methods run, if it has one.
         self.thread: OwnThread | None = None
         self.answer: Answer | None = None

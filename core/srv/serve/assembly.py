@@ -17,6 +17,7 @@ from srv.inference.event_loop import EventLoop
 from srv.inference.pipeline import prepare
 from srv.metrics_types import Stages
 from srv.model_settings import ModelKey, ModelParameters, ModelSettings
+from srv.models.folder_codecs import FolderCodecs
 from srv.models.loader import Loader
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
@@ -276,7 +277,8 @@ class Assembled:
         self.event_loop.close()
 
     def _prepare(self, model: ModelVersion, runtime: Runtime) -> None:
-        prepare(model, runtime, codecs=self.codecs, loop=self.event_loop, settings=self.settings)
+        codecs = FolderCodecs(model.codecs, self.codecs) if model.codecs else self.codecs
+        prepare(model, runtime, codecs=codecs, loop=self.event_loop, settings=self.settings)
         if model.settings.max_batch_size > 1:
             self.grow(model.settings.max_batch_size + BESIDE_A_BATCH)
 

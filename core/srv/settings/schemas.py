@@ -69,7 +69,7 @@ def _is_path_below(text: str) -> bool:
 _MODULE = re.compile(r"\w[\w-]*")  # a file may have a hyphen in its name, which no import statement could say
 
 
-def _is_implementation(text: str) -> bool:
+def _is_class(text: str) -> bool:
     *modules, name = text.split(".")
     return bool(modules) and name.isidentifier() and all(map(_MODULE.fullmatch, modules))
 
@@ -266,7 +266,7 @@ class ModelSchema(Schema):
     implementation = Text(
         "A class in the model's folder, `module.Class`; a registered runtime goes under `runtime`.",
         kind="a module and a class, such as 'models.MyRuntime'",
-        fits=_is_implementation,
+        fits=_is_class,
     )
     platform = Text("The platform in the model's metadata.", kind="a text", fits=lambda _: True)
     inputs = ListOf(
@@ -287,5 +287,11 @@ class ModelSchema(Schema):
     request_timeout = Seconds("How long a request may take; null is as the server has it.", nullable=True)
     concurrency = Whole("Calls of predict that may run at once; null is as the runtime has it.", least=1, nullable=True)
     warmup = ListOf("Requests to answer before the model is ready.", FreeObject(""), items="requests")
+    codecs = ListOf(
+        "Codecs in the model's folder, `module.Class`, for this model alone; those in its implementation's module count "
+        "anyway.",
+        Text("", kind="a module and a class, such as 'models.ImageCodec'", fits=_is_class),
+        items="modules and classes, such as 'models.ImageCodec'",
+    )
     allow_pickle = Flag("Whether a file that is code, such as a pickle, may be served when it is found.")
     parameters = Section("What differs from one version of a model to the next.", ParametersSchema)

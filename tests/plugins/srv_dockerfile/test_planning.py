@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from srv.discovery.errors import UnknownPlugin
 from srv.errors import SrvError
 from srv.hooks import PlanFailed
 from srv.settings import read_server_settings
@@ -577,3 +578,61 @@ def test_large_files_are_planned_as_layers_and_ignored_ones_are_not(plan, folder
         with (folder / name).open("wb") as file:
             file.truncate(8 << 20)
     assert plan({".dockerignore": "left-out.bin\n"}).artifacts == [["weights.bin"]]
+
+
+# -- codecs of the folder itself --------------------------------------------------------------------------------------
+
+OWN = """
+import numpy as np
+from srv import InputCodec, Runtime
+
+class Coin: ...
+
+class Coins(InputCodec):
+    content_type = "coins"
+    type_hint = Coin
+
+class Scale(Runtime):
+    def predict(self, x: Coin) -> np.ndarray: ...
+"""
+BY_SETTINGS = {"implementation": "models.Scale", "parameters": {"content_type": "coins"}}
+
+
+@pytest.mark.e2e  # a child process imports the model
+@pytest.mark.parametrize("installed", [False, True], ids=["no package brings it", "a package brings it too"])
+def test_a_codec_of_the_folder_travels_with_it_and_asks_for_no_distribution(plan, request, installed):
+    if installed:
+        request.getfixturevalue("coins")
+
+    made = plan({"models.py": OWN, "model-settings.json": BY_SETTINGS, "requirements.txt": "numpy\n"})
+
+    assert made.requirements == [SRV]
+    assert made.notes == []
+
+
+@pytest.mark.e2e  # a child process imports the model
+@pytest.mark.usefixtures("ledgers")
+def test_a_codec_that_settings_name_travels_too_and_what_its_module_imports_is_in_the_image(plan):
+    files = {"kinds.py": "import abacus\n" + OWN, "models.py": "from srv import Runtime\nclass Scale(Runtime): ...\n"}
+
+    made = plan({**files, "model-settings.json": {**BY_SETTINGS, "codecs": ["kinds.Coins"]}})
+
+    assert made.requirements == [SRV, "abacus==5", f"numpy=={version('numpy')}"]
+
+
+@pytest.mark.e2e  # a child process imports the model
+def test_a_folder_whose_code_cannot_be_imported_here_may_bring_its_content_type(plan):
+    text = f"import not_installed\n{OWN}"
+
+    made = plan({"models.py": text, "model-settings.json": BY_SETTINGS, "requirements.txt": "numpy\n"})
+
+    assert made.requirements == [SRV]
+    assert made.notes[0].startswith("Model 'scale' could not be imported here: ModuleNotFoundError")
+
+
+@pytest.mark.e2e  # a child process imports the model
+def test_a_content_type_that_neither_the_folder_nor_a_package_brings_is_refused(plan):
+    settings = {"implementation": "models.Scale", "parameters": {"content_type": "coin"}}
+
+    with pytest.raises(UnknownPlugin, match="coin"):
+        plan({"models.py": OWN, "model-settings.json": settings})
