@@ -274,6 +274,17 @@ def srv_model_loaded(model: Model, seconds: float) -> None:
 
 
 @hookspec
+def srv_model_reloaded(model: Model, previous: Model, seconds: float) -> None:
+    """A version of a model was loaded in place of one that served, and serves from now on.
+
+    Called right after `srv_model_loaded` of the same version, in the thread that loaded it. Requests that began before
+    may still run in the previous one, whose end nobody is told: drop here what was kept for it. Not called where the
+    version did not serve, because it was unloaded or had failed. A failure is logged with the plugin's name; the model
+    serves all the same.
+    """
+
+
+@hookspec
 def srv_model_failed(model: Model, reason: str) -> None:
     """A version of a model could not be loaded; the reason is the one that the repository's index tells.
 
@@ -324,8 +335,8 @@ def srv_after_infer(
 def srv_model_unloaded(model: Model) -> None:
     """A version of a model serves no longer, and its last request has been answered.
 
-    Called once for each model, however often it was loaded anew meanwhile: a reload tells `srv_model_loaded` of the new
-    one only. A worker that stops unloads its models first.
+    Called once for each model, however often it was loaded anew meanwhile: a reload tells `srv_model_loaded` and
+    `srv_model_reloaded` instead. A worker that stops unloads its models first.
     A failure is logged with the plugin's name.
     """
 

@@ -61,14 +61,14 @@ class Cache:
             self._responses.keep(model, key, response)
 
     @hookimpl
-    def srv_model_loaded(self, model: Model) -> None:
-        """Drop the responses of the model that it replaces."""
-        self._responses.forget(model.name)
+    def srv_model_reloaded(self, previous: Model) -> None:
+        """Drop the responses of the model that was replaced."""
+        self._responses.forget(previous)
 
     @hookimpl
     def srv_model_unloaded(self, model: Model) -> None:
         """Drop its responses."""
-        self._responses.forget(model.name)
+        self._responses.forget(model)
 
 
 def _streams(model: Model) -> bool:

@@ -52,10 +52,10 @@ class ResponseCache:
         with self._lock:
             self._entries[model, key] = _Entry(copy, size)
 
-    def forget(self, name: str) -> None:
-        """Drop the responses of a model of that name, in any version."""
+    def forget(self, model: Model) -> None:
+        """Drop the responses of a model, so that nothing keeps it in memory."""
         with self._lock:
-            for key in [key for key in self._entries if key[0].name == name]:
+            for key in [key for key in self._entries if key[0] is model]:
                 self._entries.pop(key, None)
 
 

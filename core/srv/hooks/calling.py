@@ -148,6 +148,10 @@ class Hooks:
         """Tell the plugins that a version of a model serves."""
         self._tell_all("srv_model_loaded", model=model, seconds=seconds)
 
+    def model_reloaded(self, model: Model, previous: Model, seconds: float) -> None:
+        """Tell the plugins that a version of a model serves in place of a previous one."""
+        self._tell_all("srv_model_reloaded", model=model, previous=previous, seconds=seconds)
+
     def model_failed(self, model: Model, reason: str) -> None:
         """Tell the plugins that a version of a model could not be loaded."""
         self._tell_all("srv_model_failed", model=model, reason=reason)

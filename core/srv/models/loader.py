@@ -39,6 +39,9 @@ class ModelEvents(Protocol):
     def model_loaded(self, model: ModelVersion, seconds: float) -> None:
         """The model serves."""
 
+    def model_reloaded(self, model: ModelVersion, previous: ModelVersion, seconds: float) -> None:
+        """The model serves in place of the previous one; called after `model_loaded`."""
+
     def model_failed(self, model: ModelVersion, reason: str) -> None:
         """The model could not be loaded."""
 
@@ -210,6 +213,8 @@ class Loader:
             log.info("Model '%s' loaded in %.2f s.", each.model.title, each.seconds)
             with self._telling:
                 self._events.model_loaded(each.model, each.seconds)
+                if each.before is not None and each.before in served:
+                    self._events.model_reloaded(each.model, each.before, each.seconds)
         self._retirements.begin(served)
         return served
 

@@ -9,6 +9,7 @@ from srv import InvalidInput, Runtime, Tensor
 from srv.discovery import PluginBroken
 from srv.testing import Binary, Client, model
 from srv.testing.requests import as_request
+from srv_cache import cache
 
 
 class Counter(Runtime):
@@ -115,12 +116,45 @@ def test_models_that_settings_do_not_name_are_asked_each_time(caching):
     assert [ask(client, name="unnamed") for _ in range(2)] == [1, 2]
 
 
-def test_srv_model_loaded_forgets_what_the_one_before_answered(caching):
+def test_a_model_that_was_loaded_again_is_asked_anew(caching):
     client = caching()
     ask(client)
     ask(client, 2.0)
     client.assembled.loader.load(client.assembled.registry.find("Counter").settings)
     assert ask(client, 2.0) == 1
+
+
+def cached_models():
+    """The models of which this process caches responses."""
+    return {(model.name, model.version) for model, _ in cache._responses._entries}
+
+
+@pytest.fixture
+def versions(caching, tmp_path):
+    """A client of a model with two versions, with a cached response of each."""
+    for version in ("1", "2"):
+        place = tmp_path / "Counter" / version
+        place.mkdir(parents=True)
+        (place / "models.py").write_text(VERSION)
+        (place / "model-settings.json").write_text('{"implementation": "models.Version"}')
+    client = caching(tmp_path)
+    for version in ("1", "2"):
+        assert client.infer("Counter", {"x": [1.0]}, version=version).ok
+    assert cached_models() == {("Counter", "1"), ("Counter", "2")}
+    return client
+
+
+VERSION = "from srv import Runtime\nclass Version(Runtime):\n    def predict(self, request): return [1.0]\n"
+
+
+def test_srv_model_reloaded_forgets_the_version_that_was_replaced_and_no_other(versions):
+    versions.assembled.loader.load(versions.assembled.registry.find("Counter", "2").settings)
+    assert cached_models() == {("Counter", "1")}
+
+
+def test_srv_model_unloaded_forgets_the_version_that_is_gone_and_no_other(versions):
+    versions.assembled.loader.unload(versions.assembled.registry.find("Counter", "2"))
+    assert cached_models() == {("Counter", "1")}
 
 
 def test_answers_grow_old(caching):
