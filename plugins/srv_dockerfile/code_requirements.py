@@ -11,13 +11,14 @@ import importlib_metadata
 from packaging.utils import canonicalize_name
 
 from srv.discovery.metadata import distribution_called
+from srv.discovery.origins import origin
 from srv.errors import listed, quoted
 from srv.images import ImagePlan
 from srv.model_settings import ModelSettings
 from srv_dockerfile.distributions import closure, pin, public
 from srv_dockerfile.imports import foreign_imports
 from srv_dockerfile.requirements import Named
-from srv_dockerfile.wheels import is_local, origin
+from srv_dockerfile.wheels import is_local
 
 
 def add_code_requirements(

@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from srv.discovery import PluginKind, Plugins
 from srv.discovery.errors import UnknownPlugin, UnknownRuntime
 from srv.discovery.metadata import distribution_called
+from srv.discovery.origins import origin
 from srv.discovery.plugin import OURS
 from srv.discovery.plugin_states import covers
 from srv.images import ImagePlan
@@ -20,7 +21,7 @@ from srv.settings import ServerSettings
 from srv_dockerfile.errors import NotInstalled
 from srv_dockerfile.model_codecs import CodecsOfModels, content_types
 from srv_dockerfile.requirements import Named
-from srv_dockerfile.wheels import is_local, origin, version_of, wheel_of
+from srv_dockerfile.wheels import is_local, version_of, wheel_of
 
 #: What a content type of srv's own needs beside srv.
 _EXTRAS = {"pd": "pandas"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -26,16 +25,6 @@ from srv_dockerfile.errors import SourceGone, WheelFailed
 #: The time that wheels say they were made at, so that the same source gives the same bytes and builders' caches hold.
 _EPOCH = "315532800"
 _LAST_LINES = 12
-
-
-def origin(distribution: metadata.Distribution) -> dict[str, Any] | None:
-    """Return where a distribution was installed from, by PEP 610; None if that was an index."""
-    text = distribution.read_text("direct_url.json")
-    try:
-        said = json.loads(text) if text else None
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) and isinstance(said.get("url"), str) else None
 
 
 def is_local(direct: dict[str, Any]) -> bool:

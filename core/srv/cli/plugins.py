@@ -15,6 +15,8 @@ from srv.cli import CommandLine
 from srv.cli.output import echo
 from srv.discovery import Plugin, PluginKind, Plugins, normalised
 from srv.discovery.metadata import distribution_called
+from srv.discovery.origins import pinned
+from srv.discovery.plugin_states import covers
 from srv.errors import SettingsError, SrvError, listed, nearest, quoted
 from srv.probe.host import SECONDS, Outcome, run
 from srv.probe.messages import Job, to_wire
@@ -24,6 +26,8 @@ Examples:
   srv plugins                           what metadata says; nothing is imported
   srv plugins --load                    import everything, in a child process, and time it
   srv plugins --order srv_before_infer  who is called, in which order
+  srv plugins --requirements            what is installed, as lines of a requirements.txt
+  srv plugins show sklearn              all that is known of one: settings, hooks, home page
   srv plugins check srv-sklearn         is there anything wrong with this package?
 
 \b
@@ -39,6 +43,16 @@ class UnknownDistribution(SrvError):
         what = "is installed and brings nothing to srv" if installed else "is not installed"
         advice = nearest(name, known) or f" What brings something: {listed(known)}."
         super().__init__(f"{quoted(name)} {what}.{advice}")
+
+
+class NoSuchPlugin(SrvError):
+    """`srv plugins show` was asked about a name that is neither a plugin's nor a package's."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"No plugin and no package that brings one is called {quoted(name)}.{nearest(name, known)} "
+            "`srv plugins` lists them."
+        )
 
 
 class Faulty(SrvError):
@@ -70,11 +84,14 @@ timeout_option = click.option(
 @json_option
 @click.option("--load", is_flag=True, help="Import every plugin, in a child process, and say how that went.")
 @click.option("--order", metavar="HOOK", help="Print who implements a hook, in the order of calls.")
+@click.option(
+    "--requirements", is_flag=True, help="Print the packages that bring plugins, srv among them, as requirements."
+)
 @folder_option
 @timeout_option
 @click.pass_context
 def plugins(
-    ctx: click.Context, *, as_json: bool, load: bool, order: str | None, folder: str, timeout: float
+    ctx: click.Context, *, as_json: bool, load: bool, order: str | None, requirements: bool, folder: str, timeout: float
 ) -> int | None:
     """Show every plugin: kind, name, distribution, version, state and why.
 
@@ -83,7 +100,12 @@ def plugins(
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx, ctx.invoked_subcommand)
         return None
+    if sum((load, order is not None, requirements)) > 1:
+        raise click.UsageError("--load, --order and --requirements print different things: give one of them.")
     found = allowed(ctx, folder)
+    if requirements:
+        _print_requirements(found.plugins, as_json=as_json)
+        return 0
     if order is not None:
         _print_order(_order(found, order, timeout), as_json=as_json)
         return 0
@@ -139,6 +161,52 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
     return 0
 
 
+@plugins.command(
+    short_help="Show all that is known of one plugin, or of a package's.",
+    epilog="\b\nExamples:\n  srv plugins show sklearn\n  srv plugins show srv-sklearn --json",
+)
+@click.argument("name")
+@json_option
+@folder_option
+@timeout_option
+@click.pass_context
+def show(ctx: click.Context, name: str, *, as_json: bool, folder: str, timeout: float) -> int:
+    """Show what is known of a plugin: home page, state, hooks, routes, what it brings, settings with their defaults.
+
+    NAME is a plugin's, or a package's for all that it brings; `package:name` where two have one name. Imports all
+    plugins, in a child process.
+    """
+    from srv.cli import plugin_details as details  # imports marshmallow, which `srv plugins` alone need not
+
+    found = allowed(ctx, folder)
+    outcome = found.tried(timeout, task=details.TASK, given={"name": name})
+    # A route stands among what its hook module brings.
+    rows = [row for row in outcome.rows if covers(name, row) and row.kind is not PluginKind.ROUTE]
+    if not rows:
+        raise NoSuchPlugin(name, [each for row in outcome.rows for each in (row.name, row.distribution)])
+    shown = details.details_of(rows, outcome)
+    packages = {row.distribution: row.version for row in rows}
+    if as_json:
+        told = [
+            {
+                "distribution": package,
+                "version": version,
+                **details.about(package),
+                "plugins": [each.to_wire() for each in shown if each.row.distribution == package],
+            }
+            for package, version in packages.items()
+        ]
+        echo(json.dumps(told, indent=2))
+        return 0
+    for package, version in packages.items():
+        for line in details.lines_about(package, version, details.about(package)):
+            echo(line)
+        for each in shown:
+            if each.row.distribution == package:
+                echo("\n" + "\n".join(details.lines_of(each)))
+    return 0
+
+
 @dataclass(frozen=True)
 class Allowed:
     """The installed plugins under the settings in force, and the plugins' sections of these settings."""
@@ -146,10 +214,10 @@ class Allowed:
     plugins: Plugins
     sections: Mapping[str, Mapping[str, Any]]
 
-    def tried(self, seconds: float) -> Outcome:
+    def tried(self, seconds: float, *, task: str = "load", given: Mapping[str, Any] | None = None) -> Outcome:
         """Import everything in child processes that may hang or crash, and return the outcome."""
         sections = {name: dict(section) for name, section in self.sections.items()}
-        return run(Job("load", self.plugins.choice, sections), seconds=seconds)
+        return run(Job(task, self.plugins.choice, sections, given=given or {}), seconds=seconds)
 
 
 def allowed(ctx: click.Context, folder: str) -> Allowed:
@@ -194,6 +262,21 @@ def _check_brings(found: Plugins, dist: str) -> None:
     if normalised(dist) in map(normalised, known):
         return
     raise UnknownDistribution(dist, known, installed=distribution_called(dist) is not None)
+
+
+def _print_requirements(found: Plugins, *, as_json: bool) -> None:
+    """Print each distribution that brings a plugin, as pip would install it again; one that cannot be read as a comment."""
+    lines = []
+    for name in dict.fromkeys(normalised(row.distribution) for row in found.rows):
+        try:
+            lines.append(pinned(distribution_called(name)))
+        except Exception:  # noqa: BLE001 - metadata can be broken in any way
+            lines.append(f"# {name}: its metadata cannot be read")
+    if as_json:
+        echo(json.dumps(lines, indent=2))
+        return
+    for line in lines:
+        echo(line)
 
 
 def _overlaps(dist: str) -> Mapping[str, list[str]]:

@@ -45,7 +45,8 @@ def _send(out: TextIO, message: dict[str, Any]) -> None:
     out.write(json.dumps(message) + "\n")
 
 
-def _try_all(job: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
+def try_all(job: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
+    """Import every plugin, register the hook modules, and tell the states and the order of calls."""
     from srv.hooks import Hooks
 
     for row in plugins.rows:
@@ -81,7 +82,7 @@ def _check_sections(job: Job, plugins: Plugins, _: TextIO) -> Iterator[dict[str,
             continue
 
 
-_TASKS = {"load": _try_all, "sections": _check_sections}
+_TASKS = {"load": try_all, "sections": _check_sections}
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from srv.cli.diagnostics.finding import Finding, advice, problem
 from srv.discovery import Plugins, normalised
 from srv.discovery.files import overlapping
 from srv.discovery.metadata import Distribution, distribution_called, installed
+from srv.discovery.origins import is_editable, origin
 from srv.discovery.plugin import GROUPS, OURS
 from srv.errors import listed, nearest
 from srv.version import __version__
@@ -168,14 +168,13 @@ def _stale(distribution: Distribution) -> Iterator[Finding]:
 
 
 def _editable_source(distribution: Any) -> Path | None:
+    direct = None if distribution is None else origin(distribution)
+    if direct is None or not is_editable(direct):
+        return None
     try:
-        text = distribution.read_text("direct_url.json") if distribution is not None else None
-        origin = json.loads(text) if text else {}
-        if not origin.get("dir_info", {}).get("editable"):
-            return None
-        folder = Path(unquote(urlsplit(origin.get("url", "")).path))
+        folder = Path(unquote(urlsplit(direct["url"]).path))
         return folder if folder.is_dir() else None
-    except (ValueError, AttributeError, TypeError, OSError):  # no text, no JSON, or no object where one should be
+    except (ValueError, OSError):  # no address
         return None
 
 
