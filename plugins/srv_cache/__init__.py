@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,9 @@ from srv.hookspecs import Model, hookimpl
 from srv.messages import InferenceRequest, InferenceResponse
 from srv_cache.keys import key_of
 from srv_cache.responses import ResponseCache
+
+#: The request's key, in its state.
+_KEY = "cache.key"
 
 
 class Settings(Schema):
@@ -30,7 +32,6 @@ class Cache:
     def __init__(self) -> None:
         self._models: frozenset[str] = frozenset()
         self._responses = ResponseCache(max_bytes=0, seconds=0)
-        self._asked = threading.local()
 
     @hookimpl
     def srv_settings_schema(self) -> type[Schema]:
@@ -49,14 +50,17 @@ class Cache:
         if model.name not in self._models or _streams(model):
             return None
         key = key_of(request)
-        # Kept for the thread, because a model may write into its inputs, and the key would differ afterwards.
-        self._asked.last = (request, key)
+        # Kept until the end, because a model may write into its inputs, and the key would differ afterwards; with the
+        # request, because a plugin called later may replace that, and the state is then the other request's too.
+        request.state[_KEY] = (request, key)
         return self._responses.find(model, key)
 
     @hookimpl(tryfirst=True)
     def srv_after_infer(self, model: Model, request: InferenceRequest, response: InferenceResponse | None) -> None:
         """Cache what the model answered."""
-        asked, key = self._asked.__dict__.pop("last", (None, b""))
+        if model.name not in self._models:
+            return
+        asked, key = request.state.pop(_KEY, (None, b""))
         if asked is request and response is not None:
             self._responses.keep(model, key, response)
 
