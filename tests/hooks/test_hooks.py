@@ -176,6 +176,33 @@ def test_srv_after_infer_may_want_fewer_arguments_and_in_another_order(site, add
     assert calls_of(hooks, "audit") == [("iris", 0.3)]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "model, request, response, error, timings, stream",
+        "model, request, response, error, timings",
+        "model",
+        "model, extra=1, *, stream",
+        "model, extra=1, request=None",
+        "*, model, request, response, error, timings, stream",
+        "stream, model",
+    ],
+)
+def test_srv_after_infer_is_called_with_the_arguments_that_it_names_in_whatever_way(site, add, arguments):
+    add("audit", f"@hookimpl\ndef srv_after_infer({arguments}):\n    calls.append(dict(locals()))\n")
+    hooks = Hooks.start(site.discover())
+    ((_, after),) = hooks.after_infer
+    given = {"model": MODEL, "request": 1, "response": 2, "error": 3, "timings": 4, "stream": 5}
+
+    after(*given.values())
+
+    (seen,) = calls_of(hooks, "audit")
+    assert {name: value for name, value in seen.items() if name != "extra"} == {
+        name: given[name] for name in seen if name != "extra"
+    }
+    assert seen.get("extra", 1) == 1
+
+
 def test_a_hook_that_fails_is_an_error_that_hides_the_plugin_from_the_client():
     error = HookFailed("audit", "srv_before_infer", ValueError("secret"))
 

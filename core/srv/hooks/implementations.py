@@ -32,10 +32,11 @@ class Implementation(msgspec.Struct, frozen=True):
 
     def positional(self) -> Callable[..., Any]:
         """Return a plain function that takes all of the hook's arguments by position."""
-        if self.arguments == ARGUMENTS[self.hook]:
-            return self.function
-        function = self.function
-        wanted = [(name, ARGUMENTS[self.hook].index(name)) for name in self.arguments]
+        function, known = self.function, ARGUMENTS[self.hook]
+        first = len(self.arguments)
+        if self.arguments == known[:first] == _by_position(function)[:first]:
+            return function if first == len(known) else lambda *given: function(*given[:first])
+        wanted = [(name, known.index(name)) for name in self.arguments]
         return lambda *given: function(**{name: given[place] for name, place in wanted})
 
 
@@ -77,6 +78,12 @@ def implementations(plugin: Plugin, module: object, plugins: pluggy.PluginManage
         arguments, of_arguments = _arguments(name, hook, function)
         found[hook] = Implementation(plugin, hook, function, arguments, deprecations + of_arguments)
     return found
+
+
+def _by_position(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments that a function takes by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
 def _is_known(hook: str, argument: str | None = None) -> bool:
