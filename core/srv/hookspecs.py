@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
-    from srv.metrics_types import Kind, Queue, Sums
+    from srv.metrics_types import Kind, Queue, Series, Sums
     from srv.model_settings import ModelSettings
     from srv.runtime import Runtime
     from srv.storage import Fetch
@@ -75,6 +75,9 @@ class Running(Protocol):
 
     def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
         """How often each version of a model that batches has run, by the rows of a batch; counted as above."""
+
+    def model_metrics(self) -> Sequence[Series]:
+        """What models report with `self.metric`: summed as above, but for gauges, which each running worker has its own."""
 
     def queues(self) -> Sequence[Queue]:
         """How many requests wait in each worker, by face and, for models that have a queue, by model."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -31,6 +32,36 @@ class Queue(NamedTuple):
     model: str
     version: str | None
     waiting: int
+
+
+class Series(NamedTuple):
+    """What models have reported with `self.metric` under one name and one set of labels.
+
+    The kind is counter, gauge or histogram. A gauge is one worker's; what else was reported is the sum over all workers.
+    A histogram's value is the sum of what it has observed; each bucket is an upper bound in order, the last one infinite,
+    and how many values are above the bound before it and not above its own.
+    """
+
+    model: str
+    version: str
+    name: str
+    kind: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    worker: int | None = None
+    buckets: tuple[tuple[float, int], ...] = ()
+
+
+class MetricReporter(Protocol):
+    """Takes the metrics that one instance of a model reports."""
+
+    def report(
+        self, name: str, value: float, kind: str, buckets: Sequence[float] | None, labels: Mapping[str, object]
+    ) -> None:
+        """Count or set a value, from any thread. Raises where the call itself is wrong, whatever the value is."""
+
+    def close(self) -> None:
+        """Show the instance's gauges no longer; it is unloaded."""
 
 
 @dataclass(slots=True)

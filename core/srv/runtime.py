@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from srv.errors import SrvError
+from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings, Spec
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Runtime:
         #: What else the model's metadata should tell, such as the names of its classes.
         self.parameters: dict[str, Any] = {}
         self.ready = False
-        self.metric_sink: Callable[[str, float], None] | None = None
+        #: Takes what `metric` reports; set by srv before `load`.
+        self.metric_reporter: MetricReporter | None = None
 
     def load(self) -> Any:
         """Make the model ready to predict. False means that it could not; None counts as True."""
@@ -93,10 +95,24 @@ class Runtime:
     def unload(self) -> Any:
         """Let go of what `load` took. Called once, after the last predict has returned, or where a check after `load` fails."""
 
-    def metric(self, name: str, value: float) -> None:
-        """Report a figure of the runtime's own, by a name of its own."""
-        if self.metric_sink is not None:
-            self.metric_sink(name, value)
+    def metric(
+        self,
+        name: str,
+        value: float,
+        kind: str = "gauge",
+        *,
+        buckets: Sequence[float] | None = None,
+        **labels: object,
+    ) -> None:
+        """Report a figure of the model's own, which /metrics shows as `srv_model_<name>`; from any thread.
+
+        A "counter" adds the value to what was counted, a "gauge" has it as its value, a "histogram" counts it in one of its
+        `buckets`, given by their upper bounds. A name has one kind and one set of labels. Raises BadMetric for a call that is
+        wrong whatever the value is; a value that the kind cannot take is dropped and counted as dropped. Does nothing in
+        `__init__` and in an instance that no server has loaded.
+        """
+        if self.metric_reporter is not None:
+            self.metric_reporter.report(name, value, kind, buckets, labels)
 
     def artifact(self, *well_known_names: str) -> Path:
         """The model's file: `parameters.uri`, or the first of the well-known names beside the settings.

@@ -14,6 +14,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from srv.hookspecs import PluginRow, Running
 from srv.metrics_types import BOUNDS, Kind, Queue, Sums
+from srv_metrics.model_families import ModelFamilies
 
 #: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -25,8 +26,9 @@ _ASKED = ("model", "version", "face")
 class Collector(Base):
     """The collector of everything that a running server counts."""
 
-    def __init__(self, server: Running) -> None:
+    def __init__(self, server: Running, model_families: ModelFamilies) -> None:
         self._server = server
+        self._model_families = model_families
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families, those of requests first."""
@@ -40,6 +42,7 @@ class Collector(Base):
         yield _models(self._server.states())
         yield _plugins(self._server.plugins())
         yield from _processes(self._server.processes())
+        yield from self._model_families.of(self._server.model_metrics())
 
 
 def _requests(sums: Mapping[Kind, Sums]) -> Metric:

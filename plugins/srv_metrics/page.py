@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import falcon
 
 from srv.hookspecs import Running
+
+if TYPE_CHECKING:
+    from srv_metrics.model_families import ModelFamilies
 
 #: The forms that prometheus_client writes, the one that clients get where it does not matter first.
 _FORMS = ("text/plain", "application/openmetrics-text")
@@ -15,6 +19,9 @@ _FORMS = ("text/plain", "application/openmetrics-text")
 class Metrics:
     """The route of the metrics, made anew for each request from what the workers have counted."""
 
+    def __init__(self) -> None:
+        self._model_families: ModelFamilies | None = None
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the metrics of all workers, whichever worker answers."""
         # Costs 60 ms, and the first request can wait for it better than each worker's start.
@@ -22,10 +29,13 @@ class Metrics:
         from prometheus_client.registry import CollectorRegistry
 
         from srv_metrics.collecting import Collector
+        from srv_metrics.model_families import ModelFamilies
 
         server: Running = req.context.server
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Collector(server))
+        if self._model_families is None:
+            self._model_families = ModelFamilies()
+        registry.register(Collector(server, self._model_families))
         encode, resp.content_type = choose_encoder(wanted(req.get_header("Accept") or "*/*"))
         resp.data = encode(registry)
 

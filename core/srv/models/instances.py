@@ -17,6 +17,7 @@ import numpy as np
 
 from srv.discovery import ExtraMissing, PluginKind, Plugins
 from srv.errors import is_from_signal
+from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings
 from srv.models.folder_codecs import Codec, codecs_of, name_of
 from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
@@ -38,6 +39,8 @@ _IMPORT_WAITS = 2.0
 Run = Callable[..., Any]
 #: Runs a coroutine on the worker's event loop and waits for it.
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
+#: Returns what takes the metrics of a new instance, for a model's name and version.
+MetricsOf = Callable[[str, str], MetricReporter]
 
 
 class Instances:
@@ -53,6 +56,7 @@ class Instances:
         links: Links,
         main_thread: MainThread,
         load_timeout: float | None,
+        metrics: MetricsOf | None = None,
     ) -> None:
         self._plugins = plugins
         self._prepare = prepare
@@ -61,6 +65,7 @@ class Instances:
         self._links = links
         self._main_thread = main_thread
         self._load_timeout = load_timeout
+        self._metrics = metrics
         self._guard = threading.Condition()
         #: The model that loads with plain names for its modules.
         self._alone_now: ModelVersion | None = None
@@ -85,6 +90,8 @@ class Instances:
         settings = _with_extra(settings, runtime_class)
         with self._beside_others(runtime_class, model, code), self._extra_told(settings):
             runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
+            if self._metrics is not None:
+                runtime.metric_reporter = model.metrics = self._metrics(model.name, model.wire_version)
             self._check_loaded(run(runtime.load, loads=True))
             model.runtime = runtime
             check_predict(runtime)
@@ -110,7 +117,9 @@ class Instances:
         self.forget(model)
 
     def forget(self, model: ModelVersion) -> None:
-        """End a model's own thread, and take its modules out of sys.modules."""
+        """End a model's own thread and its gauges, and take its modules out of sys.modules."""
+        if model.metrics is not None:
+            model.metrics.close()
         if model.thread is not None:
             model.thread.stop()
         if model.code is not None:

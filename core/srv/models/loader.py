@@ -16,7 +16,7 @@ from srv.discovery import Plugins
 from srv.errors import LoadFailed, is_from_signal
 from srv.model_settings import ModelSettings
 from srv.models.change_locks import Change, ChangeLocks
-from srv.models.instances import Instances, RunAsync
+from srv.models.instances import Instances, MetricsOf, RunAsync
 from srv.models.load_errors import reason_of, shown_traceback
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
@@ -81,6 +81,7 @@ class Loader:
         links: Links,
         main_thread: MainThread,
         load_timeout: float | None = None,
+        metrics: MetricsOf | None = None,
     ) -> None:
         self._registry = registry
         self._instances = Instances(
@@ -91,6 +92,7 @@ class Loader:
             links=links,
             main_thread=main_thread,
             load_timeout=load_timeout,
+            metrics=metrics,
         )
         self._events = events
         self._links = links

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from srv.errors import UnknownModel, UnknownVersion
 from srv.messages import InferenceRequest, InferenceResponse
-from srv.metrics_types import Stages
+from srv.metrics_types import MetricReporter, Stages
 from srv.model_settings import ModelSettings
 from srv.repository.version_order import UNVERSIONED, highest, told
 from srv.wire.base64_tensors import Octets
@@ -42,8 +42,8 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "code", "codecs", "metadata", "name", "octets", "reason", "runtime", "settings", "state", "stream", "thread",
-        "version", "wait_idle", "waiting", "wire_version",
+        "answer", "code", "codecs", "metadata", "metrics", "name", "octets", "reason", "runtime", "settings", "state",
+        "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -60,6 +60,8 @@ class ModelVersion:
         self.codecs: Mapping[str, InputCodec | RequestCodec] = {}
         #: The thread of its own in which its runtime's methods run, if it has one.
         self.thread: OwnThread | None = None
+        #: Takes what its runtime reports with `metric`.
+        self.metrics: MetricReporter | None = None
         self.answer: Answer | None = None
         self.stream: Stream | None = None
         self.wait_idle: Callable[[float | None], bool] | None = None

@@ -24,6 +24,7 @@ from srv.models.module_names import Links
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.planes.dataplane import DataPlane
 from srv.planes.limits import Limit
+from srv.planes.model_metrics import ModelMetrics
 from srv.planes.modelplane import ModelPlane
 from srv.planes.statistics import Ledger
 from srv.repository import FailedModel, Repository
@@ -82,6 +83,9 @@ class Assembled:
         self.event_loop = EventLoop()
         #: The calls that must run in the main thread; the code of the main thread calls its `work`.
         self.main_thread = MainThread()
+        self.model_metrics = (
+            ModelMetrics(directory.model_metrics, str(os.getpid())) if directory is not None else ModelMetrics()
+        )
         self.grow: Callable[[int], object] = lambda threads: None  # noqa: ARG005  nobody has faces yet
         self.loader = Loader(
             self.registry,
@@ -92,6 +96,7 @@ class Assembled:
             events=self.hooks,
             main_thread=self.main_thread,
             load_timeout=settings.load_timeout,
+            metrics=self.model_metrics.reporter,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(
@@ -103,7 +108,7 @@ class Assembled:
             extensions=("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics"),
             ledger=Ledger(directory.statistics, str(os.getpid())) if directory is not None else None,
         )
-        self.running = ServerInfo(self.dataplane, plugins, directory)
+        self.running = ServerInfo(self.dataplane, plugins, directory, self.model_metrics)
         self.modelplane = ModelPlane(
             self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
         )

@@ -61,6 +61,8 @@ class RunDirectory:
         self._document = SharedDocument("srv-state", msgspec.json.encode(_Content()))
         #: Where workers count, for all of them and for those that come after.
         self.statistics = self._memory.path / "statistics"
+        #: Where they keep what models report with `metric`.
+        self.model_metrics = self._memory.path / "model_metrics"
         #: Where there may be files that the launcher and its workers have open, and nobody looks up by their path.
         self.heartbeats = self._memory.path
         #: Where child processes of each worker find the modules of models.

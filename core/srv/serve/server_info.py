@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from srv.discovery import Plugins
 from srv.discovery.plugin import Plugin
-from srv.metrics_types import Kind, Queue, Sums
+from srv.metrics_types import Kind, Queue, Series, Sums
 from srv.models.registry import ModelState
 from srv.planes.dataplane import DataPlane
+from srv.planes.model_metrics import ModelMetrics
 from srv.serve.control_socket import ask
 from srv.serve.run_directory import RunDirectory
 
@@ -22,10 +23,13 @@ _PATIENCE = 0.5
 class ServerInfo:
     """The object that plugins' routes find as `req.context.server`."""
 
-    def __init__(self, dataplane: DataPlane, plugins: Plugins, directory: RunDirectory | None) -> None:
+    def __init__(
+        self, dataplane: DataPlane, plugins: Plugins, directory: RunDirectory | None, model_metrics: ModelMetrics
+    ) -> None:
         self._dataplane = dataplane
         self._plugins = plugins
         self._directory = directory
+        self._model_metrics = model_metrics
         #: Functions that return how many requests wait for a thread, by face; the worker puts them in.
         self.faces: dict[str, Callable[[], int]] = {}
 
@@ -36,6 +40,14 @@ class ServerInfo:
     def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
         """Return how often models that batch have run, by name and version and there by rows."""
         return self._dataplane.batches()
+
+    def model_metrics(self) -> Sequence[Series]:
+        """Return what the models of all workers have reported since the server's start."""
+        return self._model_metrics.series(self.processes())
+
+    def forked(self) -> None:
+        """Write nothing more that belongs to all workers: this process is a model's child."""
+        self._model_metrics.forked()
 
     def queues(self) -> Sequence[Queue]:
         """Return how many requests wait in each worker; a worker that does not answer soon is left out."""

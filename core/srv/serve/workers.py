@@ -138,6 +138,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         faulthandler.unregister(SHOW)
         if self.app.assembled is not None:
             self.app.assembled.event_loop.forked = True
+            self.app.assembled.running.forked()
 
     def run(self) -> None:
         """Serve over HTTP, beside whatever the loader does."""

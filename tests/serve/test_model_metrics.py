@@ -1,0 +1,109 @@
+"""Metrics that models report, over several workers, reloads and a killed worker: what the clients have counted."""
+
+import os
+import re
+import signal
+import threading
+from textwrap import dedent
+
+import pytest
+from servers import eventually, numbers, running, write_model
+
+pytestmark = pytest.mark.e2e
+
+PREDICT = """\
+self.metric("rows", len(x), kind="counter", parity=str(len(x) % 2))
+self.metric("size", len(x), kind="histogram", buckets=(1, 2, 4))
+self.metric("last", len(x))
+if len(x) == 7 and os.fork() == 0:
+    self.metric("rows", 100, kind="counter", parity="1")
+    os._exit(0)
+return 2 * x"""
+
+
+class Clients:
+    """Clients that ask until they are told to stop, and count what was answered."""
+
+    def __init__(self, server):
+        self._server = server
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(rows,)) for rows in (1, 2, 3, 4)]
+        self.answered = []
+        self.failed = []
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, rows):
+        while not self._stop.is_set():
+            try:
+                answer = self._server.post("/v2/models/double/infer", numbers(*range(rows)))
+            except (OSError, EOFError) as error:
+                self.failed.append(error)
+            else:
+                (self.answered if answer.status == 200 else self.failed).append(rows)
+
+    def go_on(self, count=40):
+        """Wait until so many more have been answered."""
+        wanted = len(self.answered) + count
+        eventually(lambda: len(self.answered) >= wanted)
+
+
+def told(server):
+    """Return what the server tells of the model's metrics, over parities, and who has told a gauge."""
+    text = server.get("/metrics").body.decode()
+    found = re.findall(r"^srv_model_(rows_total|size_count|size_sum)\{[^}]*\} (\S+)$", text, re.MULTILINE)
+    sums = dict.fromkeys(("rows_total", "size_count", "size_sum"), 0.0)
+    for name, value in found:
+        sums[name] += float(value)
+    gauges = re.findall(r'^srv_model_last\{[^}]*worker="(\d+)"\}', text, re.MULTILINE)
+    return sums, {int(worker) for worker in gauges}
+
+
+def expected(rows):
+    return {"rows_total": float(sum(rows)), "size_count": float(len(rows)), "size_sum": float(sum(rows))}
+
+
+def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_counted(tmp_path):
+    write_model(tmp_path, predict=dedent(PREDICT))
+    with running(tmp_path, "--workers", "3") as server:
+        with Clients(server) as clients:
+            clients.go_on()
+            assert server.post("/v2/repository/models/double/load", {}).status == 200
+            clients.go_on()
+            server.send(signal.SIGHUP)
+            server.wait_for("Reloaded: new workers serve")
+            clients.go_on()
+        rows = clients.answered
+        assert clients.failed == []
+        assert {str(told(server)[0]) for _ in range(6)} == {str(expected(rows))}
+
+        assert server.post("/v2/models/double/infer", numbers(*range(7))).status == 200  # and a child reports more
+        rows.append(7)
+        workers = eventually(lambda: len(server.workers()) == 3 and server.workers())
+        for worker in workers:  # each has reported a gauge
+            eventually(lambda worker=worker: asked(server, rows) and worker in told(server)[1])
+        victim = workers[0]
+        os.kill(victim, signal.SIGKILL)
+        server.wait_for("takes its place")
+        eventually(lambda: len(server.workers()) == 3 and victim not in server.workers())
+        for _ in range(10):
+            asked(server, rows)
+
+        sums, gauges = told(server)
+        assert sums == expected(rows)
+        assert victim not in gauges
+
+
+def asked(server, rows):
+    """Send one request on a connection of its own, and count it."""
+    answer = server.post("/v2/models/double/infer", numbers(1, 2))
+    rows += [2] * (answer.status == 200)
+    return answer.status == 200
