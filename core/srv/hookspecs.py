@@ -323,11 +323,11 @@ def srv_after_infer(
 ) -> None:
     """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
 
-    Called for every request that `srv_before_infer` could see, in the request's thread, from several at once; for a
-    stream once, at its end, with the last response that came and without those before it, and with the error too where
-    the stream failed after that or its client left. `stream` says what the client was sent; it is None where the answer
-    is one response. What an implementation raises becomes the answer, by the rules of `srv_before_infer`, and ends the
-    calls.
+    Called for every request that `srv_before_infer` could see, of every plugin, in the request's thread, from several at
+    once; `request` is the one that the model got. For a stream it is called once, at its end, with the last response that
+    came and without those before it, and with the error too where the stream failed after that or its client left.
+    `stream` says what the client was sent; it is None where the answer is one response. What an implementation raises
+    becomes the answer, by the rules of `srv_before_infer`, and ends the calls.
     """
 
 

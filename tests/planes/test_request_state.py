@@ -135,13 +135,16 @@ def test_a_stream_has_one_state_from_its_beginning_to_its_end(client, keeper, fo
 
 def test_requests_that_run_as_one_batch_have_a_state_each(srv_client, isolated_plugins, keeper):
     started, go = threading.Event(), threading.Event()
+    found = []
 
     class Batched(Runtime):
-        def predict(self, x: np.ndarray) -> np.ndarray:
+        def predict(self, request):
+            found.append(request.state)
             if not started.is_set():
                 started.set()
                 go.wait(30)
-            return np.full(len(x), len(x))
+            rows = len(request["x"])
+            return {"output": np.full(rows, rows)}
 
     isolated_plugins(hooks={"keeper": keeper})
     client = srv_client(model(Batched, name="m", max_batch_size=3, max_batch_time=30.0, concurrency=1))
@@ -157,6 +160,7 @@ def test_requests_that_run_as_one_batch_have_a_state_each(srv_client, isolated_p
 
     assert first.result()["output"].tolist() == [1]
     assert [answer.result()["output"].tolist() for answer in others] == 3 * [[3]]
+    assert found == [{}, {}]
     assert sorted(ended.id for ended in keeper.ended) == ["first", "one", "three", "two"]
     assert all(ended.state == {"keeper.id": ended.id} for ended in keeper.ended)
 
