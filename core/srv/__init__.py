@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from srv import codecs
     from srv.codec import InputCodec, RequestCodec
-    from srv.errors import Forbidden, InvalidInput, Unauthenticated, Unavailable
+    from srv.errors import Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
     from srv.hookspecs import hookimpl
     from srv.messages import InferenceRequest, InferenceResponse
     from srv.model_settings import ModelSettings, Spec
+    from srv.routes import RouteRequest, RouteResponse
     from srv.runtime import Runtime
     from srv.tensors import Tensor
     from srv.version import __version__
@@ -24,7 +25,10 @@ _HOMES = {
     "InputCodec": "srv.codec",
     "InvalidInput": "srv.errors",
     "ModelSettings": "srv.model_settings",
+    "NotFound": "srv.errors",
     "RequestCodec": "srv.codec",
+    "RouteRequest": "srv.routes",
+    "RouteResponse": "srv.routes",
     "Runtime": "srv.runtime",
     "Spec": "srv.model_settings",
     "Tensor": "srv.tensors",
@@ -41,7 +45,10 @@ __all__ = [
     "InputCodec",
     "InvalidInput",
     "ModelSettings",
+    "NotFound",
     "RequestCodec",
+    "RouteRequest",
+    "RouteResponse",
     "Runtime",
     "Spec",
     "Tensor",

@@ -69,6 +69,8 @@ class SrvError(Exception):
     code: ClassVar[str] = "INTERNAL"
     #: The sentence of an error that is raised without a text.
     unsaid: ClassVar[str] = "Something went wrong."
+    #: Whether paths in the sentence are those of URLs, which may be told, and not of files.
+    names_urls: ClassVar[bool] = False
 
     def __str__(self) -> str:
         said = " ".join(map(str, self.args))

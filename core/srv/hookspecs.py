@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
-    from srv.metrics_types import Kind, Queue, Series, Sums
+    from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
     from srv.model_settings import ModelSettings
     from srv.runtime import Runtime
     from srv.storage import Fetch
@@ -78,6 +78,9 @@ class Running(Protocol):
 
     def model_metrics(self) -> Sequence[Series]:
         """What models report with `self.metric`: summed as above, but for gauges, which each running worker has its own."""
+
+    def routes(self) -> Mapping[RouteKind, Sums]:
+        """The requests to routes of runtimes' own, by how they ended; counted as above, and not among those."""
 
     def queues(self) -> Sequence[Queue]:
         """How many requests wait in each worker, by face and, for models that have a queue, by model."""

@@ -150,6 +150,27 @@ def _quoted_list(names: Iterable[str]) -> str:
     return listed(quoted(name) for name in names)
 
 
+class ModelRoute(msgspec.Struct, frozen=True):
+    """What a model says of a route of its runtime's own; a path that begins with / stands at the root, any other below it."""
+
+    method: str
+    path: str
+    #: The first line of its method's docstring, and all of it.
+    summary: str = ""
+    description: str = ""
+    #: Whether it answers with a stream.
+    streams: bool = False
+
+    @property
+    def title(self) -> str:
+        """The route for logs and sentences: `POST explain`."""
+        return f"{self.method} {self.path}"
+
+    def path_below(self, model: str) -> str:
+        """Return the whole path, where the model itself stands at that path."""
+        return self.path if self.path.startswith("/") else f"{model}/{self.path}"
+
+
 class ModelMetadata(msgspec.Struct, frozen=True):
     """What a model says of itself on both faces; a None shape is any shape."""
 
@@ -171,6 +192,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     max_batch_size: int = 0
     #: The content types of its tensors that are base64 in JSON.
     base64: frozenset[str] = frozenset()
+    #: The routes of its runtime's own that are served.
+    routes: tuple[ModelRoute, ...] = ()
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):

@@ -24,6 +24,18 @@ class Kind(NamedTuple):
     outcome: str
 
 
+class RouteKind(NamedTuple):
+    """What is counted apart of runtimes' own routes: a model's version, the route, such as `POST explain`, and the outcome.
+
+    The outcome is `ok`, the error's code, or the status that the runtime chose, where that is 400 or more.
+    """
+
+    model: str
+    version: str | None
+    route: str
+    outcome: str
+
+
 class Queue(NamedTuple):
     """Requests that wait in a worker: for a thread of a face, or, where there is a model, for a place or batch of it."""
 

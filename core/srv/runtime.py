@@ -65,6 +65,9 @@ class Runtime:
     main_thread: ClassVar[bool] = False
     #: Whether all methods run in one thread of the model's own, one call at a time, as connections of sqlite3 need.
     same_thread: ClassVar[bool] = False
+    #: Paths of the runtime's own, below the model's or at the root: `[("POST", "explain", "explain")]` is an HTTP method, a
+    #: path and the name of the method that answers with an `srv.RouteRequest`. A method `routes(self)` may return them.
+    routes: Any = ()
     #: A marshmallow schema for the settings' `parameters.extra`; what it loads stands there afterwards.
     extra: ClassVar[type[Schema] | None] = None
 

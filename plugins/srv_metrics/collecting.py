@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
 from srv.hookspecs import PluginRow, Running
-from srv.metrics_types import BOUNDS, Kind, Queue, Sums
+from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums
 from srv_metrics.model_families import ModelFamilies
 
 #: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
@@ -38,6 +38,7 @@ class Collector(Base):
         yield from _times(sums)
         yield from _work(sums)
         yield _batches(self._server.batches())
+        yield from _routes(self._server.routes())
         yield from _queues(self._server.queues())
         yield _models(self._server.states())
         yield _plugins(self._server.plugins())
@@ -110,6 +111,28 @@ def _batches(batches: Mapping[tuple[str, str | None], Mapping[int, Sums]]) -> Me
         rows_in_all = sum(rows * counted.count for rows, counted in sizes.items())
         family.add_metric((model, version or ""), _buckets(counts, _SIZES), rows_in_all)
     return family
+
+
+def _routes(routes: Mapping[RouteKind, Sums]) -> Iterator[Metric]:
+    """Return the requests to runtimes' own routes: how they ended, and how long they took."""
+    requests = CounterMetricFamily(
+        "srv_route_requests",
+        "Requests to routes of models' runtimes, by how they ended: ok, the error's code, or the runtime's own status.",
+        labels=RouteKind._fields,
+    )
+    durations = HistogramMetricFamily(
+        "srv_route_duration_seconds",
+        "From a request's last byte to its response, before it is sent; of a stream to its end.",
+        labels=RouteKind._fields[:-1],
+    )
+    together: defaultdict[tuple[str, str, str], Sums] = defaultdict(Sums)
+    for kind, counted in routes.items():
+        labels = (kind.model, kind.version or "", kind.route)
+        requests.add_metric((*labels, kind.outcome), counted.count)
+        together[labels].add(counted)
+    for labels, counted in together.items():
+        durations.add_metric(labels, _buckets(counted.durations), counted.total / 1e9)
+    yield from (requests, durations)
 
 
 def _queues(queues: Iterable[Queue]) -> Iterator[Metric]:

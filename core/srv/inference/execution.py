@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from srv.cancellation import Caller, ClientDeadline
 from srv.errors import ClientLeft, DeadlinePassed, QueueFull, SrvError, Unavailable
@@ -41,6 +41,12 @@ class ModelGone(Unavailable):
 
     def __init__(self, model: str) -> None:
         super().__init__(f"Model '{model}' was unloaded.")
+
+
+class Cancellable(Protocol):
+    """What predict, or a route's method, is called with: a request that knows who waits for its answer."""
+
+    caller: Caller
 
 
 class Execution:
@@ -79,7 +85,7 @@ class Execution:
         self,
         predict: Predict,
         arguments: Mapping[str, Any] | None,
-        request: InferenceRequest,
+        request: Cancellable,
         deadline: float | None,
         stages: Stages,
     ) -> Any:
@@ -105,7 +111,7 @@ class Execution:
         self,
         predict: Predict,
         arguments: Mapping[str, Any] | None,
-        request: InferenceRequest,
+        request: Cancellable,
         deadline: float | None,
         stages: Stages,
     ) -> Generator[Any, None, None]:
@@ -189,7 +195,7 @@ class Execution:
         self,
         predict: Predict,
         arguments: Mapping[str, Any] | None,
-        request: InferenceRequest,
+        request: Cancellable,
         deadline: float | None,
         stages: Stages,  # noqa: ARG002  run has it so
     ) -> Any:

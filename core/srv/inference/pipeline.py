@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -39,7 +39,9 @@ from srv.inference.execution import Execute, Execution
 from srv.inference.model_failures import SPOKEN, failure_of
 from srv.inference.request_validation import InputCheck, MissingValue, check_outputs, check_parameters
 from srv.inference.response_validation import check_response
+from srv.inference.routes.declared import read_routes, with_routes
 from srv.inference.signatures import Signature, read_signature
+from srv.inference.streamed_values import streamed_values
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.metrics_types import Stages
 from srv.model_settings import ModelSettings, Spec
@@ -67,24 +69,27 @@ def prepare(
     Raises BadSignature where predict's arguments cannot be made from a request.
     """
     answering = Answering(runtime, codecs, loop, settings, model.thread)
+    routes = read_routes(runtime, answering.execution, model.thread, settings.root_routes)
     model.answer = answering
     model.stream = answering.stream
     model.wait_idle = answering.execution.wait_idle
     model.waiting = answering.waiting if answering.execution.has_queue or answering.batching is not None else None
     model.octets = answering.octets
+    model.routes = routes
     model.metadata = ModelMetadata(
         name=model.name,
         versions=(),
         platform=model.settings.platform or model.settings.runtime or "python",
         inputs=answering.inputs,
         outputs=answering.outputs,
-        parameters=dict(runtime.parameters),
+        parameters=dict(runtime.parameters) if not routes else with_routes(runtime, routes),
         any_input_name=answering.any_input_name,
         stream_inputs=answering.stream_inputs,
         base64=answering.base64,
         missing_values=runtime.missing_values,
         nested_parameters=runtime.nested_parameters,
         max_batch_size=answering.max_batch_size,
+        routes=tuple(route.described for route in routes),
     )
 
 
@@ -249,34 +254,20 @@ class Answering:
         stages.input += time.monotonic_ns() - began
         stages.executions = 1
         stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
-        values = self.execution.iterate(self._stream.call, arguments, request, deadline, stages)
-        try:
-            while True:
-                read, queued = time.monotonic_ns(), stages.queue
-                try:
-                    value = next(values)
-                except StopIteration:
-                    return
-                except SPOKEN:
-                    raise
-                except BaseException as error:
-                    raise failure_of(self._name, error, "Model '%s' raised while streaming.") from error
-                caller.due = math.inf  # the deadline is for the first response
+        values = streamed_values(
+            self.execution.iterate(self._stream.call, arguments, request, deadline, stages),
+            self._name,
+            caller,
+            stages,
+            timeout=self.execution.timeout,
+            raised="Model '%s' raised while streaming.",
+        )
+        with closing(values):
+            for value in values:
                 ran = time.monotonic_ns()
-                stages.infer += ran - read - (stages.queue - queued)
                 response = self._response(request, self._stream, value)
                 stages.output += time.monotonic_ns() - ran
                 yield response
-        finally:
-            caller.due = time.monotonic() + self.execution.timeout
-            self._close(values)
-
-    def _close(self, values: Generator[Any, None, None]) -> None:
-        """Close a runtime's own iterator. An error then is only logged, because the answer has ended."""
-        try:
-            values.close()
-        except BaseException as error:  # noqa: BLE001  the answer has ended, so that it is only logged
-            failure_of(self._name, error, "Model '%s' raised when its stream was closed.")
 
     def _most(self, mine: ModelSettings, signature: Signature) -> int:
         """Return the settings' max_batch_size, or 0 where an input or output has a first dimension of one length only."""

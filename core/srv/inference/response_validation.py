@@ -54,7 +54,7 @@ def check_response(response: InferenceResponse) -> None:
     if response.parameters is not EMPTY:
         _check_parameters(response.parameters)
     if response.headers is not EMPTY:
-        _check_headers(response.headers)
+        check_headers(response.headers)
 
 
 def plain(name: str, value: object) -> str | int | float | bool:
@@ -89,7 +89,8 @@ def _check_parameters(parameters: object) -> None:
         plain(name, value)
 
 
-def _check_headers(headers: object) -> None:
+def check_headers(headers: object) -> None:
+    """Raise NotSendable for headers that are no mapping, or that HTTP cannot carry."""
     if not isinstance(headers, Mapping):
         raise NotSendable(f"headers that are a {type(headers).__name__}, not a dict")
     for name, value in headers.items():

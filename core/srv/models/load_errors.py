@@ -60,7 +60,8 @@ def reason_of(error: BaseException, settings: ModelSettings) -> str:
     text = f"{type(error).__name__}: {said_by(error)}".rstrip(": ")
     folder = str(settings.folder.absolute())
     text = _PRIVATE.sub("", text.replace(folder + "/", "").replace(folder, "."))
-    text = " ".join(_PATH.sub(r"…/\1", text).split())
+    names_urls = isinstance(error, SrvError) and error.names_urls
+    text = " ".join((text if names_urls else _PATH.sub(r"…/\1", text)).split())
     advice = advice_on(error)
     longest = _REASON_LENGTH - len(advice) - 1
     text = text if len(text) <= longest else text[: longest - 1] + "…"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from srv.errors import UnknownModel, UnknownVersion
 from srv.messages import InferenceRequest, InferenceResponse
@@ -17,15 +17,34 @@ from srv.wire.base64_tensors import Octets
 
 if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
-    from srv.messages import ModelMetadata
+    from srv.messages import ModelMetadata, ModelRoute
     from srv.models.model_imports import ModelCode
     from srv.models.own_thread import OwnThread
+    from srv.routes import RouteRequest, RouteResponse
     from srv.runtime import Runtime
 
 #: Answers one request until a deadline on the monotonic clock, or for as long as it takes; the stages learn of the time.
 Answer = Callable[[InferenceRequest, float | None, Stages], InferenceResponse]
 #: Answers one request with several responses; the deadline is for the first of them.
 Stream = Callable[[InferenceRequest, float | None, Stages], Generator[InferenceResponse, None, None]]
+
+
+class ServedRoute(Protocol):
+    """A route of a runtime's own, as a face sees it."""
+
+    @property
+    def described(self) -> ModelRoute:
+        """What the model's metadata says of it."""
+
+    @property
+    def at_root(self) -> bool:
+        """Whether it stands at the root, and not below its model."""
+
+    def match(self, path: str) -> Mapping[str, str] | None:
+        """Return the values of the path's fields, or None where the route has another path."""
+
+    def answer(self, request: RouteRequest, received: float, stages: Stages) -> RouteResponse:
+        """Return the response, whose body is bytes, or for a stream an iterator of bytes that is to be closed."""
 
 
 class ModelState(StrEnum):
@@ -42,8 +61,8 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "code", "codecs", "metadata", "metrics", "name", "octets", "reason", "runtime", "settings", "state",
-        "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
+        "answer", "code", "codecs", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime", "settings",
+        "state", "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -65,6 +84,8 @@ class ModelVersion:
         self.answer: Answer | None = None
         self.stream: Stream | None = None
         self.wait_idle: Callable[[float | None], bool] | None = None
+        #: The routes of its runtime's own, in the order in which they are tried.
+        self.routes: Sequence[ServedRoute] = ()
         #: How many requests wait for it, where it has a queue.
         self.waiting: Callable[[], int] | None = None
         self.metadata: ModelMetadata | None = None
@@ -75,6 +96,7 @@ class ModelVersion:
         """Drop all references to the runtime. The description of tensors stays, for responses that are being written."""
         self.runtime = None
         self.answer = self.stream = self.wait_idle = self.waiting = None
+        self.routes = ()
 
     @property
     def title(self) -> str:

@@ -62,7 +62,7 @@ def make_runtime(runtime_class: type[Runtime], settings: ModelSettings) -> Runti
     name = runtime_class.__name__
     if inspect.iscoroutinefunction(runtime_class.__init__):
         raise BadInit(name, "is async, and nothing awaits it")
-    if not _takes(runtime_class, settings):
+    if not takes(runtime_class, settings):
         raise BadInit(name, "does not take the settings alone, which is what srv makes a runtime of")
     try:
         runtime = runtime_class(settings)
@@ -89,7 +89,7 @@ def check_predict(runtime: Runtime) -> None:
         raise NoPredict(type(runtime).__name__)
 
 
-def _takes(function: Callable[..., Any], *arguments: object) -> bool:
+def takes(function: Callable[..., Any], *arguments: object) -> bool:
     """Return whether a function takes these arguments; True where it has no readable signature."""
     try:
         signature = inspect.signature(function)
@@ -121,7 +121,7 @@ def _check_method(runtime: Runtime, name: str) -> None:
         )
     if generates and name in ("load", "unload"):
         raise BadMethod(f"{title} is a generator, so that calling it does nothing; return, and do not yield.")
-    if name in ("load", "unload") and not _takes(method):
+    if name in ("load", "unload") and not takes(method):
         raise BadMethod(f"{title} takes arguments, and is called without; the settings are self.settings.")
 
 

@@ -15,7 +15,7 @@ from srv.errors import ClientLeft, NotFound
 from srv.hooks import AfterInfer, BeforeInfer
 from srv.inference.execution import ModelGone, deadline_passed
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
-from srv.metrics_types import OK, Kind, Stages, Sums
+from srv.metrics_types import OK, Kind, RouteKind, Stages, Sums
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.planes.readiness import ModelNotReady, Readiness, StillLoading
 from srv.planes.request_hooks import RequestHooks
@@ -188,6 +188,14 @@ class DataPlane:
     def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
         """Return the executions of models that batch by name, version and number of rows, over all workers."""
         return self._ledger.batches()
+
+    def route_answered(self, kind: RouteKind, stages: Stages, started: float) -> None:
+        """Count a request to a route of a runtime's own, which is no inference."""
+        self._ledger.record_route(kind, stages, int((time.monotonic() - started) * 1e9))
+
+    def routes(self) -> Mapping[RouteKind, Sums]:
+        """Return the requests to routes of runtimes' own, over all workers since the server's start."""
+        return self._ledger.routes()
 
     def _count(
         self,

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections import deque
 from pathlib import Path
 
-from srv.metrics_types import BOUNDS, Kind, Stages, Sums
+from srv.metrics_types import BOUNDS, Kind, RouteKind, Stages, Sums
 from srv.planes.rows import Rows, StoredRow
 
 _BOUNDS_NS = tuple(int(bound * 1_000_000_000) for bound in BOUNDS)
@@ -25,6 +25,8 @@ _WIDTH = _QUEUES + len(BOUNDS) + 1
 _write_sums = struct.Struct(f"{_DURATIONS}q").pack_into
 #: The face in the kind of a row that counts batches of one size, and not answers.
 _BATCHES = "batches of"
+#: How the face begins in the kind of a row that counts requests to a runtime's own route, and not those for inference.
+_ROUTE = "route "
 #: How many cells a file grows by: those of 1024 rows.
 _GROWTH = 1024 * _WIDTH
 
@@ -111,9 +113,23 @@ class Ledger:
             row.sums[_OUTPUT] += stages.output
             row.write()
 
+    def record_route(self, kind: RouteKind, stages: Stages, total: int) -> None:
+        """Count one request to a runtime's own route."""
+        model, version, route, outcome = kind
+        self.record((model, version, f"{_ROUTE}{route}", outcome), stages, total, elements=0, executions=0)
+
     def sums(self) -> dict[Kind, Sums]:
         """Return what was counted so far: by all workers that share the folder, dead ones too, or by this one alone."""
-        return {kind: sums for kind, sums in self._all().items() if kind.face != _BATCHES}
+        found = self._all().items()
+        return {kind: sums for kind, sums in found if kind.face != _BATCHES and not kind.face.startswith(_ROUTE)}
+
+    def routes(self) -> dict[RouteKind, Sums]:
+        """Return the requests to runtimes' own routes, counted likewise."""
+        return {
+            RouteKind(kind.model, kind.version, kind.face.removeprefix(_ROUTE), kind.outcome): sums
+            for kind, sums in self._all().items()
+            if kind.face.startswith(_ROUTE)
+        }
 
     def batches(self) -> dict[tuple[str, str | None], dict[int, Sums]]:
         """Return how often models that batch have run, and how long, by name and version and there by rows."""

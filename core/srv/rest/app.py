@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import falcon
-from falcon.routing import CompiledRouter
 
 from srv.hookspecs import Running
+from srv.models.registry import ModelVersion
 from srv.planes.dataplane import DataPlane
 from srv.planes.modelplane import ModelPlane
 from srv.rest import errors
@@ -19,6 +19,7 @@ from srv.rest.generate import Generate
 from srv.rest.health import Live, Ready, Root, ServerResource
 from srv.rest.infer import Infer, RequestReader
 from srv.rest.middleware import EveryRequest
+from srv.rest.model_routes import ModelRoutes, Router
 from srv.rest.models import ModelConfig, ModelList, ModelPage, ModelReady, Statistics
 from srv.rest.openapi import Route
 from srv.rest.plugin_middleware import REFUSAL, PluginMiddleware
@@ -46,7 +47,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         turned_away: Callable[[str, str], None],
     ) -> None:
         first = EveryRequest(server)
-        self._routes = CompiledRouter()
+        self._routes = Router()
         super().__init__(middleware=[first, *middleware], router=self._routes)
         early = [layer for layer in middleware if getattr(layer, "srv_before_body", False)]
         checks = [layer.process_request for layer in (first, *early) if hasattr(layer, "process_request")]
@@ -54,6 +55,8 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
         self._root = root_path
         self._turned_away = turned_away
+        #: The routes of models' runtimes, for paths that have no other.
+        self.model_routes: ModelRoutes | None = None
         #: Every route, in the order in which they were added.
         self.routes: list[Route] = []
         #: The plugin of each path that is a plugin's.
@@ -71,7 +74,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         """
         if not self._all_nonblocking or method not in ("GET", "HEAD"):
             return False
-        found = self._routes.find(self._below_root(path))
+        found = self._routes.find_added(self._below_root(path))
         return found is not None and getattr(found[0], "srv_nonblocking", False) is True
 
     def srv_refuses_by_head(self, environ: dict[str, Any]) -> bool:
@@ -95,6 +98,16 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         """Add a route as Falcon does, and describe it in the OpenAPI document."""
         super().add_route(uri_template, resource, **options)
         self.routes.append((uri_template, resource))
+
+    def add_model_routes(self, dataplane: DataPlane, reader: RequestReader, root_routes: Mapping[str, str]) -> None:
+        """Answer with the routes of models' runtimes where no other route stands."""
+        self.model_routes = ModelRoutes(dataplane, reader, self._routes.find_added, root_routes)
+        self._routes.elsewhere = self.model_routes.find
+
+    def check_model_routes(self, model: ModelVersion) -> None:
+        """Raise OwnPath where a loaded model has a route at a path of the server's or a plugin's."""
+        if self.model_routes is not None:
+            self.model_routes.check(model)
 
     def _below_root(self, path: str) -> str:
         if not self._root or not path.startswith(self._root):
@@ -175,6 +188,7 @@ def create_app(
     app.add_route("/v2/repository/index", Index(modelplane, reader))
     app.add_route("/v2/repository/models/{model}/load", Control(modelplane, reader, loads=True))
     app.add_route("/v2/repository/models/{model}/unload", Control(modelplane, reader, loads=False))
+    app.add_model_routes(dataplane, reader, settings.root_routes)
     return app
 
 

@@ -101,10 +101,14 @@ class RequestReader:
 
     def body(self, req: falcon.Request) -> bytes | memoryview:
         """Return the whole body, unpacked. Raises UnsupportedMedia, TooLarge, or InvalidInput."""
-        environ = req.env
-        given = environ.get("CONTENT_TYPE")
+        given = req.env.get("CONTENT_TYPE")
         if given and given != "application/json" and given.partition(";")[0].strip().lower() not in _MEDIA:
             raise WrongContentType(given)
+        return self.body_of_any_type(req)
+
+    def body_of_any_type(self, req: falcon.Request) -> bytes | memoryview:
+        """Return the whole body, unpacked, whatever it calls itself. Raises as `body` does."""
+        environ = req.env
         body: bytes | memoryview | None = environ.get("srv.body")
         if (len(body) if body is not None else req.content_length or 0) > self._most:
             raise TooLarge(self._most)
@@ -145,10 +149,7 @@ class Infer:
             found.name, version, request, found=found, received=context.started, stages=context.stages
         )
         if response.headers:
-            for name, value in response.headers.items():
-                if name.lower() != "x-request-id":  # the request's own
-                    put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
-                    put(name, value)
+            write_headers(resp, response.headers)
         answer, behind = write_response(response, binary, found.octets)
         if not behind:
             resp.content_type = falcon.MEDIA_JSON
@@ -160,6 +161,14 @@ class Infer:
         # srv's own worker sends views as they are; WSGI promises no more than bytes.
         pieces: list[Any] = [answer, *behind]
         resp.stream = pieces if "srv.body" in req.env else [b"".join(pieces)]
+
+
+def write_headers(resp: falcon.Response, headers: Mapping[str, str]) -> None:
+    """Write a model's own headers into a response."""
+    for name, value in headers.items():
+        if name.lower() != "x-request-id":  # the request's own
+            put = resp.append_header if name.lower() == "set-cookie" else resp.set_header
+            put(name, value)
 
 
 def read_request(

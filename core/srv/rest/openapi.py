@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from srv.messages import ModelMetadata, ServerMetadata
+from srv.messages import ModelMetadata, ModelRoute, ServerMetadata
 from srv.rest.schemas import COMPONENTS, Schema, ref, request_of, response_of, stream_request_of
 
 #: A route of the app: its template, and what answers.
@@ -18,6 +18,7 @@ _METHODS = ("get", "put", "post", "delete", "patch")
 _FIELD = re.compile(r"\{(\w+)[^{}]*\}")
 _MODEL, _VERSION = "/v2/models/{model}", "/versions/{version}"
 _EVENTS, _JSON, _BYTES = "text/event-stream", "application/json", "application/octet-stream"
+_ERROR: Mapping[str, Any] = {"description": "What went wrong.", "content": {_JSON: {"schema": ref("Error")}}}
 
 #: What the routes of srv's own tell, by the class that answers; plugins' routes say nothing of it.
 _TELLS: Mapping[str, str] = {
@@ -116,6 +117,8 @@ def _add_model(
     for end, resource in ends:
         if only is None or end in only:
             _add(made, place + end, resource, tag=metadata.name, own=of_stream if "stream" in end else own)
+    for route in metadata.routes:
+        _add_model_route(made, metadata.name, route, route.path_below(place))
 
 
 def _add(
@@ -135,12 +138,34 @@ def _add(
             item[method] = _operation(method, path, resource, answers, own or {})
             if tag is not None:
                 item[method]["tags"] = [tag]
-    fields = _FIELD.findall(template)
-    if fields:
-        item["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in fields
-        ]
+    item |= _path_fields(template)
     made["paths"][path] = item
+
+
+def _add_model_route(made: dict[str, Any], model: str, route: ModelRoute, template: str) -> None:
+    """Add a route of a model's runtime, of whose bodies nothing is known but the method's docstring."""
+    path = _FIELD.sub(r"{\1}", template)
+    item = made["paths"].setdefault(path, {**_path_fields(template)})
+    operation: dict[str, Any] = {
+        "summary": route.summary or f"A route of the model {model}.",
+        "tags": [model],
+        "responses": {
+            "200": {"description": "The answer.", "content": {_EVENTS if route.streams else "*/*": {}}},
+            "default": _ERROR,
+        },
+    }
+    if route.description != route.summary:
+        operation["description"] = route.description
+    if route.method in ("POST", "PUT", "PATCH"):
+        operation["requestBody"] = {"content": {"*/*": {}}}
+    item[route.method.lower()] = operation
+
+
+def _path_fields(template: str) -> dict[str, Any]:
+    """Return what describes the fields of a path, if it has some."""
+    fields = _FIELD.findall(template)
+    described = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in fields]
+    return {"parameters": described} if fields else {}
 
 
 def _name_operations(made: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +202,7 @@ def _operation(method: str, path: str, resource: object, answers: object, own: M
         "summary": _first_line(type(resource)),
         "responses": {
             "200": good,
-            "default": {"description": "What went wrong.", "content": {_JSON: {"schema": ref("Error")}}},
+            "default": _ERROR,
         },
     }
     if end in _TAKES:

@@ -49,9 +49,14 @@ def send_frames(resp: falcon.Response, frames: Generator[bytes, None, None]) -> 
     """Set the events of a stream as a response's body. An error before the first one is raised as it is."""
     first = [*islice(frames, 1)]
     resp.content_type = EVENTS
+    keep_unbuffered(resp)
+    resp.stream = Frames(_events(first, frames, resp))
+
+
+def keep_unbuffered(resp: falcon.Response) -> None:
+    """Ask caches and proxies to pass a stream on as it comes."""
     resp.set_header("Cache-Control", "no-cache")
     resp.set_header("X-Accel-Buffering", "no")  # because proxies hold frames back else
-    resp.stream = Frames(_events(first, frames, resp))
 
 
 class Frames:
@@ -74,16 +79,21 @@ def _events(
     """Yield the events of a stream; an error between two of them is the last one, and stands in the access log."""
     try:
         yield from chain(first, frames)
-    except Exception as error:
-        if not isinstance(error, SrvError):
-            log.exception("A stream ended in its middle.")
-        code, _ = code_and_status(error)
-        resp.context.code = code
-        foreseen = code != INTERNAL or isinstance(error, PluginFailed)
-        sentence = sentence_of(error) if foreseen and isinstance(error, SrvError) else INTERNAL_SENTENCE
-        yield event(body_of(sentence, code))
+    except Exception as error:  # noqa: BLE001  a hook or a face may raise anything
+        yield failure_event(error, resp)
     finally:
         frames.close()
+
+
+def failure_event(error: Exception, resp: falcon.Response) -> bytes:
+    """Return the event that tells of an error in the middle of a stream, which is its last."""
+    if not isinstance(error, SrvError):
+        log.error("A stream ended in its middle.", exc_info=error)
+    code, _ = code_and_status(error)
+    resp.context.code = code
+    foreseen = code != INTERNAL or isinstance(error, PluginFailed)
+    sentence = sentence_of(error) if foreseen and isinstance(error, SrvError) else INTERNAL_SENTENCE
+    return event(body_of(sentence, code))
 
 
 def event_of(response: InferenceResponse, octets: Octets | None) -> bytes:

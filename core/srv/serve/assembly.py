@@ -284,6 +284,8 @@ class Assembled:
     def _prepare(self, model: ModelVersion, runtime: Runtime) -> None:
         codecs = FolderCodecs(model.codecs, self.codecs) if model.codecs else self.codecs
         prepare(model, runtime, codecs=codecs, loop=self.event_loop, settings=self.settings)
+        if model.routes:
+            self.app.check_model_routes(model)
         if model.settings.max_batch_size > 1:
             self.grow(model.settings.max_batch_size + BESIDE_A_BATCH)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from srv.discovery import Plugins
 from srv.discovery.plugin import Plugin
-from srv.metrics_types import Kind, Queue, Series, Sums
+from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
 from srv.models.registry import ModelState
 from srv.planes.dataplane import DataPlane
 from srv.planes.model_metrics import ModelMetrics
@@ -48,6 +48,10 @@ class ServerInfo:
     def forked(self) -> None:
         """Write nothing more that belongs to all workers: this process is a model's child."""
         self._model_metrics.forked()
+
+    def routes(self) -> Mapping[RouteKind, Sums]:
+        """Return the requests to routes of runtimes' own, counted by all workers since the server's start."""
+        return self._dataplane.routes()
 
     def queues(self) -> Sequence[Queue]:
         """Return how many requests wait in each worker; a worker that does not answer soon is left out."""

@@ -205,13 +205,16 @@ class ListOf(Strict):
 
 
 class TableOf(Strict):
-    """An object with keys of the user's own, whose values are all of one kind."""
+    """An object with keys of the user's own, of a certain form where one is asked for, and values all of one kind."""
 
     type_name = "object"
 
-    def __init__(self, description: str, value: Strict, *, values: str) -> None:
+    def __init__(
+        self, description: str, value: Strict, *, values: str, keys: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self.value = value
         self.values = values
+        self.keys = keys
         super().__init__(description)
 
     def _takes(self) -> str:
@@ -222,6 +225,8 @@ class TableOf(Strict):
             raise NotThis
         loaded: dict[str, Any] = {}
         wrong: dict[str, Any] = {}
+        if not all(map(self.keys, value)):
+            raise NotThis
         for key, item in value.items():
             try:
                 loaded[key] = self.value.deserialize(item)

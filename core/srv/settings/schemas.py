@@ -194,6 +194,12 @@ class ServerSchema(Schema):
         kind="empty, or a path that begins with / and does not end with it",
         fits=lambda text: text == "" or _is_path_below(text),
     )
+    root_routes = TableOf(
+        'Which model has a path at the root, for runtimes with routes there: `{"/score": "iris"}`; others have none.',
+        Text("", kind="the name of a model", fits=is_model_name),
+        values="names of models by paths that begin with /",
+        keys=_is_path_below,
+    )
     pass_headers = ListOf(
         "Headers with credentials that runtimes may see all the same.",
         Text("", kind="the name of a header", fits=lambda text: _HEADER.fullmatch(text) is not None),

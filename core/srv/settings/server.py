@@ -86,6 +86,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     graceful_timeout: float = 25.0
     drain_delay: float = 0.0
     root_path: str = ""
+    root_routes: Mapping[str, str] = msgspec.field(default_factory=dict)
     pass_headers: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] | None = None
     cors_settings: CorsSettings | None = None

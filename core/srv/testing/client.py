@@ -94,6 +94,26 @@ class Asker:
             return over_grpc(self.grpc_channel(), model, request, version=version, headers=headers)
         raise ValueError(f"There is no form '{form}' of streams; there are json, grpc.")
 
+    def call(
+        self,
+        method: str,
+        model: str,
+        path: str,
+        document: Any = None,
+        *,
+        version: str | None = None,
+        headers: Mapping[str, str] = EMPTY,
+    ) -> Answer:
+        """Call a route of the model's runtime, as `client.call("POST", "iris", "explain", {"x": 1})`.
+
+        `document` is the body: bytes are sent as they stand, None is no body, and anything else becomes JSON.
+        """
+        whole = f"{path_of(model, version)}/{path}"
+        if document is None or isinstance(document, bytes):
+            return self.request(method, whole, document, headers=headers)
+        body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        return self.request(method, whole, body, headers={"Content-Type": "application/json", **headers})
+
     def metadata(self, model: str, version: str | None = None) -> Answer:
         """Return the model's metadata."""
         return self.get(path_of(model, version))

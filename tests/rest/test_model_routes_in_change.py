@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from srv.testing import Client
+
+ANSWERS = """
+from srv import Runtime
+
+class Answers(Runtime):
+    routes = [("GET", "{path}", "told")]
+    def predict(self, x: list[str]) -> list[str]:
+        return x
+    def told(self, request):
+        return "{path}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model-settings.json").write_text(json.dumps({"implementation": "code.Answers"}))
+    write(tmp_path, "one")
+    return tmp_path
+
+
+def write(folder, path):
+    (folder / "m" / "code.py").write_text(ANSWERS.replace("{path}", path))
+
+
+def test_a_reload_adds_and_removes_routes(folder):
+    with Client.of(folder) as client:
+        assert client.call("GET", "m", "one").body == b"one"
+        write(folder, "two")
+        assert client.post("/v2/repository/models/m/load", {}).status == 200
+        assert client.call("GET", "m", "two").body == b"two"
+        assert client.call("GET", "m", "one").status == 404
+
+
+def test_a_reload_that_fails_keeps_the_routes_that_there_were(folder):
+    with Client.of(folder) as client:
+        write(folder, "infer")
+        assert client.post("/v2/repository/models/m/load", {}).code == "LOAD_FAILED"
+        assert client.call("GET", "m", "one").body == b"one"
+
+
+def test_below_a_model_that_is_not_ready_everything_answers_so(folder):
+    with Client.of(folder) as client:
+        client.post("/v2/repository/models/m/unload", {})
+        for path in ("one", "any/other"):
+            answer = client.call("GET", "m", path)
+            assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+            assert answer.error == "Model 'm' is not ready, it is UNAVAILABLE: unloaded."
+        assert client.call("GET", "other", "one").code == "NOT_FOUND"
+
+
+def test_a_request_whose_model_is_replaced_meanwhile_is_answered_by_the_new_one(folder):
+    with Client.of(folder) as client:
+        before = client.assembled.registry.find("m")
+        find = client.assembled.app.model_routes.find
+        found = find("/v2/models/m/one")
+        client.post("/v2/repository/models/m/load", {})
+        assert client.assembled.registry.find("m") is not before
+        client.assembled.app._routes.elsewhere = lambda path: found
+        assert client.call("GET", "m", "one").body == b"one"
+        write(folder, "two")
+        client.post("/v2/repository/models/m/load", {})
+        answer = client.call("GET", "m", "one")
+        assert (answer.code, answer.error) == ("NOT_FOUND", "Model 'm' no longer has the route GET one.")
