@@ -10,6 +10,13 @@ TOP = Path(__file__).parents[2]
 SCRIPT = TOP / "scripts/engine"
 
 
+def pytest_collection_modifyitems(items):
+    """Give each test a quarter of an hour: the first that needs the engine may wait for its packages and the base image."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(autouse=True)
 def no_socket_is_left():
     """The Docker SDK leaves sockets to the garbage collector; what that says of them belongs to the test that ran."""

@@ -13,7 +13,7 @@ from servers import write_model
 from .engines import Container, free_port
 from .folders import Case, build, hinted, plain
 
-pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.images
 
 TOKEN = "s3cret-t0ken"
 #: A private index, which all builds here are given, so that they share one environment.

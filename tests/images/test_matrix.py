@@ -25,7 +25,7 @@ COVERING = [
 CHOSEN = os.environ.get("IMAGES", "")
 PAIRS = [pair for pair in WHOLE if CHOSEN == "all" or "-".join(pair) in CHOSEN.split(",")] if CHOSEN else COVERING
 
-pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.images
 
 
 @pytest.mark.parametrize("builder, folder", PAIRS, ids=list(map("-".join, PAIRS)))
