@@ -16,11 +16,11 @@ OURS = "srv-inference"
 
 
 def requirements(file: Path) -> list[Requirement]:
-    """What a package requires, alone and with its extras for users and for tests."""
+    """What a package requires, alone and with its extras for users and for tests, not those of srv's own developers."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(file)
     extras = parser["options.extras_require"]
-    texts = [parser["options"]["install_requires"], extras["pandas"], extras["test"]]
+    texts = [parser["options"]["install_requires"], *(text for extra, text in extras.items() if extra != "dev")]
     lines = chain.from_iterable(text.strip().splitlines() for text in texts)
     return [Requirement(line) for line in lines if not line.startswith("%")]
 
