@@ -1,8 +1,10 @@
 import threading
 
 import pytest
+from falcon.testing import create_environ
 from servers import eventually
 
+from srv import Runtime
 from srv.testing import Client, model
 
 CODE = '''
@@ -300,3 +302,43 @@ def test_a_route_waits_for_its_place_among_the_models_requests(client):
     first.join(60)
     second.join(60)
     assert [answer.status for answer in answers] == [200, 200]
+
+
+def test_beyond_max_queue_a_route_is_refused_as_an_inference_is():
+    class Busy(Runtime):
+        concurrency = 1
+        routes = (("GET", "wait", "wait"),)
+
+        def predict(self, x: list[str]) -> list[str]:
+            return x
+
+        def wait(self, request):
+            entered.set()
+            assert leave.wait(60)
+            return {}
+
+    entered, leave = threading.Event(), threading.Event()
+    with Client.of(model(Busy, name="busy", max_queue=0)) as client:
+        first = threading.Thread(target=client.call, args=("GET", "busy", "wait"))
+        first.start()
+        assert entered.wait(60)
+        answer = client.call("GET", "busy", "wait")
+        leave.set()
+        first.join(60)
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (429, "QUEUE_FULL", "1")
+    assert answer.error == "Model 'busy' is busy and 0 requests wait for it already. Try again later."
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_a_stream_whose_client_leaves_is_closed_and_counted_as_cancelled(client, pieces):
+    def cancelled():
+        routes = client.assembled.running.routes()
+        return sum(sums.count for kind, sums in routes.items() if kind[2:] == ("GET ticks", "CANCELLED"))
+
+    before = cancelled()
+    body = client.assembled.app(create_environ("/v2/models/shop/ticks"), lambda *_: None)
+    for _ in zip(range(pieces), body, strict=False):
+        assert cancelled() == before
+    body.close()
+    assert cancelled() == before + 1
+    assert client.call("GET", "shop", "ticks").ok, "the model runs one at a time, and its place is free again"
