@@ -14,6 +14,9 @@ class Caller:
 
     __slots__ = ("_callback", "due", "left", "log_line", "model", "received", "replaced")
 
+    #: The models that ask each other for this request, the outermost first; none for a request of a face.
+    models: tuple[str, ...] = ()
+
     def __init__(self, received: float = 0.0) -> None:
         #: The monotonic time at which the request was complete.
         self.received = received
@@ -48,6 +51,11 @@ class Caller:
         self._callback = callback
         if callback is not None and self.left:  # in this order, because leave() writes and reads in the other one
             callback()
+
+    @property
+    def callback(self) -> Callable[[], object] | None:
+        """The callback that is registered."""
+        return self._callback
 
     def will_block(self) -> None:
         """Note that the thread of the request is about to wait, or to do what takes long: a face may lend its place."""

@@ -27,10 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
+
+from srv.server import PluginRow as PluginRow
+from srv.server import Server as Server
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
-    from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
     from srv.model_settings import ModelSettings
     from srv.runtime import Runtime
     from srv.storage import Fetch
@@ -47,72 +48,8 @@ hookspec = pluggy.HookspecMarker("srv")
 hookimpl = pluggy.HookimplMarker("srv")
 
 
-class Server(Protocol):
-    """What a plugin may rest on of the server's settings in force."""
-
-    @property
-    def server_name(self) -> str:
-        """The server's name, as its metadata tells it."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder that the server serves."""
-
-    @property
-    def workers(self) -> int:
-        """How many worker processes there are, each with hooks of its own."""
-
-    @property
-    def metrics_endpoint(self) -> str | None:
-        """The path of the metrics, or None where they are turned off."""
-
-
-class Running(Protocol):
-    """The server as it runs: what a plugin's route finds as `req.context.server`. May be asked from any thread."""
-
-    def statistics(self) -> Mapping[Kind, Sums]:
-        """What all workers have counted since the server's start, dead ones too. Models are named only if known."""
-
-    def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
-        """How often each version of a model that batches has run, by the rows of a batch; counted as above."""
-
-    def model_metrics(self) -> Sequence[Series]:
-        """What models report with `self.metric`: summed as above, but for gauges, which each running worker has its own."""
-
-    def routes(self) -> Mapping[RouteKind, Sums]:
-        """The requests to routes of runtimes' own, by how they ended; counted as above, and not among those."""
-
-    def queues(self) -> Sequence[Queue]:
-        """How many requests wait in each worker, by face and, for models that have a queue, by model."""
-
-    def states(self) -> Mapping[str, int]:
-        """How many versions of models are in each state, in the worker that answers; every state is there."""
-
-    def plugins(self) -> Sequence[PluginRow]:
-        """Every plugin that was found, in the worker that answers."""
-
-    def processes(self) -> Sequence[int]:
-        """The workers' process ids; one that has just died may be among them."""
-
-
-class PluginRow(Protocol):
-    """A plugin as `srv plugins` lists it."""
-
-    @property
-    def kind(self) -> str:
-        """What it is: runtime, codec, command, hooks, route."""
-
-    @property
-    def name(self) -> str:
-        """Its entry point's name."""
-
-    @property
-    def distribution(self) -> str:
-        """What brings it."""
-
-    @property
-    def state(self) -> str:
-        """found, loaded, disabled, refused, quarantined."""
+#: The name of Server's second half while they were two; it stays for plugins that are hinted with it.
+Running = Server
 
 
 class Model(Protocol):
@@ -203,7 +140,7 @@ def srv_http_middleware(settings: Mapping[str, Any], server: Server) -> Sequence
 
 @hookspec
 def srv_http_routes(settings: Mapping[str, Any], server: Server) -> Sequence[tuple[str, object]]:
-    """Bring HTTP routes: pairs of a path and a Falcon resource, which finds a `Running` as `req.context.server`.
+    """Bring HTTP routes: pairs of a path and a Falcon resource, which finds a `Server` as `req.context.server`.
 
     Called once in each worker, after `srv_http_middleware`. An empty sequence is fine. A path of srv's own stays
     srv's own; one that two distributions bring is served by neither until `plugins.prefer` says

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from srv.errors import SrvError
 from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings, Spec
+from srv.server import Server, not_running
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -70,6 +71,10 @@ class Runtime:
     routes: Any = ()
     #: A marshmallow schema for the settings' `parameters.extra`; what it loads stands there afterwards.
     extra: ClassVar[type[Schema] | None] = None
+
+    #: The server, whose other models may be asked: `self.server.infer`, or `await self.server.ainfer`. There from before
+    #: `load`, but not in `__init__`; a `load` may ask only models that serve already, whose order is nobody's promise.
+    server: Server = not_running()
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings

@@ -17,6 +17,7 @@ from srv.images import APP, ImagePlan
 from srv.model_settings import ModelSettings
 from srv.probe.host import ProbeFailed
 from srv.repository import Found, Repository
+from srv.server import not_running
 from srv.settings import ServerSettings, read_server_settings
 from srv.settings.documents import Document, read_document
 from srv.settings.environment import DEFAULT_PREFIX, PREFIX
@@ -63,7 +64,7 @@ def open_folder(folder: Path, installed: Plugins) -> tuple[Plugins, Hooks]:
     settings = _settings(folder, installed)
     chosen = settings.plugins
     plugins = installed.under(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer, optional=chosen.optional)
-    return plugins, Hooks.start(plugins, sections=settings.sections, server=settings, strict=chosen.strict)
+    return plugins, Hooks.start(plugins, sections=settings.sections, server=not_running(settings), strict=chosen.strict)
 
 
 def echo_to_stderr(text: str) -> None:

@@ -23,6 +23,7 @@ THREADS = {
         "srv-loader": "loads all models at the start, then says ready",
         "srv-load": "loads beside each other, for runtimes that allow it",
         "srv-event-loop": "runs async predicts and streams",
+        "srv-asking-…": "ask models for event loops that await them",
         "srv-model-…": "a model that wants one thread for everything",
         "srv-unload": "lets replaced models go, without blocking anybody",
         "srv-slow-steps": "names loads and unloads that take long in the log",

@@ -13,10 +13,11 @@ from srv.discovery.plugins import Plugins, failure
 from srv.errors import SrvError, is_from_signal
 from srv.hooks.errors import PlanFailed, UnknownHook
 from srv.hooks.implementations import ARGUMENTS, Implementation
-from srv.hooks.registration import Registration, Sections
+from srv.hooks.registration import Registration, Sections, server_of
 from srv.hooks.tracing import Trace
 from srv.hookspecs import Model, Server, StreamSummary, Timings
 from srv.messages import InferenceRequest, InferenceResponse
+from srv.server import not_running
 from srv.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ class Hooks:
     ) -> Hooks:
         """Import and register the hook modules, and add what they compute to the plugins.
 
-        `server` is what they may rest on of the settings; the defaults where there is no server to be.
+        `server` is what they may keep and ask later; where no server will run, its settings are the defaults.
         One that fails is quarantined and told in the log; with `strict`, PluginsNotWhole is raised instead. `before`
         is called before each module is touched, for those who watch.
         """
-        registration = Registration(plugins, sections, Trace(trace), server or ServerSettings(folder=Path()))
+        registration = Registration(
+            plugins, sections, Trace(trace), server or not_running(ServerSettings(folder=Path()))
+        )
         registration.enter_all(before)
         if strict:
             plugins.check_strict()
@@ -140,7 +143,7 @@ class Hooks:
             row = implementation.plugin
             settings = self._registration.settings_of(row)
             consequence = "srv does not serve without it" if row.required else _GOES_ON
-            error = _tell(implementation, consequence, settings=settings, server=server)
+            error = _tell(implementation, consequence, settings=settings, server=server_of(server, row))
             if error is not None and row.required:
                 self.plugins.quarantine(row, f"srv_worker_started raised {failure(error)}")
 

@@ -132,7 +132,9 @@ class Registration:
         self._modules[id(module.module)] = module
 
     def _call(self, module: Module, hook: str) -> Any:
-        return self._trace.of([module.hooks[hook]])[0](settings=module.settings, server=self._server)
+        return self._trace.of([module.hooks[hook]])[0](
+            settings=module.settings, server=server_of(self._server, module.plugin)
+        )
 
     def _ask_settings(self, module: Module) -> None:
         section = self._section_of(module.plugin)
@@ -203,6 +205,12 @@ class Registration:
                 loaded=value,
             )
         self._plugins.add_computed(rows.values())
+
+
+def server_of(server: Server, plugin: Plugin) -> Server:
+    """Return the server as a plugin has it; a server that does not run is the same for all."""
+    of_plugin: Callable[[str], Server] | None = getattr(server, "of_plugin", None)
+    return server if of_plugin is None else of_plugin(plugin.name)
 
 
 def _warn_of_deprecations(plugin: Plugin, hooks: Iterable[Implementation]) -> None:

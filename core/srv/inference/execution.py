@@ -20,6 +20,7 @@ from srv.errors import ClientLeft, DeadlinePassed, QueueFull, SrvError, Unavaila
 from srv.inference.event_loop import EventLoop, LoopTimeout
 from srv.inference.slots import Slots
 from srv.inference.stream_steps import AsyncValues, NotAsync, OneContext, StreamStopped
+from srv.inner_caller import CALLER
 from srv.messages import InferenceRequest
 from srv.metrics_types import Stages
 
@@ -60,8 +61,11 @@ class Execution:
         max_queue: int,
         timeout: float,
         loop: EventLoop,
+        own_thread: bool = False,
     ) -> None:
         self._model = model
+        #: Whether predict runs in a thread of the model's own, which cannot know whose request it is.
+        self._own_thread = own_thread
         self._slots = Slots(concurrency) if concurrency is not None else None
         self._max_queue = max_queue
         self.timeout = timeout
@@ -126,6 +130,7 @@ class Execution:
             self.acquire(deadline, stages, caller)
             try:
                 context = copy_context()
+                context.run(CALLER.set, caller)  # because its values may be made in any thread
                 values = context.run(predict, request) if arguments is None else context.run(predict, **arguments)
                 if isinstance(values, CoroutineType) or hasattr(values, "__aiter__"):
                     yield from self._values_of_async(values, deadline, caller, context)
@@ -204,12 +209,15 @@ class Execution:
         Each call has its own context, so that context variables such as numpy's errstate affect no other call.
         """
         context = copy_context()
+        if self._own_thread:
+            context.run(CALLER.set, request.caller)
         try:
             value = context.run(predict, request) if arguments is None else context.run(predict, **arguments)
         finally:
             if self._loop.forked:
                 _end_child()
         if isinstance(value, CoroutineType):
+            context.run(CALLER.set, request.caller)  # because it runs in the thread of the event loop
             return context.run(self._finish, value, deadline, request.caller)
         if deadline is not None and time.monotonic() > deadline:
             raise deadline_passed(deadline, self.timeout)

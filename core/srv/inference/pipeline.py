@@ -131,6 +131,7 @@ class Answering:
             max_queue=mine.max_queue if mine.max_queue is not None else settings.max_queue,
             timeout=mine.request_timeout or settings.request_timeout,
             loop=loop,
+            own_thread=thread is not None,
         )
         self._predict = predict = self._method(runtime, "predict", codecs)
         self._stream = self._method(runtime, "predict_stream", codecs)

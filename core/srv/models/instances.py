@@ -29,6 +29,7 @@ from srv.models.registry import ModelVersion
 from srv.models.runtime_classes import check_predict, check_threads, make_runtime
 from srv.models.tracebacks import from_call
 from srv.runtime import Runtime
+from srv.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Instances:
         run_async: RunAsync,
         links: Links,
         main_thread: MainThread,
+        server_of: Callable[[ModelVersion], Server],
         load_timeout: float | None,
         metrics: MetricsOf | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Instances:
         self._run_async = run_async
         self._links = links
         self._main_thread = main_thread
+        self._server_of = server_of
         self._load_timeout = load_timeout
         self._metrics = metrics
         self._guard = threading.Condition()
@@ -92,12 +95,18 @@ class Instances:
             runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
             if self._metrics is not None:
                 runtime.metric_reporter = model.metrics = self._metrics(model.name, model.wire_version)
+            self._give_server(runtime, model)
             self._check_loaded(run(runtime.load, loads=True))
             model.runtime = runtime
             check_predict(runtime)
             self._prepare(model, runtime)
             self._warm_up(model)
         runtime.ready = True
+
+    def _give_server(self, runtime: Runtime, model: ModelVersion) -> None:
+        """Set `runtime.server`, unless the runtime has something of its own under that name."""
+        if type(runtime).server is Runtime.server and "server" not in vars(runtime):
+            runtime.server = self._server_of(model)
 
     def stop(self, model: ModelVersion) -> None:
         """Unload a model's runtime, in which no request runs any more, and keep nothing of it."""

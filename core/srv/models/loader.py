@@ -24,6 +24,7 @@ from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.models.retirements import Retirements
 from srv.models.slow_loads import SlowSteps
 from srv.runtime import Runtime
+from srv.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Loader:
         events: ModelEvents,
         links: Links,
         main_thread: MainThread,
+        server_of: Callable[[ModelVersion], Server],
         load_timeout: float | None = None,
         metrics: MetricsOf | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class Loader:
             run_async=run_async,
             links=links,
             main_thread=main_thread,
+            server_of=server_of,
             load_timeout=load_timeout,
             metrics=metrics,
         )

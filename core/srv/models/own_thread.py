@@ -10,6 +10,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from srv.cancellation import Caller
+from srv.inner_caller import CALLER
+
 log = logging.getLogger(__name__)
 
 
@@ -69,7 +72,8 @@ class OwnThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        pending = PendingCall(call)
+        caller = CALLER.get()
+        pending = PendingCall(call if caller is None else partial(_run_for, caller, call))
         self._put(pending)
         return pending.result()
 
@@ -102,6 +106,14 @@ class OwnThread:
                 self._calls.popleft()
             except BaseException:  # raised by another thread into this one, as some libraries do to end what takes long
                 log.exception("Something ended a step of the thread '%s', which goes on.", self._name)
+
+
+def _run_for(caller: Caller, call: Callable[[], Any]) -> Any:
+    token = CALLER.set(caller)
+    try:
+        return call()
+    finally:
+        CALLER.reset(token)
 
 
 class _Values:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import falcon
 
-from srv.hookspecs import Running
+from srv.hookspecs import Server
 from srv.models.registry import ModelVersion
 from srv.planes.dataplane import DataPlane
 from srv.planes.modelplane import ModelPlane
@@ -43,7 +43,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         middleware: Sequence[Any],
         *,
         root_path: str,
-        server: Running | None,
+        server: Server | None,
         turned_away: Callable[[str, str], None],
     ) -> None:
         first = EveryRequest(server)
@@ -109,6 +109,11 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         if self.model_routes is not None:
             self.model_routes.check(model)
 
+    def add_route_of_plugin(self, uri_template: str, resource: object, *, plugin: str, server: Server) -> None:
+        """Add a route of a plugin, whose resource finds the server as the plugin has it as `req.context.server`."""
+        self.add_route(uri_template, resource, server=server)
+        self.plugins_of_routes[uri_template] = plugin
+
     def _below_root(self, path: str) -> str:
         if not self._root or not path.startswith(self._root):
             return path
@@ -147,13 +152,13 @@ def create_app(
     settings: ServerSettings,
     *,
     middleware: Sequence[Any] = (),
-    server: Running | None = None,
+    server: Server | None = None,
     owner_of: Callable[[object], str] = lambda _: "unknown",
 ) -> App:
     """Make the app over a data plane and a model plane. Opens no port and starts no thread.
 
-    `middleware` is what plugins bring, and `owner_of` tells which plugin; `server` is what their routes, added later,
-    find as `req.context.server`.
+    `middleware` is what plugins bring, and `owner_of` tells which plugin; `server` is what it
+    finds as `req.context.server`.
     """
     app = (AppBelow if settings.root_path else App)(
         [*_own_middleware(settings), *(PluginMiddleware(owner_of(layer), layer) for layer in middleware)],

@@ -12,7 +12,7 @@ import falcon
 
 from srv.access_log import ACCESS, access_log
 from srv.cancellation import NOBODY, Caller
-from srv.hookspecs import Running
+from srv.hookspecs import Server
 from srv.planes.request_ids import request_id
 from srv.rest.logged_stream import LoggedStream
 
@@ -53,11 +53,11 @@ class EveryRequest:
 
     srv_nonblocking = True
 
-    def __init__(self, server: Running | None = None) -> None:
+    def __init__(self, server: Server | None = None) -> None:
         self._server = server
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take the client's id, or make one; give plugins' routes what they may ask of the server."""
+        """Take the client's id, or make one; give plugins' middleware the server that they may ask."""
         identity = request_id(req.env.get("HTTP_X_REQUEST_ID"))
         context = req.context
         context.taken = now = time.monotonic()

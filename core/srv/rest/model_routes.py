@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import falcon
 import msgspec
-from falcon.routing import CompiledRouter, set_default_responders
+from falcon.routing import set_default_responders
 
 from srv.cancellation import NOBODY
 from srv.errors import NotFound, SrvError
@@ -21,6 +21,7 @@ from srv.planes.readiness import ModelNotReady
 from srv.planes.route_requests import RouteRequests
 from srv.planes.statistics import outcome_of
 from srv.rest.infer import RequestReader, write_headers
+from srv.rest.plugin_routes import PluginRouter
 from srv.rest.streaming import EVENTS, failure_event, keep_unbuffered
 from srv.routes import RouteRequest
 
@@ -30,7 +31,7 @@ Found: TypeAlias = tuple[object, Mapping[str, Callable[..., object]], dict[str, 
 _MODELS = "/v2/models/"
 
 
-class Router(CompiledRouter):
+class Router(PluginRouter):
     """Falcon's router, which asks `elsewhere` for a path that it does not know."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ from srv.rest.infer import read_request
 from srv.runtime import Runtime
 from srv.serve.model_sync import Follower, OtherWorkers
 from srv.serve.run_directory import RunDirectory
-from srv.serve.server_info import ServerInfo
+from srv.serve.server_info import UNNAMED, ServerInfo, WorkerParts
 from srv.serve.worker_health import Face, WorkerHealth
 from srv.serve.worker_status import StatusPipe
 from srv.settings import ServerSettings
@@ -68,10 +68,15 @@ class Assembled:
     def __init__(self, settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> None:
         self.settings = settings
         self.plugins = plugins
+        self.model_metrics = (
+            ModelMetrics(directory.model_metrics, str(os.getpid())) if directory is not None else ModelMetrics()
+        )
+        self.parts = WorkerParts(settings, plugins, directory, self.model_metrics)
+        self.running = ServerInfo(self.parts, face=UNNAMED)
         self.hooks = Hooks.start(
             plugins,
             sections=settings.sections,
-            server=settings,
+            server=self.running,
             strict=settings.plugins.strict,
             trace=settings.trace_plugins,
         )
@@ -83,9 +88,6 @@ class Assembled:
         self.event_loop = EventLoop()
         #: The calls that must run in the main thread; the code of the main thread calls its `work`.
         self.main_thread = MainThread()
-        self.model_metrics = (
-            ModelMetrics(directory.model_metrics, str(os.getpid())) if directory is not None else ModelMetrics()
-        )
         self.grow: Callable[[int], object] = lambda threads: None  # noqa: ARG005  nobody has faces yet
         self.loader = Loader(
             self.registry,
@@ -97,6 +99,7 @@ class Assembled:
             main_thread=self.main_thread,
             load_timeout=settings.load_timeout,
             metrics=self.model_metrics.reporter,
+            server_of=self.running.of_model,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(
@@ -108,10 +111,10 @@ class Assembled:
             extensions=("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics"),
             ledger=Ledger(directory.statistics, str(os.getpid())) if directory is not None else None,
         )
-        self.running = ServerInfo(self.dataplane, plugins, directory, self.model_metrics)
         self.modelplane = ModelPlane(
             self.registry, self.repository, self.loader, self.dataplane.readiness, control=settings.model_control
         )
+        self.parts.connect(self.dataplane, self.modelplane)
         self.app: App = create_app(
             self.dataplane,
             self.modelplane,
@@ -121,7 +124,7 @@ class Assembled:
             owner_of=self.hooks.owner_of,
         )
         self._add_routes()
-        self.hooks.worker_started(settings)
+        self.hooks.worker_started(self.running)
         try:
             plugins.check_required()
         except PluginError:
@@ -132,8 +135,8 @@ class Assembled:
         """Put the plugins' routes beside srv's own; one that cannot stand there is quarantined."""
         for path, resource in self.hooks.http_routes():
             try:
-                self.app.add_route(path, resource)
-                self.app.plugins_of_routes[path] = self.hooks.owner_of(resource)
+                plugin = self.hooks.owner_of(resource)
+                self.app.add_route_of_plugin(path, resource, plugin=plugin, server=self.running.of_plugin(plugin))
             except Exception as error:  # noqa: BLE001 - Falcon raises this and that for a template or a responder
                 self.hooks.route_failed(path, error)
         if self.settings.plugins.strict:
@@ -279,6 +282,7 @@ class Assembled:
         """Unload the models, waiting that many seconds at most, and stop what runs beside them."""
         self.loader.close(seconds)
         self.hooks.worker_stopping()
+        self.parts.asking_threads.close()
         self.event_loop.close()
 
     def _prepare(self, model: ModelVersion, runtime: Runtime) -> None:

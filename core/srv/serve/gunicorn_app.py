@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from srv.planes.modelplane import ModelPlane
     from srv.serve.model_sync import Follower
     from srv.serve.reloading.reloader import Reloader
-    from srv.serve.server_info import ServerInfo
+    from srv.serve.server_info import ServerInfo, WorkerParts
     from srv.serve.worker_health import Face, WorkerHealth
 
 
@@ -49,6 +49,10 @@ class WorkerServer(Protocol):
     @property
     def running(self) -> ServerInfo:
         """What plugins can ask about the running server."""
+
+    @property
+    def parts(self) -> WorkerParts:
+        """What that asks; the worker puts its faces in."""
 
     @property
     def main_thread(self) -> MainThread:

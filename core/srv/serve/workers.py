@@ -159,7 +159,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.held = self.others_serve
         if not self.held:
             self._serve_grpc()
-        self.app.assembled.running.faces["rest"] = self.waiting
+        self.app.assembled.parts.faces["rest"] = self.waiting
+        self.app.assembled.parts.threads = self._faces
         self.app.assembled.grow = self._grow
         self.app.assembled.main_thread.wake = self.wake
         if self.app.takes_edits:
@@ -196,7 +197,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.app.grpc_address, self._count_call, self.streams, self.in_flight, self._certificate()
         )
         self._grpc.grow(self._most_threads)
-        self.app.assembled.running.faces["grpc"] = self._grpc.waiting
+        self.app.assembled.parts.faces["grpc"] = self._grpc.waiting
 
     def _certificate(self) -> Certificate | None:
         pair = self.app.pair

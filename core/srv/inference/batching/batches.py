@@ -17,6 +17,7 @@ from srv.errors import DeadlinePassed, ModelError, QueueFull, Unavailable
 from srv.inference.batching.merging import BatchKey, batch_key, merged, rows_of, split
 from srv.inference.batching.waiting_requests import Batch, Member, MemberState
 from srv.inference.execution import Execution
+from srv.inner_caller import CALLER, InnerCaller
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.metrics_types import Stages
 from srv.tensors import Tensor
@@ -326,9 +327,16 @@ class Batching:
         """Return the model's response to all members together. Raises RowsLost."""
         deadlines = [member.deadline for member in members]
         until = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
+        request = merged([member.request for member in members])
+        # A caller of its own, because none of the members' clients speaks for the others.
+        asking = max((member.request.caller.models for member in members), key=len)
+        request.caller = caller = InnerCaller(models=asking)
+        caller.due = until
+        token = CALLER.set(caller)
         try:
-            response = self._run(merged([member.request for member in members]), until, stages)
+            response = self._run(request, until, stages)
         finally:
+            CALLER.reset(token)
             self._execution.release()
             self._run_ended()
         self._check_rows(response, sum(member.rows for member in members))
