@@ -43,9 +43,9 @@ def client_options(*, allow_http: bool) -> ClientConfig:
     """Return the options of each store's HTTP client: what stands still is given up, what is slow is not."""
     return {
         "allow_http": allow_http,
-        "connect_timeout": timedelta(seconds=5),
-        "read_timeout": timedelta(seconds=30),
-        "timeout": timedelta(hours=24),
+        "connect_timeout": "5s",
+        "read_timeout": "30s",
+        "timeout": "24h",
     }
 
 
