@@ -292,22 +292,19 @@ class DataPlane:
     ) -> Generator[Written, None, None]:
         model = self._serving(model, version, request)
         count = self._hooks.stream_count(started)
-
-        def sent(response: InferenceResponse) -> Written:
-            frame = written(_signed(response, asked.request))
-            if count is not None:
-                count.add(frame)
-            return frame
-
         with self._hooks.around(model, request, started, count) as asked:
             early = asked.ask_before()
-            if early is not None:
-                yield sent(early)
-                return
-            with closing(self._responses(model, version, asked.request, started, deadline, stages)) as responses:
+            chosen = asked.request
+            answers = (
+                self._responses(model, version, chosen, started, deadline, stages) if early is None else _only(early)
+            )
+            with closing(answers) as responses:
                 for response in responses:
                     asked.response = response
-                    yield sent(response)
+                    frame = written(_signed(response, chosen))
+                    if count is not None:
+                        count.add(frame)
+                    yield frame
 
     def _deadline(self, model: ModelVersion, started: float, own: float | None) -> float:
         """Return the earlier of the server's deadline and the client's own. Raises DeadlinePassed where it has passed."""
@@ -348,6 +345,11 @@ def _arrived(received: float | None, stages: Stages | None) -> tuple[float, Stag
     stages.queue = int((taken - received) * 1e9)
     stages.input = int((now - taken) * 1e9)
     return received, stages
+
+
+def _only(response: InferenceResponse) -> Generator[InferenceResponse, None, None]:
+    """Yield a response that is the whole answer."""
+    yield response
 
 
 def _signed(response: InferenceResponse, request: InferenceRequest) -> InferenceResponse:

@@ -84,6 +84,8 @@ class HookedRequest:
     `request` is the one that the model gets, once the plugins were asked; `response` is the last that came.
     """
 
+    __slots__ = ("_asked", "_began", "_hooks", "_model", "_sent", "_started", "request", "response")
+
     def __init__(
         self,
         hooks: RequestHooks,
@@ -130,6 +132,8 @@ class HookedRequest:
 
 class StreamCount:
     """Counts the responses of one stream and their bytes."""
+
+    __slots__ = ("_bytes", "_responses", "_started", "_time_to_first")
 
     def __init__(self, started: float) -> None:
         self._started = started
