@@ -1,10 +1,14 @@
+import gzip
+import json
 import threading
 
 import pytest
 from falcon.testing import create_environ
 from servers import eventually
 
-from srv import Runtime
+from srv import Runtime, Unauthenticated, hookimpl
+from srv.grpc.convert import write_metadata
+from srv.grpc.descriptors import message
 from srv.testing import Client, model
 
 CODE = '''
@@ -32,6 +36,8 @@ class Shop(Runtime):
         ("GET", "ticks", "ticks"),
         ("POST", "give/{what}", "give"),
         ("GET", "seen", "seen"),
+        ("POST", "stream/{what}", "stream"),
+        ("GET", "packed", "packed"),
     ]
     entered = threading.Event()
     leave = threading.Event()
@@ -86,6 +92,18 @@ class Shop(Runtime):
         yield "one\\ntwo"
         yield b"event: end\\ndata: 3\\n\\n"
 
+    def stream(self, request):
+        what = request.path_parameters["what"]
+        if what == "late":
+            yield {}
+        yield {
+            "none": None, "set": {1, 2}, "status": RouteResponse(status=204), "late": RouteResponse(),
+            "header": RouteResponse(headers={"Connection": "close"}), "body": RouteResponse({"x": {1, 2}}),
+        }[what]
+
+    def packed(self, request):
+        return RouteResponse(b"x" * 2000, headers={"Content-Encoding": "br"})
+
     def seen(self, request):
         return sorted(name for name in request.headers if name in ("authorization", "x-request-id"))
 
@@ -100,6 +118,7 @@ class Shop(Runtime):
         return {
             "none": None, "number": 7, "set": {1, 2}, "object": {"x": object()}, "tuple": (1, 2),
             "status": RouteResponse(status=700), "header": RouteResponse(headers={"X": "a\\nb"}),
+            "pairs": RouteResponse(headers=[("X", "y")]), "type": RouteResponse(content_type=7),
             "length": RouteResponse(headers={"Content-Length": "3"}), "generator": (n for n in range(3)),
             "body": RouteResponse(b"x", 204), "surrogate": "\\ud800",
         }[what]
@@ -199,6 +218,8 @@ def test_any_other_exception_is_told_by_its_class_only(client):
         ("object", "gave a dict that is no JSON"),
         ("status", "gave the status '700'; a status is a number from 200 to 599"),
         ("header", "gave a response that cannot be sent"),
+        ("pairs", "headers that are a list, not a dict"),
+        ("type", "the header 'Content-Type' with a value that is no text"),
         ("length", "gave the header 'Content-Length', which the server writes itself"),
         ("body", "gave a body with the status 204, which has none"),
         ("surrogate", "raised UnicodeEncodeError"),
@@ -210,6 +231,29 @@ def test_a_value_that_cannot_be_sent_is_told(client, what, said):
     assert said in answer.error
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("none", "gave a value of type NoneType"),
+        ("set", "gave a value of type set"),
+        ("status", "gave a stream with the status 204, which has no body"),
+        ("header", "gave the header 'Connection', which the server writes itself"),
+        ("body", "gave a dict that is no JSON"),
+    ],
+)
+def test_a_first_value_of_a_stream_that_cannot_be_sent_is_told(client, what, said):
+    answer = ask(client, "POST", f"stream/{what}", b"")
+    assert (answer.status, answer.code) == (500, "MODEL_ERROR")
+    assert said in answer.error
+
+
+def test_a_head_that_comes_later_than_first_is_told_in_the_stream(client):
+    events = ask(client, "POST", "stream/late", b"").body.split(b"\n\n")
+    assert events[0] == b"data: {}"
+    assert b"gave a value of type RouteResponse" in events[1]
+    assert b"MODEL_ERROR" in events[1]
+
+
 def test_a_body_beyond_the_limit_is_refused_before_the_method_is_called(client):
     answer = ask(client, "POST", "give/none", b"x" * 1001)
     assert (answer.status, answer.code) == (413, "TOO_LARGE")
@@ -217,6 +261,16 @@ def test_a_body_beyond_the_limit_is_refused_before_the_method_is_called(client):
 
 def test_long_answers_are_compressed(client):
     assert ask(client, "GET", "items/all", **{"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip"
+
+
+def test_what_the_runtime_has_packed_is_not_packed_again(client):
+    answer = ask(client, "GET", "packed", **{"Accept-Encoding": "gzip"})
+    assert (answer.headers["content-encoding"], answer.body) == ("br", b"x" * 2000)
+
+
+def test_a_packed_body_is_unpacked(client):
+    answer = ask(client, "POST", "later", gzip.compress(b"abc"), **{"Content-Encoding": "gzip"})
+    assert answer.body == b"cba"
 
 
 def test_a_generator_is_a_stream_of_events_and_an_error_is_its_last(client):
@@ -272,6 +326,9 @@ def test_metadata_tells_the_routes_on_both_faces(client):
     rows = client.metadata("shop").json["parameters"]["routes"]
     assert {"method": "POST", "path": "/v2/models/shop/explain", "streams": False} in rows
     assert {"method": "POST", "path": "/v2/models/shop/count", "streams": True} in rows
+    answer = message("inference.ModelMetadataResponse")()
+    write_metadata(client.assembled.dataplane.metadata("shop"), answer)
+    assert json.loads(answer.parameters["routes"].string_param) == rows
     told = [row for row in rows if row["path"].endswith("items/{id}")]
     assert [row["method"] for row in told] == ["GET", "DELETE"]
 
@@ -342,3 +399,39 @@ def test_a_stream_whose_client_leaves_is_closed_and_counted_as_cancelled(client,
     body.close()
     assert cancelled() == before + 1
     assert client.call("GET", "shop", "ticks").ok, "the model runs one at a time, and its place is free again"
+
+
+def test_middleware_sees_a_route_as_any_request_and_hooks_of_inference_do_not(isolated_plugins, srv_client):
+    class Routed(Runtime):
+        routes = (("GET", "mine", "mine"),)
+
+        def predict(self, x: list[str]) -> list[str]:
+            return x
+
+        def mine(self, request):
+            return {}
+
+    class Guard:
+        def process_resource(self, req, resp, resource, params):
+            seen.append((req.uri_template, params))
+            if req.get_header("X-Key") is None:
+                raise Unauthenticated("Bring a key.")
+
+    class Plugin:
+        @hookimpl
+        def srv_http_middleware(self):
+            return [Guard()]
+
+        @hookimpl
+        def srv_before_infer(self, request):
+            raise AssertionError
+
+    seen = []
+    isolated_plugins(hooks={"guard": Plugin()})
+    client = srv_client(Routed)
+    assert client.call("GET", "Routed", "mine").code == "UNAUTHENTICATED"
+    assert client.call("GET", "Routed", "mine", version="1", headers={"X-Key": "k"}).status == 200
+    assert seen == [
+        ("/v2/models/{model}/mine", {"model": "Routed"}),
+        ("/v2/models/{model}/versions/{version}/mine", {"model": "Routed", "version": "1"}),
+    ]

@@ -1,7 +1,11 @@
 import json
 
 import pytest
+from falcon import testing
 
+from srv.discovery import discover
+from srv.serve.assembly import assemble
+from srv.settings import ServerSettings
 from srv.testing import Client
 
 ANSWERS = """
@@ -67,3 +71,14 @@ def test_a_request_whose_model_is_replaced_meanwhile_is_answered_by_the_new_one(
         client.post("/v2/repository/models/m/load", {})
         answer = client.call("GET", "m", "one")
         assert (answer.code, answer.error) == ("NOT_FOUND", "Model 'm' no longer has the route GET one.")
+
+
+def test_before_the_first_load_has_ended_no_route_is_known_and_that_is_a_503(folder):
+    server = assemble(ServerSettings(folder=folder), discover())
+    client = testing.TestClient(server.app)
+    answer = client.simulate_get("/v2/models/m/one")
+    assert (answer.status_code, answer.json["code"]) == (503, "UNAVAILABLE")
+    assert client.simulate_get("/v2/elsewhere").status_code == 404
+    server.load_models(lambda _: None, server.wanted())
+    assert client.simulate_get("/v2/models/m/one").text == "one"
+    server.close()

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from srv import Runtime
@@ -58,8 +60,11 @@ def test_below_root_path_they_stand_below_it_too():
 
 @pytest.mark.parametrize("given", [{"score": "m"}, {"/": "m"}, {"/a b": "m"}, {"/score": 3}, {"/score": "a model"}, []])
 def test_root_routes_of_another_form_are_refused(tmp_path, given):
-    import json
-
     (tmp_path / "settings.json").write_text(json.dumps({"root_routes": given}))
     with pytest.raises(SettingError, match="root_routes"):
         read_server_settings(tmp_path, environ={})
+
+
+def test_the_environment_may_say_it_as_json(tmp_path):
+    settings = read_server_settings(tmp_path, environ={"SRV_ROOT_ROUTES": '{"/v1/score": "iris"}'})
+    assert settings.root_routes == {"/v1/score": "iris"}

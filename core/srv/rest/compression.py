@@ -76,9 +76,9 @@ class Compression:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Pack the response where it is whole and large enough, and tell caches on what that depends."""
+        """Pack the response where it is whole, large enough and not packed yet, and tell caches on what that depends."""
         pieces = _pieces(resp)
-        if pieces is None or sum(len(piece) for piece in pieces) <= LEAST:
+        if pieces is None or sum(len(piece) for piece in pieces) <= LEAST or resp.get_header("Content-Encoding"):
             return
         resp.append_header("Vary", "Accept-Encoding")
         accepted = req.env.get("HTTP_ACCEPT_ENCODING")

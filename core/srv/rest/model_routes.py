@@ -36,16 +36,14 @@ class Router(PluginRouter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.elsewhere: Callable[[str], Any] = lambda path: None  # noqa: ARG005  until somebody knows more
+        #: Finds the route of a path that was added, or None.
+        self.find_added: Callable[..., Any] = super().find
+        self.elsewhere: Callable[[str], Found | None] = lambda path: None  # noqa: ARG005  until somebody knows more
 
     def find(self, uri: str, req: Any = None) -> Any:
         """Return the route of a path: one that was added, or one of a model's runtime. None where nothing stands there."""
-        found = super().find(uri, req)
+        found = self.find_added(uri, req)
         return self.elsewhere(uri) if found is None else found
-
-    def find_added(self, path: str) -> Any:
-        """Return the route of a path that was added, or None."""
-        return super().find(path)
 
 
 class ModelRoutes:

@@ -11,7 +11,6 @@ from srv.errors import quoted
 from srv.inference.response_validation import NotSendable, check_headers
 from srv.inference.routes.failures import BadRouteValue
 from srv.routes import RouteResponse
-from srv.tensors import EMPTY
 
 EVENTS, JSON = "text/event-stream", "application/json"
 _TEXT, _BYTES = "text/plain; charset=utf-8", "application/octet-stream"
@@ -40,12 +39,11 @@ def check_head(response: RouteResponse, route: str) -> None:
     status: object = response.status
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise BadRouteValue(route, f"the status {quoted(status)}; a status is a number from 200 to 599")
-    headers = dict(response.headers) if response.headers is not EMPTY else {}
-    given: dict[str, object] = {**headers}
-    if response.content_type is not None:
-        given["Content-Type"] = response.content_type
+    headers = response.headers
     try:
-        check_headers(given)
+        check_headers(headers)
+        if response.content_type is not None:
+            check_headers({"Content-Type": response.content_type})
     except NotSendable as error:
         raise BadRouteValue(route, f"a response that cannot be sent. {error}") from None
     for name in headers:
