@@ -83,7 +83,7 @@ class StreamSummary:
 
     #: The responses that were written; where the client left, the last of them may not have reached it.
     responses: int
-    #: Their bytes as the face wrote them: events over REST, messages over gRPC.
+    #: Their bytes as the face wrote them: events over REST, messages over gRPC; 0 where a plugin or a model asked.
     bytes: int
     #: Seconds from the request's arrival to the first response; None where none came.
     time_to_first: float | None

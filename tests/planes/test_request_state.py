@@ -33,6 +33,12 @@ class Pieces(Runtime):
             yield {"found": [request.state["keeper.id"]]}
 
 
+class Asks(Runtime):
+    def predict(self, request):
+        request.state["outer"] = True
+        return self.server.infer("Whole", request)
+
+
 BARRIER = threading.Barrier(2)
 
 
@@ -75,7 +81,7 @@ def keeper():
 @pytest.fixture
 def client(srv_client, isolated_plugins, keeper):
     isolated_plugins(hooks={"keeper": keeper})
-    return srv_client(Whole, Pieces)
+    return srv_client(Whole, Pieces, Asks)
 
 
 def ask(client, form, **said):
@@ -171,6 +177,15 @@ def test_requests_that_run_at_the_same_time_have_a_state_each(client, keeper):
 
     assert [answer["found"].tolist() for answer in answers] == [[b"one"], [b"two"]]
     assert all(ended.state == {"keeper.id": ended.id, "model": "was here"} for ended in keeper.ended)
+
+
+def test_a_request_of_a_model_to_another_one_has_a_state_of_its_own(client, keeper):
+    answer = client.infer("Asks", {"x": [1.0]}, id="one")
+
+    inner, outer = keeper.ended  # the inner request ends first
+    assert answer["found"].tolist() == [b"one"]
+    assert inner.state == {"keeper.id": "one", "model": "was here"}
+    assert outer.state == {"keeper.id": "one", "outer": True}
 
 
 def test_nobody_pays_for_the_state_of_a_request_that_nobody_uses(srv_client, isolated_plugins):

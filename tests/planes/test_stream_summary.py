@@ -36,6 +36,11 @@ class Listener:
 
     def __init__(self):
         self.told = []
+        self.server = None
+
+    @hookimpl
+    def srv_worker_started(self, server):
+        self.server = server
 
     @hookimpl
     def srv_before_infer(self, request):
@@ -141,6 +146,19 @@ def test_the_client_of_a_stream_that_is_closed_early_has_left(client, listener):
     stream.close()
 
     assert (listener.stream.responses, listener.stream.bytes, listener.stream.client_left) == (2, 10, True)
+
+
+def test_a_stream_that_a_plugin_asks_for_has_responses_and_no_bytes(client, listener):
+    request = InferenceRequest([Tensor("text_input", ["a"])])
+
+    assert len([*listener.server.stream("m", request)]) == 3
+    with listener.server.stream("m", request) as responses:
+        next(responses)
+
+    whole, part = (stream for _, _, stream in listener.told)
+    assert (whole.responses, whole.bytes, whole.client_left) == (3, 0, False)
+    assert (part.responses, part.bytes, part.client_left) == (1, 0, True)
+    assert whole.time_to_first > 0
 
 
 def test_a_hook_that_does_not_name_the_stream_is_called_as_before(srv_client, isolated_plugins):

@@ -124,6 +124,19 @@ def test_a_model_that_was_loaded_again_is_asked_anew(caching):
     assert ask(client, 2.0) == 1
 
 
+class Asks(Runtime):
+    """Asks another model, whose response is cached too, in the same thread."""
+
+    def predict(self, request):
+        return {"count": self.server.infer("Counter", request)["count"]}
+
+
+def test_a_model_is_cached_whose_predict_asks_another_one_that_is_cached(caching):
+    client = caching(Counter, model(Asks, name="other"))
+    answers = [client.infer("other", {"x": [1.0]}) for _ in range(2)]
+    assert [answer.response.parameters for answer in answers] == [{}, {"cached": True}]
+
+
 def cached_models():
     """The models of which this process caches responses."""
     return {(model.name, model.version) for model, _ in cache._responses._entries}
