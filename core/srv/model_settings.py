@@ -59,6 +59,10 @@ class ModelSettings:
     parameters: ModelParameters = field(default_factory=ModelParameters)
     folder: Path = field(default_factory=Path)
     source: str = "model-settings.json"
+    #: The folder of the defaults that gave `implementation`, and of those that gave `codecs`; None where the model's own
+    #: settings did. There the modules are looked for first.
+    implementation_folder: Path | None = None
+    codecs_folder: Path | None = None
     #: The part of `parameters.extra` that the server's operator gave: in the folder that the command line names, or in
     #: defaults for all models, never in a file that travels with a model. Read settings that let code run from here.
     operator_extra: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from srv.discovery.origins import origin
 from srv.errors import listed, quoted
 from srv.images import ImagePlan
 from srv.model_settings import ModelSettings
+from srv.models.code_folders import codecs_folder, implementation_folder
 from srv_dockerfile.distributions import closure, pin, public
 from srv_dockerfile.imports import foreign_imports
 from srv_dockerfile.requirements import Named
@@ -76,9 +77,11 @@ def _lacking(models: Iterable[ModelSettings], there: Iterable[str]) -> tuple[dic
     """Return the distributions that are not there and bring what models import, and modules of none, each with a file."""
     imported: dict[str, str] = {}
     for model in models:
-        for name in (model.implementation, *model.codecs):
-            if name is not None:
-                imported = {**foreign_imports(model.folder, name.rpartition(".")[0]), **imported}
+        classes = [(codecs_folder(model), name) for name in model.codecs]
+        if model.implementation is not None:
+            classes.append((implementation_folder(model), model.implementation))
+        for folder, name in classes:
+            imported = {**foreign_imports(folder, name.rpartition(".")[0]), **imported}
     imported = {name: file for name, file in imported.items() if not _is_known(name.partition(".")[0])}
     if not imported:
         return {}, {}

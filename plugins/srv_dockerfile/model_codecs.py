@@ -18,9 +18,8 @@ from srv.hooks import Hooks
 from srv.inference.decoding import Decoding
 from srv.inference.signatures import read_signature
 from srv.model_settings import ModelKey, ModelSettings
+from srv.models.code_folders import codes_of
 from srv.models.folder_codecs import FolderCodecs, codecs_of
-from srv.models.model_imports import ModelCode
-from srv.models.module_names import identifier_of
 from srv.probe.host import run
 from srv.probe.messages import Job
 from srv.runtime import Runtime
@@ -134,10 +133,10 @@ def _named(model: ModelSettings, runtime_class: Any, codecs: Codecs) -> set[str]
 
 def _imported(model: ModelSettings, plugins: Plugins) -> tuple[Any, dict[str, InputCodec | RequestCodec]]:
     """Return a model's class, and the codecs of its own folder."""
-    code = ModelCode(model.folder.absolute(), identifier_of(model.name, model.version))
-    with code.plain_names():
-        if model.implementation is not None:
-            runtime_class = code.attribute(model.implementation)
-        else:  # defaults may leave it to the models
-            runtime_class = Runtime if model.runtime is None else plugins.load(PluginKind.RUNTIME, model.runtime)
-        return runtime_class, codecs_of(model, code)
+    codes = codes_of(model)
+    if model.implementation is not None:
+        with codes.implementation.plain_names():
+            runtime_class: Any = codes.implementation.attribute(model.implementation)
+    else:  # defaults may leave it to the models
+        runtime_class = Runtime if model.runtime is None else plugins.load(PluginKind.RUNTIME, model.runtime)
+    return runtime_class, codecs_of(model, codes)

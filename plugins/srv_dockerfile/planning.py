@@ -19,10 +19,9 @@ from srv.probe.host import ProbeFailed
 from srv.repository import Found, Repository
 from srv.server import not_running
 from srv.settings import ServerSettings, read_server_settings
-from srv.settings.documents import Document, read_document
+from srv.settings.documents import read_document
 from srv.settings.environment import DEFAULT_PREFIX, PREFIX
 from srv.settings.models import FILE as MODEL_FILE
-from srv.settings.models import model_settings, read_model_document
 from srv.settings.reading import FILE
 from srv.settings.schemas import is_loopback
 from srv.version import __version__
@@ -167,7 +166,7 @@ def _begin(folder: Path, plugins: Plugins) -> _Begun:
         },
         notes=[note for note in found.notes if "is not there; no models come" not in note],
     )
-    return _Begun(plan, settings, _defaults(folder, found.models, root))
+    return _Begun(plan, settings, () if found.defaults is None else (found.defaults,))
 
 
 def _version_label(models: Collection[ModelSettings]) -> Mapping[str, str]:
@@ -185,9 +184,9 @@ def _found(folder: Path, settings: ServerSettings, values: Mapping[str, Any], pl
     models_dir = settings.models_dir
     if "models_dir" not in values or (models_dir is not None and not _is_in(models_dir, folder)):
         models_dir = folder / OURS / "mounted"  # not there now, as little as the folder that is mounted later
-    repository = Repository(
-        replace(settings, models_dir=models_dir), plugins.recognised_files(), plugins.contested_files()
-    )
+        by_image = {} if "models_dir" in values else {"models_dir": f"{DEFAULT_PREFIX}MODELS_DIR"}
+        settings = replace(settings, models_dir=models_dir, origins={**settings.origins, **by_image})
+    repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
     found = repository.models()
     for failure in found.failures:
         raise failure.error
@@ -203,14 +202,6 @@ def _root_name(folder: Path, models: Collection[ModelSettings], root_values: Map
     if "name" in root_values:
         return None
     return next((model.name for model in models if model.folder == folder.absolute()), None)
-
-
-def _defaults(folder: Path, models: Collection[ModelSettings], root: Document | None) -> tuple[ModelSettings, ...]:
-    """Return the defaults that the folder's model-settings.json gives to models that are mounted, as if they were a model."""
-    if root is None or any(model.folder == folder.absolute() for model in models):
-        return ()
-    leaves = read_model_document(root)
-    return (model_settings(leaves, name="defaults for models", version=None, folder=folder, source=MODEL_FILE),)
 
 
 def models_of(folder: Path, plugins: Plugins) -> tuple[ModelSettings, ...]:

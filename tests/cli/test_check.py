@@ -51,6 +51,42 @@ def test_a_model_tells_which_codecs_its_own_folder_brings(tmp_path):
     assert json.loads(check(tmp_path, "--json").stdout)[0]["codecs"] == {"coins": "kinds.Coins"}
 
 
+CODEC = "from srv import InputCodec\nclass Coins(InputCodec):\n    content_type = 'coins'\n"
+
+
+@pytest.fixture
+def default_runtime(tmp_path):
+    """A folder with a default runtime and no model, for models that come later."""
+    place = write_model(tmp_path, "served")
+    (place / "models.py").write_text(CODEC + (place / "models.py").read_text())
+    (place / "settings.json").write_text('{"models_dir": "later"}')
+    (place / "later").mkdir()
+    return place
+
+
+def test_a_default_runtime_is_told_on_stderr_and_each_model_names_its_class(default_runtime):
+    (default_runtime / "a").mkdir()
+    (default_runtime / "a" / "model-settings.json").write_text("{}")
+    checked = check(default_runtime)
+    assert checked.returncode == 0
+    assert f"{default_runtime}/model-settings.json gives 'models.Model' as the default runtime" in checked.stderr
+    assert checked.stdout.startswith("a: ready in ")
+    assert checked.stdout.endswith("with models.Model: anything -> anything; its own codecs: coins (models.Coins)\n")
+
+
+def test_a_default_runtime_without_a_model_is_imported_all_the_same(default_runtime):
+    checked = check(default_runtime)
+    assert checked.returncode == 0
+    assert checked.stdout == "default runtime: models.Model; its own codecs: coins (models.Coins)\n"
+
+    (default_runtime / "models.py").write_text("import not_installed\n")
+    checked = check(default_runtime)
+    assert checked.returncode == 1
+    assert checked.stderr.splitlines()[-1] == (
+        "The default runtime 'models.Model' cannot be used: ModuleNotFoundError: No module named 'not_installed'."
+    )
+
+
 def test_a_folder_with_nothing_to_check_says_what_would_be_a_model_and_the_exit_code_is_1(tmp_path):
     checked = check(tmp_path)
     assert checked.returncode == 1

@@ -123,11 +123,16 @@ def embedded(place: Path) -> Case:
 
 
 def mounted(place: Path) -> Case:
-    """Only defaults are in the image; the models come with a volume."""
-    folder, models = place / "mounted", place / "models"
-    folder.mkdir()
-    (folder / "model-settings.json").write_text(json.dumps({"parameters": {"extra": {"factor": 5}}}))
-    write_model(models, predict="return self.settings.parameters.extra['factor'] * x")
+    """A default runtime and defaults are in the image; the models come with a volume, one with a class of its own."""
+    folder, models = (
+        write_model(place, "mounted", predict="return self.settings.parameters.extra['factor'] * x"),
+        place / "models",
+    )
+    given = {"implementation": "models.Model", "parameters": {"extra": {"factor": 5}}}
+    (folder / "model-settings.json").write_text(json.dumps(given))
+    write_model(models, "own", load="assert self.settings.parameters.extra['factor'] == 5\nreturn True")
+    (models / "double").mkdir()
+    (models / "double/model-settings.json").write_text("{}")
     for path in [place, models, *models.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return Case(folder, factor=5.0, options=[f"--volume={models}:/mnt/models:ro"])

@@ -107,7 +107,7 @@ def test_an_empty_folder_holds_no_model(zoo):
 
 def test_models_are_the_root_its_folders_and_their_folders(zoo):
     files = {
-        SETTINGS: ANY,
+        SETTINGS: ANY | {"name": "zoo"},
         f"iris/{SETTINGS}": ANY,
         f"wine/1/{SETTINGS}": ANY,
         f"wine/2/{SETTINGS}": ANY,
@@ -257,7 +257,7 @@ def test_the_served_folder_may_be_a_link_and_gives_the_name(zoo, tmp_path):
 
 
 def test_the_folder_that_one_stands_in_gives_its_name(zoo, monkeypatch):
-    lay(zoo, {SETTINGS: ANY, f"inner/{SETTINGS}": ANY})
+    lay(zoo, {"model.onnx": "", f"inner/{SETTINGS}": ANY})
     monkeypatch.chdir(zoo)
     here = found(Path(), {})
     assert titles(here) == [("inner", None), ("zoo", None)]
@@ -287,7 +287,7 @@ def test_a_further_folder_that_is_a_model_is_called_as_the_root_where_that_is_no
         return titles(Repository(replace(settings, root_name="forecasts"), RECOGNISED).models())
 
     assert names({}) == [("forecasts", None)]
-    assert names({SETTINGS: ANY}) == [("forecasts", None), ("further", None)]
+    assert names({"model.onnx": ""}) == [("forecasts", None), ("further", None)]
 
 
 def test_a_further_folder_that_is_not_there_is_a_note(zoo, tmp_path):
@@ -312,7 +312,7 @@ def test_a_further_folder_inside_the_served_one_is_not_read_twice(zoo):
 
 def test_a_further_folder_around_the_served_one_is_not_read_twice(zoo, tmp_path):
     lay(tmp_path, {f"a/{SETTINGS}": ANY})
-    assert titles(found(zoo, {SETTINGS: ANY, f"b/{SETTINGS}": ANY}, tmp_path)) == [
+    assert titles(found(zoo, {"model.onnx": "", f"b/{SETTINGS}": ANY}, tmp_path)) == [
         ("a", None),
         ("b", None),
         ("zoo", None),
@@ -429,7 +429,10 @@ OTHER = {f"other/{SETTINGS}": ANY}
     "files, reason",
     [
         ({SETTINGS: {"name": "x", "runtime": "r"}} | OTHER, "it has 'name'"),
-        ({SETTINGS: ANY} | OTHER, "it has 'implementation'"),
+        ({SETTINGS: ANY}, "it has 'implementation'"),
+        ({SETTINGS: ANY, "other/model.onnx": ""}, "it has 'implementation'"),
+        ({SETTINGS: ANY | {"parameters": {"uri": "w.bin"}}, "w.bin": ""} | OTHER, "it has 'implementation'"),
+        ({SETTINGS: ANY, "model.onnx": ""} | OTHER, "it has 'implementation'"),
         (
             {SETTINGS: {"runtime": "r", "parameters": {"uri": "w.bin"}}, "w.bin": ""} | OTHER,
             "its 'parameters.uri' is there",
@@ -438,7 +441,17 @@ OTHER = {f"other/{SETTINGS}": ANY}
         ({SETTINGS: {"runtime": "r"}, "model.pkl": ""} | OTHER, "model.pkl is beside it"),
         ({SETTINGS: {"runtime": "r"}}, "there is no other model"),
     ],
-    ids=["name", "implementation", "uri", "file", "code", "alone"],
+    ids=[
+        "name",
+        "implementation",
+        "a class beside a folder without settings",
+        "a class with an artifact",
+        "a class with a file",
+        "uri",
+        "file",
+        "code",
+        "alone",
+    ],
 )
 def test_the_roots_file_is_a_model(zoo, files, reason):
     outcome = found(zoo, files)
@@ -470,6 +483,104 @@ def test_the_roots_file_gives_defaults(zoo, settings, line):
     outcome = found(zoo, {SETTINGS: settings} | OTHER)
     assert titles(outcome) == [("other", None)]
     assert outcome.explanation == f"{zoo}{line}"
+
+
+def default_runtime_line(zoo, why):
+    return (
+        f"{zoo}/model-settings.json gives 'models.M' as the default runtime, for the other models that name none, and "
+        f"defaults beside it: {why}, and it has no 'name', no 'parameters.uri' that is there and no recognised file "
+        "beside it. To serve it as a model itself, give it a 'name'."
+    )
+
+
+def test_a_class_in_the_root_is_the_default_runtime_of_models_that_name_none(zoo):
+    files = {
+        SETTINGS: ANY | {"concurrency": 1, "codecs": ["kinds.Codec"]},
+        f"empty/{SETTINGS}": {},
+        f"other/{SETTINGS}": {"implementation": "mine.M", "codecs": ["mine.Codec"]},
+        f"registered/{SETTINGS}": {"runtime": "onnx"},
+        f"file/{SETTINGS}": {},
+        "file/model.onnx": "",
+        "bare/model.onnx": "",
+    }
+    outcome = found(zoo, files)
+    chosen = {
+        model.name: (model.runtime, model.implementation, model.implementation_folder) for model in outcome.models
+    }
+    assert chosen == {
+        "empty": (None, "models.M", zoo),
+        "other": (None, "mine.M", None),
+        "registered": ("onnx", None, None),
+        "file": (None, "models.M", zoo),
+        "bare": ("onnx", None, None),
+    }
+    codecs = {model.name: (model.codecs, model.codecs_folder) for model in outcome.models}
+    assert codecs["empty"] == codecs["registered"] == (("kinds.Codec",), zoo)
+    assert codecs["other"] == (("mine.Codec",), None)
+    assert {model.concurrency for model in outcome.models} == {1}
+    assert outcome.explanation == default_runtime_line(zoo, "there are other models")
+    assert (outcome.defaults.implementation, outcome.defaults.folder) == ("models.M", zoo)
+
+
+@pytest.mark.parametrize("mounted", [{}, {f"a/{SETTINGS}": {}}], ids=["nothing there yet", "a model"])
+def test_a_class_in_the_root_is_the_default_runtime_of_models_dir(zoo, tmp_path, mounted):
+    further = lay(tmp_path / "further", mounted)
+    outcome = found(zoo, {SETTINGS: ANY}, further)
+    assert [(model.name, model.implementation_folder) for model in outcome.models] == ([("a", zoo)] if mounted else [])
+    assert outcome.explanation == default_runtime_line(zoo, f"models_dir is {further}")
+
+
+@pytest.mark.parametrize("name, models", [(None, []), ("mine", ["mine"])])
+def test_a_class_in_the_root_of_models_dir_is_the_default_runtime_of_the_models_there(zoo, tmp_path, name, models):
+    said = ANY if name is None else ANY | {"name": name}
+    further = lay(tmp_path / "further", {SETTINGS: said, f"b/{SETTINGS}": {"runtime": "r"}, f"c/{SETTINGS}": {}})
+    outcome = found(zoo, {f"a/{SETTINGS}": {"runtime": "r"}}, further)
+    served = {model.name: model.implementation_folder for model in outcome.models}
+    assert served == ({"a": None, "b": None, "c": further} if name is None else {"a": None, "b": None, "mine": None})
+    assert [failed.name for failed in outcome.failures] == ([] if name is None else ["c"])
+
+
+@pytest.mark.parametrize(
+    "mounted, models",
+    [
+        (None, [("zoo", None)]),
+        ({}, [("zoo", None)]),
+        ({"a/model.onnx": ""}, [("a", None), ("zoo", None)]),
+        ({f"a/{SETTINGS}": {}}, [("a", "ZOO")]),
+        ({SETTINGS: {"platform": "mounted"}}, [("further", "ZOO")]),
+    ],
+    ids=["no mount", "an empty mount", "a file that a runtime recognises", "a model", "one model, the mount itself"],
+)
+def test_an_images_class_is_a_model_until_models_that_may_name_no_runtime_are_mounted(zoo, tmp_path, mounted, models):
+    further = tmp_path / "further"
+    if mounted is not None:
+        further.mkdir()
+        lay(further, mounted)
+    settings = read_server_settings(lay(zoo, {SETTINGS: ANY}), environ={"SRV_DEFAULT__MODELS_DIR": str(further)})
+    outcome = Repository(settings, RECOGNISED).models()
+    from_zoo = {model.name: "ZOO" for model in outcome.models if model.implementation_folder == zoo}
+    assert [(model.name, from_zoo.get(model.name)) for model in outcome.models] == models
+
+
+def test_a_class_of_the_environment_is_looked_for_in_the_served_folder(zoo, tmp_path):
+    further = lay(tmp_path / "further", {f"b/{SETTINGS}": {}, "c/model.onnx": ""})
+    outcome = found(zoo, {f"a/{SETTINGS}": {}}, further, SRV_MODEL__IMPLEMENTATION="models.M")
+    assert [(model.name, model.implementation, model.implementation_folder) for model in outcome.models] == [
+        ("a", "models.M", zoo),
+        ("b", "models.M", zoo),
+        ("c", None, None),
+    ]
+
+
+def test_a_class_of_the_root_comes_before_that_of_the_environment(zoo):
+    files = {SETTINGS: {"runtime": "onnx"}, f"a/{SETTINGS}": {}}
+    [model] = found(zoo, files, SRV_MODEL__IMPLEMENTATION="models.M").models
+    assert (model.runtime, model.implementation, model.implementation_folder) == ("onnx", None, None)
+
+
+def test_a_models_dir_that_is_the_served_folder_brings_no_others(zoo):
+    outcome = found(zoo, {SETTINGS: ANY}, zoo)
+    assert titles(outcome) == [("zoo", None)]
 
 
 def test_with_a_further_folder_the_roots_file_gives_defaults_though_no_other_model_is_there(zoo, tmp_path):
@@ -511,7 +622,7 @@ def test_defaults_of_the_root_reach_the_further_folder_and_not_the_other_way_rou
 
 
 def test_a_root_that_is_a_model_gives_the_others_nothing(zoo):
-    outcome = found(zoo, {SETTINGS: ANY | {"concurrency": 1}, f"a/{SETTINGS}": ANY})
+    outcome = found(zoo, {SETTINGS: ANY | {"name": "zoo", "concurrency": 1}, f"a/{SETTINGS}": ANY})
     assert [model.concurrency for model in outcome.models] == [None, 1]
 
 

@@ -18,7 +18,7 @@ from srv import logs
 from srv.cli.open_folder import open_folder
 from srv.cli.options import root_name_flag, settings_flags
 from srv.cli.output import echo
-from srv.errors import LoadFailed, SrvError, closed, listed
+from srv.errors import LoadFailed, SrvError, closed, listed, said_by
 from srv.models.tracebacks import place_of
 from srv.probe.sections import check_sections
 from srv.serve.cores import share_cores
@@ -30,7 +30,9 @@ LOGS_OF_LOADS = ("srv.models.loader", "srv.serve.assembly")
 
 if TYPE_CHECKING:
     from srv.model_settings import Spec
+    from srv.models.folder_codecs import Codec
     from srv.models.registry import ModelVersion
+    from srv.repository import Found
 
 
 log = logging.getLogger("srv.check")
@@ -43,6 +45,14 @@ class NotWhole(LoadFailed):
         reasons = " ".join(f"{title}: {closed(reason)}" for title, reason in failures.items())
         models = "1 model" if len(failures) == 1 else f"{len(failures)} models"
         super().__init__(f"{models} could not be loaded. {reasons}")
+
+
+class DefaultRuntimeBroken(LoadFailed):
+    """The default runtime cannot be imported, and no model is there whose load would say so."""
+
+    def __init__(self, implementation: str, error: BaseException) -> None:
+        reason = closed(f"{type(error).__name__}: {said_by(error)}".rstrip(": "))
+        super().__init__(f"The default runtime '{implementation}' cannot be used: {reason}")
 
 
 class NothingToCheck(SrvError):
@@ -88,14 +98,20 @@ def check(folder: str, *, root_name: str | None, as_json: bool, **flags: Any) ->
             began: list[tuple[str, float]] = []
             assembled.load_models(lambda doing: began.append((doing, time.monotonic())), assembled.wanted())
             rows = _rows(assembled.registry.models(), [*began, ("", time.monotonic())])
-            unreadable = {(each.name, each.version): str(each.error) for each in assembled.repository.models().failures}
+            found = assembled.repository.models()
+            unreadable = {(each.name, each.version): str(each.error) for each in found.failures}
+            default = _default_runtime(found)
         finally:
             assembled.close()
+    if found.defaults is not None:
+        echo(found.explanation, err=True)
     if as_json:
         echo(json.dumps(rows, indent=2))
     else:
         for row in rows:
             echo(_line(row))
+        if default is not None:
+            echo(default)
     if not rows:
         _tell_of_nothing(settings, _nothing(folder, plugins.recognised_files()))
     failures = {
@@ -104,6 +120,23 @@ def check(folder: str, *, root_name: str | None, as_json: bool, **flags: Any) ->
     if failures:
         raise NotWhole(failures)
     return 0
+
+
+def _default_runtime(found: Found) -> str | None:
+    """Import the default runtime where no model does, and return a line about it. Raises DefaultRuntimeBroken."""
+    from srv.models.folder_codecs import default_codecs_of  # it imports numpy too
+
+    defaults = found.defaults
+    if defaults is None or defaults.implementation is None:
+        return None
+    if any(model.implementation_folder == defaults.folder for model in found.models):
+        return None
+    try:
+        codecs = default_codecs_of(defaults)
+    except Exception as error:
+        echo(f"The default runtime failed here:\n{place_of(error)}", err=True)
+        raise DefaultRuntimeBroken(defaults.implementation, error) from error
+    return None if codecs is None else f"{defaults.name}: {defaults.implementation}{_own_codecs(_names(codecs))}"
 
 
 def _tell_of_nothing(settings: ServerSettings, sentence: str) -> None:
@@ -125,8 +158,6 @@ def _is_no_failure(record: logging.LogRecord) -> bool:
 
 
 def _rows(models: Sequence[ModelVersion], steps: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    from srv.models.folder_codecs import name_of  # it imports numpy too
-
     seconds = {doing: end - begin for (doing, begin), (_, end) in pairwise(steps)}
     return [
         {
@@ -139,7 +170,7 @@ def _rows(models: Sequence[ModelVersion], steps: Sequence[tuple[str, float]]) ->
             "seconds": round(seconds.get(f"loading model {model.title}", 0.0), 3),
             "inputs": _specs(model.metadata.inputs if model.metadata else None),
             "outputs": _specs(model.metadata.outputs if model.metadata else None),
-            "codecs": {content_type: name_of(codec) for content_type, codec in model.codecs.items()},
+            "codecs": _names(model.codecs),
         }
         for model in models
     ]
@@ -158,9 +189,20 @@ def _line(row: Mapping[str, Any]) -> str:
     if not row["ready"]:
         return f"{row['title']}: not ready"
     tensors = f"{_listed(row['inputs'])} -> {_listed(row['outputs'])}"
-    codecs = listed([f"{content_type} ({name})" for content_type, name in row["codecs"].items()])
-    own = f"; its own codecs: {codecs}" if row["codecs"] else ""
-    return f"{row['title']}: ready in {row['seconds']:.2f} s with {row['runtime']}: {tensors}{own}"
+    ready = f"ready in {row['seconds']:.2f} s with {row['runtime']}"
+    return f"{row['title']}: {ready}: {tensors}{_own_codecs(row['codecs'])}"
+
+
+def _names(codecs: Mapping[str, Codec]) -> dict[str, str]:
+    """Return codecs' classes as settings name them, by content type."""
+    from srv.models.folder_codecs import name_of  # it imports numpy too
+
+    return {content_type: name_of(codec) for content_type, codec in codecs.items()}
+
+
+def _own_codecs(names: Mapping[str, str]) -> str:
+    codecs = listed([f"{content_type} ({name})" for content_type, name in names.items()])
+    return f"; its own codecs: {codecs}" if names else ""
 
 
 def _listed(specs: Sequence[Mapping[str, Any]]) -> str:

@@ -13,7 +13,8 @@ from srv.codec import InputCodec, RequestCodec
 from srv.codecs import Codecs, UnknownContentType
 from srv.errors import SrvError
 from srv.model_settings import ModelSettings
-from srv.models.model_imports import ModelCode
+from srv.models.code_folders import Codes, codes_of
+from srv.models.runtime_classes import as_runtime_class
 
 Codec: TypeAlias = InputCodec | RequestCodec
 _NP = "np"
@@ -104,10 +105,31 @@ def folder_codecs(
     return {content_type: _made(name, each) for content_type, (name, each) in {**chosen, **found}.items()}
 
 
-def codecs_of(settings: ModelSettings, code: ModelCode) -> dict[str, Codec]:
-    """Return a model's own codecs by content type, with its modules imported. Raises what `folder_codecs` raises."""
-    beside = [] if settings.implementation is None else code.own_classes(settings.implementation)
-    return folder_codecs(settings.codecs, code.attribute, beside)
+def codecs_of(settings: ModelSettings, codes: Codes) -> dict[str, Codec]:
+    """Import a model's own codecs, and return them by content type. Raises what `folder_codecs` raises."""
+    beside: list[tuple[str, type]] = []
+    if settings.implementation is not None:
+        with codes.implementation.plain_names():
+            beside = codes.implementation.own_classes(settings.implementation)
+    with codes.codecs.plain_names():
+        return folder_codecs(settings.codecs, codes.codecs.attribute, beside)
+
+
+def default_codecs_of(defaults: ModelSettings) -> dict[str, Codec] | None:
+    """Import the class and the codecs that defaults give, as a model of theirs would; None where they give no class.
+
+    Also None where their folder lacks its module, because each model's own folder may have one. Raises what a load would.
+    """
+    codes = codes_of(defaults)
+    implementation = defaults.implementation
+    try:
+        if implementation is None or not codes.implementation.has(implementation):
+            return None
+        with codes.implementation.plain_names():
+            as_runtime_class(codes.implementation.attribute(implementation), implementation)
+        return codecs_of(defaults, codes)
+    finally:
+        codes.forget()
 
 
 def name_of(codec: Codec) -> str:

@@ -19,14 +19,15 @@ from srv.discovery import ExtraMissing, PluginKind, Plugins
 from srv.errors import is_from_signal
 from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings
+from srv.models.code_folders import Codes, codes_of
 from srv.models.folder_codecs import Codec, codecs_of, name_of
 from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
 from srv.models.main_thread import MainThread
-from srv.models.model_imports import BadImplementation, ModelCode
-from srv.models.module_names import Links, identifier_of
+from srv.models.model_imports import ModelCode
+from srv.models.module_names import Links
 from srv.models.own_thread import OwnThread
 from srv.models.registry import ModelVersion
-from srv.models.runtime_classes import check_predict, check_threads, make_runtime
+from srv.models.runtime_classes import as_runtime_class, check_predict, check_threads, make_runtime
 from srv.models.tracebacks import from_call
 from srv.runtime import Runtime
 from srv.server import Server
@@ -83,11 +84,10 @@ class Instances:
         """
         settings = model.settings
         with self._naming:
-            model.code = code = ModelCode(
-                settings.folder.absolute(), identifier_of(settings.name, settings.version), links=self._links
-            )
+            model.codes = codes = codes_of(settings, self._links)
+        code = codes.implementation
         runtime_class = self._runtime_class(model, code)
-        model.codecs = self._codecs(model, code)
+        model.codecs = self._codecs(model, codes)
         check_threads(runtime_class)
         run = self._thread_for(model, runtime_class)
         settings = _with_extra(settings, runtime_class)
@@ -131,9 +131,9 @@ class Instances:
             model.metrics.close()
         if model.thread is not None:
             model.thread.stop()
-        if model.code is not None:
+        if model.codes is not None:
             with self._naming:
-                model.code.forget()
+                model.codes.forget()
 
     def loads_beside_others(self, settings: ModelSettings) -> bool:
         """Return whether the runtime is a registered one with `parallel_load`."""
@@ -196,10 +196,7 @@ class Instances:
             # Beside another load where that takes long, because it may hang, and this model may not need to wait for it.
             with self._plain_names_for(model, _IMPORT_WAITS), code.plain_names():
                 found = code.attribute(settings.implementation)
-        if not (isinstance(found, type) and issubclass(found, Runtime)):
-            named = settings.implementation or settings.runtime
-            raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
-        return found
+        return as_runtime_class(found, settings.implementation or settings.runtime)
 
     @contextmanager
     def _extra_told(self, settings: ModelSettings) -> Iterator[None]:
@@ -212,13 +209,13 @@ class Instances:
                 raise
             raise ExtraMissing(row, error) from error
 
-    def _codecs(self, model: ModelVersion, code: ModelCode) -> Mapping[str, Codec]:
-        """Return the codecs that the model's own folder brings, by content type."""
+    def _codecs(self, model: ModelVersion, codes: Codes) -> Mapping[str, Codec]:
+        """Return the codecs that the model's own folder, or that of its defaults, brings, by content type."""
         settings = model.settings
         if settings.implementation is None and not settings.codecs:
             return {}
-        with self._plain_names_for(model, _IMPORT_WAITS), code.plain_names():
-            codecs = codecs_of(settings, code)
+        with self._plain_names_for(model, _IMPORT_WAITS):
+            codecs = codecs_of(settings, codes)
         installed = self._plugins.names(PluginKind.CODEC)
         for content_type, codec in codecs.items():
             instead = ", in place of the installed one" if content_type in installed else ""

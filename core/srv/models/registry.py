@@ -18,7 +18,7 @@ from srv.wire.base64_tensors import Octets
 if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
     from srv.messages import ModelMetadata, ModelRoute
-    from srv.models.model_imports import ModelCode
+    from srv.models.code_folders import Codes
     from srv.models.own_thread import OwnThread
     from srv.routes import RouteRequest, RouteResponse
     from srv.runtime import Runtime
@@ -61,7 +61,7 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "code", "codecs", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime", "settings",
+        "answer", "codecs", "codes", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime", "settings",
         "state", "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ class ModelVersion:
         self.state = ModelState.UNKNOWN
         self.reason = ""
         self.runtime: Runtime | None = None
-        self.code: ModelCode | None = None
+        self.codes: Codes | None = None
         #: The codecs of its own folder by content type; they stay for responses that are being written.
         self.codecs: Mapping[str, InputCodec | RequestCodec] = {}
         #: The thread of its own in which its runtime's methods run, if it has one.

@@ -8,6 +8,7 @@ from typing import Any
 
 from srv.errors import SrvError
 from srv.model_settings import ModelSettings
+from srv.models.model_imports import BadImplementation
 from srv.runtime import Runtime
 
 _METHODS = ("load", "predict", "predict_stream", "unload")
@@ -38,6 +39,13 @@ class NoPredict(SrvError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} has no predict method; write predict(self, request) or predict by signature.")
+
+
+def as_runtime_class(found: object, named: str | None) -> type[Runtime]:
+    """Return what a model's settings name as its runtime. Raises BadImplementation where that is no runtime."""
+    if not (isinstance(found, type) and issubclass(found, Runtime)):
+        raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
+    return found
 
 
 def check_threads(runtime_class: type[Runtime]) -> None:

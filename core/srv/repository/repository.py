@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import msgspec
 
 from srv.model_settings import ModelSettings
+from srv.repository.defaults import Defaults
 from srv.repository.errors import CodeNotAllowed, ForeignImplementation, ModelTwice, NoModelName, NoVersionName
 from srv.repository.recognition import Recognition
-from srv.repository.root_role import exists, role_of, uri_of
+from srv.repository.root_role import Role, exists, role_of, uri_of
 from srv.repository.scan import ModelFolder, Scan
 from srv.repository.version_order import told, version_key
 from srv.settings.checks import Leaves
@@ -22,7 +24,7 @@ from srv.settings.errors import SettingError
 from srv.settings.mlserver_keys import RUNTIMES
 from srv.settings.models import FILE, model_settings, read_model_document, with_defaults
 from srv.settings.schemas import is_model_name, is_version
-from srv.settings.server import ModelDefaults, ServerSettings
+from srv.settings.server import ServerSettings
 
 _RUNTIME, _IMPLEMENTATION = ("runtime",), ("implementation",)
 _URI = ("parameters", "uri")
@@ -52,6 +54,8 @@ class Found(msgspec.Struct, frozen=True):
     explanation: str
     #: What was passed over and might have been meant to be a model.
     notes: tuple[str, ...] = ()
+    #: What the served folder's own file gives to the other models, as the settings of a model; None where it gives nothing.
+    defaults: ModelSettings | None = None
 
 
 class Repository:
@@ -83,16 +87,19 @@ class Repository:
         scans = self._scans()
         findings = _Findings(path for scan in scans for path in _claims(scan))
         findings.notes += [note for scan in scans for note in scan.notes]
-        defaults = said_by_operator = self._model_defaults
+        defaults = said_by_operator = Defaults(self._model_defaults, self._root)
+        given: ModelSettings | None = None
         for scan in scans:
-            role = role_of(scan, alone=self._models_dir is None or scan is not scans[0])
+            role = self._role(scan, scans)
             if scan is scans[0] or scan.head is not None:
                 findings.explanations.append(role.explanation)
             if scan.head is not None and role.is_model:
                 findings.add(scan.head, partial(self._read, said_by_operator=said_by_operator), defaults)
             elif scan.head is not None and scan.head.document is not None:
-                defaults = with_defaults(defaults, read_model_document(scan.head.document))
-                said_by_operator = defaults if scan is scans[0] else said_by_operator
+                defaults = defaults.with_document(scan.head.document, scan.root)
+                if scan is scans[0]:
+                    said_by_operator = defaults
+                    given = defaults.as_model(scan.root)
             for place in scan.others:
                 if _is_part_of_a_model(place, scan):
                     findings.notes.append(_as_part(place))
@@ -100,37 +107,56 @@ class Repository:
                     findings.add(place, partial(self._read, said_by_operator=said_by_operator), defaults)
         if not (self._may_be_missing and findings.has_models()):
             findings.notes += self._missing_models_dir()
-        return findings.found()
+        return msgspec.structs.replace(findings.found(), defaults=given)
 
     def explanation(self) -> str:
         """Return one line: whether the root's model-settings.json is a model or gives defaults."""
-        return role_of(self._scans()[0], alone=self._models_dir is None).explanation
+        scans = self._scans()
+        return self._role(scans[0], scans).explanation
+
+    def _role(self, scan: Scan, scans: Sequence[Scan]) -> Role:
+        """Return what the root of one of the repositories is."""
+        if scan is not scans[0]:
+            return role_of(scan, alone=True)
+        further = None if self._models_dir is None else f"models_dir is {self._models_dir}"
+        if self._further_root is not None and _same(self._further_root, self._root):
+            further = None
+        elif self._may_be_missing and not any(not place.is_bare for other in scans[1:] for place in other.places()):
+            further = None  # an image's default, with nothing mounted that could name no runtime
+        return role_of(scan, alone=self._models_dir is None, further=further)
 
     def _scans(self) -> list[Scan]:
         root, further = self._root, self._further_root
         scan = partial(Scan, well_known=self._recognition.names(), follow_links=self._follow_links)
-        if self._models_dir is None or further is None or not further.is_dir() or further.resolve() == root.resolve():
+        if self._models_dir is None or further is None or not further.is_dir() or _same(further, root):
             return [scan(root, shown=self._folder, called=self._root_name)]
         own = scan(root, shown=self._folder, skip={further.resolve()}, called=self._root_name)
+        other = scan(further, shown=self._models_dir, skip={root.resolve()})
         # The name is for the one model that is a folder itself; what the served folder has in itself comes first.
-        called = None if own.head is not None and role_of(own, alone=False).is_model else self._root_name
-        return [own, scan(further, shown=self._models_dir, skip={root.resolve()}, called=called)]
+        if own.head is None or not self._role(own, [own, other]).is_model:
+            other.call_head(self._root_name)
+        return [own, other]
 
     def _missing_models_dir(self) -> list[str]:
         if self._further_root is None or self._further_root.is_dir():
             return []
         return [f"The models folder {self._models_dir} is not there; no models come from it."]
 
-    def _read(self, place: ModelFolder, defaults: ModelDefaults, *, said_by_operator: ModelDefaults) -> ModelSettings:
+    def _read(self, place: ModelFolder, defaults: Defaults, *, said_by_operator: Defaults) -> ModelSettings:
         if place.error is not None:
             raise place.error
         own: Leaves = {} if place.document is None else read_model_document(place.document)
-        leaves = with_defaults(defaults, own)
-        _check_implementation(place, leaves)
+        leaves = with_defaults(defaults.leaves, own)
+        folders = defaults.folders_of_code(own)
+        _check_implementation(place, leaves, folders.implementation)
         if place.is_bare or not (_RUNTIME in leaves or _IMPLEMENTATION in leaves):
             leaves = self._recognised(place, leaves)
-        extra = (leaves if self._is_trusted(place) else said_by_operator).get(_EXTRA) or {}
-        return _named(place, own, leaves, extra)
+        extra = (leaves if self._is_trusted(place) else said_by_operator.leaves).get(_EXTRA) or {}
+        return replace(
+            _named(place, own, leaves, extra),
+            implementation_folder=folders.implementation if _IMPLEMENTATION in leaves else None,
+            codecs_folder=folders.codecs,
+        )
 
     def _recognised(self, place: ModelFolder, leaves: Leaves) -> Leaves:
         """Return the settings with the runtime of the file that was found, and that file as the uri."""
@@ -165,7 +191,7 @@ class _Findings:
         self.explanations: list[str] = []
 
     def add(
-        self, place: ModelFolder, read: Callable[[ModelFolder, ModelDefaults], ModelSettings], defaults: ModelDefaults
+        self, place: ModelFolder, read: Callable[[ModelFolder, Defaults], ModelSettings], defaults: Defaults
     ) -> None:
         """Read the model of a folder, and collect it or its failure."""
         if place.is_bare and self._belongs_to_another(place):
@@ -205,6 +231,10 @@ class _Findings:
         return any(
             path.parent == folder if path.is_file() else path in (folder, *folder.parents) for path in self._claimed
         )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _claims(scan: Scan) -> Iterator[Path]:
@@ -280,11 +310,14 @@ def _inside(places: Sequence[ModelFolder]) -> list[str]:
     return [f"{place.source} of {'models_dir' if place.root != places[0].root else 'the folder'}" for place in places]
 
 
-def _check_implementation(place: ModelFolder, leaves: Leaves) -> None:
-    """Raise ForeignImplementation for a class of MLServer's that the model's folder does not have."""
+def _check_implementation(place: ModelFolder, leaves: Leaves, given_in: Path | None) -> None:
+    """Raise ForeignImplementation for a class of MLServer's that neither the model's folder nor its defaults' has."""
     implementation = leaves.get(_IMPLEMENTATION)
     package = str(implementation or "").partition(".")[0]
-    if package not in RUNTIMES or any((place.folder / name).exists() for name in (package, f"{package}.py")):
+    folders = [folder for folder in (place.folder, given_in) if folder is not None]
+    if package not in RUNTIMES or any(
+        (each / name).exists() for each in folders for name in (package, f"{package}.py")
+    ):
         return
     raise ForeignImplementation(_spoken(place), str(implementation), RUNTIMES[package])
 

@@ -107,6 +107,11 @@ class Scan:
         """Return all folders, the root first."""
         return self.others if self.head is None else [self.head, *self.others]
 
+    def call_head(self, name: str | None) -> None:
+        """Give the root a name, where that is not its folder's."""
+        if self.head is not None:
+            self.head = msgspec.structs.replace(self.head, called=name)
+
     def _folders(self) -> Iterator[str]:
         for name in self._children(""):
             yield name

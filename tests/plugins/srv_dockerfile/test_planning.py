@@ -10,6 +10,7 @@ import pytest
 from srv.discovery.errors import UnknownPlugin
 from srv.errors import SrvError
 from srv.hooks import PlanFailed
+from srv.repository import Repository
 from srv.settings import read_server_settings
 from srv.version import __version__
 
@@ -185,7 +186,7 @@ def test_distributions_that_the_settings_name_come_along_as_they_are_installed(p
     )
 
     assert made.requirements == ["srv-audit==1.0", "srv-coins==0.3", SRV, "srv-kiln==2.1"]
-    assert [model.name for model in made.models] == ["a", "b", "scale"]
+    assert [model.name for model in made.models] == ["a", "b"]
 
 
 AUDIT = """
@@ -628,6 +629,34 @@ def test_a_folder_whose_code_cannot_be_imported_here_may_bring_its_content_type(
 
     assert made.requirements == [SRV]
     assert made.notes[0].startswith("Model 'scale' could not be imported here: ModuleNotFoundError")
+
+
+DEFAULT = {"implementation": "models.Scale", "parameters": {"content_type": "coins"}}
+
+
+@pytest.mark.e2e  # a child process imports the default runtime
+@pytest.mark.usefixtures("ledgers")
+@pytest.mark.parametrize(
+    "files, models",
+    [({"a/model-settings.json": {}}, ["a"]), ({"settings.json": {"models_dir": "/data/models"}}, [])],
+    ids=["a model in the folder", "models that are mounted"],
+)
+def test_a_default_runtime_brings_its_codecs_and_what_its_code_imports(plan, files, models):
+    made = plan({"models.py": f"import abacus\n{OWN}", "model-settings.json": DEFAULT, **files})
+
+    assert [model.name for model in made.models] == models
+    assert made.root_name is None
+    assert made.requirements == [SRV, "abacus==5", f"numpy=={version('numpy')}"]
+    assert not any("could not be imported" in note for note in made.notes)
+
+
+def test_a_class_without_name_and_artifact_is_a_model_of_the_image_where_nothing_is_mounted(plan):
+    made = plan({"models.py": "from srv import Runtime\nclass Scale(Runtime): ...\n"})
+
+    assert (made.root_name, [model.name for model in made.models]) == ("scale", ["scale"])
+    assert made.command[-2:] == ["--root-name", "scale"]
+    served = Repository(read_server_settings(made.folder, environ=made.env), {}).models()
+    assert [model.implementation for model in served.models] == ["models.Scale"]
 
 
 @pytest.mark.e2e  # a child process imports the model

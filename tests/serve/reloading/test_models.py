@@ -63,6 +63,10 @@ def serve(tmp_path, caplog):
         server.close()
 
 
+def answer_of_default(answer):
+    return CODE.format(more="", load="pass", answer=answer)
+
+
 def look(server):
     server.reload.look()
     server.reload.look()
@@ -405,3 +409,48 @@ def test_authors_have_one_worker_and_wait_for_what_is_broken(tmp_path, monkeypat
     settings = for_authors(read_server_settings(tmp_path, flags={"on_load_error": "exit"}, environ={}))
     assert settings.on_load_error == "exit"
     assert settings.notes == ()
+
+
+# -- the default runtime ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_default(tmp_path, write):
+    """A default runtime in the root, a model of it, and a model with a class of its own."""
+    root = tmp_path / "models"
+    put(root / "models.py", answer_of_default(1))
+    put(root / "model-settings.json", '{"implementation": "models.M"}')
+    put(root / "m" / "model-settings.json", "{}")
+    write("own", answer=5)
+    return root
+
+
+def test_an_edit_of_the_default_runtime_loads_its_models_again_and_no_others(serve, with_default, caplog):
+    server = serve()
+    assert (answer(server), answer(server, "own")) == (1, 5)
+    put(with_default / "models.py", answer_of_default(2))
+
+    look(server)
+
+    assert (answer(server), answer(server, "own")) == (2, 5)
+    assert "models.py has changed: loading model 'm' again." in caplog.text
+    assert "loading model 'own' again" not in caplog.text
+
+
+def test_a_broken_default_runtime_leaves_its_models_as_they_were_and_names_the_line(serve, with_default, caplog):
+    server = serve()
+    put(with_default / "models.py", answer_of_default(2).replace("pass", "1 / 0"))
+
+    look(server)
+
+    assert answer(server) == 1
+    assert "Model 'm' goes on as it was: ZeroDivisionError: division by zero (models.py, line 6)" in caplog.text
+
+
+def test_files_beside_the_default_runtime_that_are_no_code_load_nothing_again(serve, with_default, caplog):
+    server = serve()
+    put(with_default / "notes.txt", "x")
+
+    look(server)
+
+    assert "again" not in caplog.text

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from srv.errors import LoadFailed, SettingsError
 from srv.model_settings import ModelKey, ModelParameters, ModelSettings
+from srv.models.code_folders import codecs_folder, implementation_folder
 from srv.models.registry import ModelState, ModelVersion
 from srv.repository import FailedModel, Found
 from srv.serve.reloading.files import Area
+from srv.serve.reloading.packages import SUFFIXES
 from srv.settings.models import FILE
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class WatchedModels:
             artifact = _far_artifact(model)
             if artifact is not None:
                 yield Area(artifact)
+            for folder in _folders_of_defaults(model):
+                yield Area(folder, suffixes=SUFFIXES)
 
     def serving(self) -> list[ModelKey]:
         """Return the models that serve now."""
@@ -137,7 +141,7 @@ class WatchedModels:
         except LoadFailed as error:
             serves = _key(settings) in self.serving()
             goes = "goes on as it was" if serves else "does not serve"
-            log.error("Model '%s' %s: %s", title, goes, _reason(error, settings.folder))  # noqa: TRY400  the loader has shown it
+            log.error("Model '%s' %s: %s", title, goes, _reason(error, settings))  # noqa: TRY400  the loader has shown it
 
 
 def _key(model: ModelVersion | ModelSettings | FailedModel) -> ModelKey:
@@ -145,13 +149,27 @@ def _key(model: ModelVersion | ModelSettings | FailedModel) -> ModelKey:
 
 
 def _causes(model: ModelSettings, found: Found, changed: Collection[Path]) -> list[Path]:
-    """Return the changed files that belong to a model: those in its folder that are no inner model's, and its artifact."""
-    inner = [other.folder for other in found.models if other.folder != model.folder]
-    inner = [folder for folder in inner if _is_inside(folder, model.folder)]
+    """Return the changed files that belong to a model: those in its folder that are no inner model's, and its artifact.
+
+    Also the code of its defaults, where these give it a class.
+    """
+    others = [other.folder for other in found.models if other.folder != model.folder]
+    inner = [folder for folder in others if _is_inside(folder, model.folder)]
     own = [path for path in changed if _is_inside(path, model.folder) and not any(_is_inside(path, f) for f in inner)]
     artifact = _far_artifact(model)
     far = [path for path in changed if artifact is not None and _is_inside(path, artifact)]
-    return sorted({*own, *far})
+    given = [
+        path
+        for folder in _folders_of_defaults(model)
+        for path in changed
+        if path.name.endswith(SUFFIXES) and _is_inside(path, folder) and not any(_is_inside(path, f) for f in others)
+    ]
+    return sorted({*own, *far, *given})
+
+
+def _folders_of_defaults(model: ModelSettings) -> set[Path]:
+    """Return the folders of defaults that give a model a class: its runtime, or codecs."""
+    return {implementation_folder(model), codecs_folder(model)} - {model.folder.absolute()}
 
 
 def _far_artifact(model: ModelSettings) -> Path | None:
@@ -180,11 +198,14 @@ def _said(causes: list[Path], folder: Path) -> str:
     return f"{named}{rest} {'has' if len(causes) == 1 else 'have'} changed"
 
 
-def _reason(error: LoadFailed, folder: Path) -> str:
-    """Return why a load failed, with the line of the model's own code where there is one."""
+def _reason(error: LoadFailed, settings: ModelSettings) -> str:
+    """Return why a load failed, with the line of the model's own code, or that of its defaults, where there is one."""
     sentence = str(error).partition("could not be loaded: ")[2] or str(error)
     cause = error.__cause__
     if cause is None or isinstance(cause, SyntaxError):  # which says its place itself
         return sentence
-    own = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_inside(Path(frame.filename), folder)]
-    return f"{sentence} ({Path(own[-1].filename).relative_to(folder)}, line {own[-1].lineno})" if own else sentence
+    for folder in (settings.folder, *_folders_of_defaults(settings)):
+        own = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_inside(Path(frame.filename), folder)]
+        if own:
+            return f"{sentence} ({Path(own[-1].filename).relative_to(folder)}, line {own[-1].lineno})"
+    return sentence
