@@ -157,6 +157,9 @@ class Server(Protocol):
     def model_metrics(self) -> Sequence[Series]:
         """What models report with `self.metric`: summed as above, but for gauges, which each running worker has its own."""
 
+    def metric_registries(self) -> Sequence[Any]:
+        """The attribute `registry` of each model that has one with a method `collect`, in the worker that answers."""
+
     def routes(self) -> Mapping[RouteKind, Sums]:
         """The requests to routes of runtimes' own, by how they ended; counted as above, and not among those."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srv.hookspecs import Server, hookimpl
+from srv_metrics.registering_again import allow_registering_again
 
 
 @hookimpl
@@ -15,3 +16,15 @@ def srv_http_routes(server: Server) -> Sequence[tuple[str, object]]:
     from srv_metrics.page import Metrics  # here, because whoever turns metrics off needs none of it
 
     return [(server.metrics_endpoint, Metrics())]
+
+
+@hookimpl
+def srv_model_loaded() -> None:
+    """Prepare for the next load, which may register what this one has registered."""
+    allow_registering_again()
+
+
+@hookimpl
+def srv_model_failed() -> None:
+    """Prepare for the next try, as above."""
+    allow_registering_again()

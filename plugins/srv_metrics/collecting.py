@@ -14,6 +14,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from srv.hookspecs import PluginRow, Running
 from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums
+from srv_metrics.client_metrics import ClientMetrics
 from srv_metrics.model_families import ModelFamilies
 
 #: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
@@ -26,12 +27,21 @@ _ASKED = ("model", "version", "face")
 class Collector(Base):
     """The collector of everything that a running server counts."""
 
-    def __init__(self, server: Running, model_families: ModelFamilies) -> None:
+    def __init__(self, server: Running) -> None:
         self._server = server
-        self._model_families = model_families
+        self._model_families = ModelFamilies()
+        self._client_metrics = ClientMetrics()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families, those of requests first."""
+        """Yield the families, those of requests first, and last those that others keep."""
+        names = set()
+        for family in self._own():
+            names.add(family.name)
+            yield family
+        yield from self._client_metrics.of(self._server.metric_registries(), names)
+
+    def _own(self) -> Iterator[Metric]:
+        """Yield the families that srv itself knows."""
         sums = self._server.statistics()
         yield _requests(sums)
         yield _handshakes(sums)

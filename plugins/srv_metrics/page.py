@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import falcon
 
 from srv.hookspecs import Running
+from srv_metrics.registering_again import allow_registering_again
 
 if TYPE_CHECKING:
-    from srv_metrics.model_families import ModelFamilies
+    from srv_metrics.collecting import Collector
 
 #: The forms that prometheus_client writes, the one that clients get where it does not matter first.
 _FORMS = ("text/plain", "application/openmetrics-text")
@@ -20,7 +21,8 @@ class Metrics:
     """The route of the metrics, made anew for each request from what the workers have counted."""
 
     def __init__(self) -> None:
-        self._model_families: ModelFamilies | None = None
+        #: Makes the families; kept, because it logs some things once.
+        self._collector: Collector | None = None
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the metrics of all workers, whichever worker answers."""
@@ -29,13 +31,13 @@ class Metrics:
         from prometheus_client.registry import CollectorRegistry
 
         from srv_metrics.collecting import Collector
-        from srv_metrics.model_families import ModelFamilies
 
         server: Running = req.context.server
         registry = CollectorRegistry(auto_describe=False)
-        if self._model_families is None:
-            self._model_families = ModelFamilies()
-        registry.register(Collector(server, self._model_families))
+        if self._collector is None:
+            self._collector = Collector(server)
+            allow_registering_again()
+        registry.register(self._collector)
         encode, resp.content_type = choose_encoder(wanted(req.get_header("Accept") or "*/*"))
         resp.data = encode(registry)
 

@@ -4,21 +4,44 @@ import os
 import re
 import signal
 import threading
-from textwrap import dedent
+from collections import Counter
 
 import pytest
 from servers import eventually, numbers, running, write_model
 
 pytestmark = pytest.mark.e2e
 
-PREDICT = """\
-self.metric("rows", len(x), kind="counter", parity=str(len(x) % 2))
-self.metric("size", len(x), kind="histogram", buckets=(1, 2, 4))
-self.metric("last", len(x))
-if len(x) == 7 and os.fork() == 0:
-    self.metric("rows", 100, kind="counter", parity="1")
-    os._exit(0)
-return 2 * x"""
+MODULE = """\
+import os
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from srv import Runtime
+
+ROWS = Counter("my_rows", "Rows.", ["parity"])
+LIVE = Gauge("my_live", "Workers that have answered.", multiprocess_mode="livesum")
+
+class Pid:
+    def collect(self):
+        yield GaugeMetricFamily("my_pid", "The worker that answers.", value=os.getpid())
+
+class Model(Runtime):
+    def load(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(Pid())
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        parity = str(len(x) % 2)
+        if len(x) == 7 and os.fork() == 0:
+            self.metric("rows", 100, kind="counter", parity=parity)
+            os._exit(0)
+        self.metric("rows", len(x), kind="counter", parity=parity)
+        self.metric("size", len(x), kind="histogram", buckets=(1, 2, 4))
+        self.metric("last", len(x))
+        ROWS.labels(parity).inc(len(x))
+        LIVE.set(1)
+        return 2 * x
+"""
 
 
 class Clients:
@@ -59,20 +82,25 @@ class Clients:
 def told(server):
     """Return what the server tells of the model's metrics, over parities, and who has told a gauge."""
     text = server.get("/metrics").body.decode()
-    found = re.findall(r"^srv_model_(rows_total|size_count|size_sum)\{[^}]*\} (\S+)$", text, re.MULTILINE)
-    sums = dict.fromkeys(("rows_total", "size_count", "size_sum"), 0.0)
-    for name, value in found:
-        sums[name] += float(value)
+    found = re.findall(r"^(?:srv_model|my)_(rows_total|size_count|size_sum)(\{[^}]*\}) (\S+)$", text, re.MULTILINE)
+    sums = Counter()
+    for name, labels, value in found:
+        sums[name if "model=" in labels else f"my {name}"] += float(value)
     gauges = re.findall(r'^srv_model_last\{[^}]*worker="(\d+)"\}', text, re.MULTILINE)
-    return sums, {int(worker) for worker in gauges}
+    return dict(sums), {int(worker) for worker in gauges}
 
 
 def expected(rows):
-    return {"rows_total": float(sum(rows)), "size_count": float(len(rows)), "size_sum": float(sum(rows))}
+    return {"rows_total": sum(rows), "size_count": len(rows), "size_sum": sum(rows), "my rows_total": sum(rows)}
+
+
+def value(server, name):
+    found = re.search(rf"^{name} (\S+)$", server.get("/metrics").body.decode(), re.MULTILINE)
+    return found and float(found[1])
 
 
 def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_counted(tmp_path):
-    write_model(tmp_path, predict=dedent(PREDICT))
+    (write_model(tmp_path) / "models.py").write_text(MODULE)
     with running(tmp_path, "--workers", "3") as server:
         with Clients(server) as clients:
             clients.go_on()
@@ -83,17 +111,22 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
             clients.go_on()
         rows = clients.answered
         assert clients.failed == []
-        assert {str(told(server)[0]) for _ in range(6)} == {str(expected(rows))}
+        for _ in range(6):  # each on a connection of its own, so that several workers answer
+            assert told(server)[0] == expected(rows)
 
         assert server.post("/v2/models/double/infer", numbers(*range(7))).status == 200  # and a child reports more
         rows.append(7)
         workers = eventually(lambda: len(server.workers()) == 3 and server.workers())
         for worker in workers:  # each has reported a gauge
             eventually(lambda worker=worker: asked(server, rows) and worker in told(server)[1])
+        assert value(server, "my_live") == 3
+        assert value(server, "my_pid") in workers
+
         victim = workers[0]
         os.kill(victim, signal.SIGKILL)
         server.wait_for("takes its place")
         eventually(lambda: len(server.workers()) == 3 and victim not in server.workers())
+        assert value(server, "my_live") == 2
         for _ in range(10):
             asked(server, rows)
 

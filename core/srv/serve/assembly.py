@@ -32,6 +32,7 @@ from srv.rest.app import App, create_app
 from srv.rest.infer import read_request
 from srv.runtime import Runtime
 from srv.serve.model_sync import Follower, OtherWorkers
+from srv.serve.prometheus_folder import share_metrics
 from srv.serve.run_directory import RunDirectory
 from srv.serve.server_info import UNNAMED, ServerInfo, WorkerParts
 from srv.serve.worker_health import Face, WorkerHealth
@@ -68,6 +69,8 @@ class Assembled:
     def __init__(self, settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> None:
         self.settings = settings
         self.plugins = plugins
+        if directory is not None and settings.metrics_endpoint is not None:
+            share_metrics(directory.prometheus)  # first, because a plugin may import prometheus_client
         self.model_metrics = (
             ModelMetrics(directory.model_metrics, str(os.getpid())) if directory is not None else ModelMetrics()
         )

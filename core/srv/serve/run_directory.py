@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from srv.model_settings import ModelKey
+from srv.serve.prometheus_folder import forget_gauges
 from srv.serve.run_folder import RunFolder, memory_place, run_place
 from srv.serve.shared_memory import SharedDocument, SharedLocks
 
@@ -63,6 +64,8 @@ class RunDirectory:
         self.statistics = self._memory.path / "statistics"
         #: Where they keep what models report with `metric`.
         self.model_metrics = self._memory.path / "model_metrics"
+        #: Where prometheus_client keeps what models and plugins count with it.
+        self.prometheus = self._memory.path / "prometheus"
         #: Where there may be files that the launcher and its workers have open, and nobody looks up by their path.
         self.heartbeats = self._memory.path
         #: Where child processes of each worker find the modules of models.
@@ -77,6 +80,8 @@ class RunDirectory:
         """Make the folders again where somebody has removed them."""
         for folder in {self._folder, self._memory}:
             folder.keep()
+        with suppress(OSError):
+            self.prometheus.mkdir(mode=0o700, exist_ok=True)  # because prometheus_client raises where it is gone
 
     def remove(self) -> None:
         """Take the folders away."""
@@ -168,6 +173,7 @@ class RunDirectory:
 
     def forget(self, pid: int) -> None:
         """Remove a worker that is gone."""
+        forget_gauges(self.prometheus, pid)
         if not HAS_ABSTRACT_SOCKETS:
             Path(control_address(self.path, pid)).unlink(missing_ok=True)
         with self._changing() as content:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 from srv.cancellation import Caller
 from srv.discovery import Plugins
@@ -237,6 +238,12 @@ class ServerInfo:
     def model_metrics(self) -> Sequence[Series]:
         """Return what the models of all workers have reported since the server's start."""
         return self._parts.model_metrics.series(self.processes())
+
+    def metric_registries(self) -> Sequence[Any]:
+        """Return the attribute `registry` of each model in this worker whose `registry` has a method `collect`."""
+        models = self._parts.dataplane.registry.models()
+        registries = [getattr(model.runtime, "registry", None) for model in models if model.state is ModelState.READY]
+        return [registry for registry in registries if callable(getattr(registry, "collect", None))]
 
     def forked(self) -> None:
         """Write nothing more that belongs to all workers: this process is a model's child."""

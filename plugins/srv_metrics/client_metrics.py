@@ -1,0 +1,100 @@
+"""Metrics that models and plugins keep with prometheus_client, of all workers where the library can share them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import prometheus_client
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+log = logging.getLogger(__name__)
+
+#: Names the folder of files, as prometheus_client reads it; the worker sets it before anybody imports that.
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class ClientMetrics:
+    """Collects from prometheus_client's files and registries, and logs once what cannot be shown."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def of(self, registries: Iterable[Any], taken: Collection[str]) -> Iterator[Metric]:
+        """Yield the families of all workers, and of this worker those that only the registries have.
+
+        `registries` are those of models; the default one is asked too. Names that are taken are left out.
+        """
+        families: dict[str, Metric] = {}
+        for family in self._collected(_files()):
+            self._add(families, family, taken)
+        of_all_workers = {*families}
+        ours = {*taken, *_names_of_the_library()}
+        for registry in dict.fromkeys((prometheus_client.REGISTRY, *registries)):
+            for family in self._collected(registry):
+                if family.name not in of_all_workers:
+                    self._add(families, family, ours if registry is prometheus_client.REGISTRY else taken)
+        yield from families.values()
+
+    def _collected(self, collector: Any) -> Iterator[Metric]:
+        """Yield what a collector gives, up to where it raises."""
+        try:
+            if collector is not None:
+                yield from collector.collect()
+        except Exception as error:  # noqa: BLE001  somebody's own collector may raise anything
+            self._tell(f"Some metrics of models or plugins are not shown: {type(error).__name__}: {error}.")
+
+    def _add(self, families: dict[str, Metric], family: Metric, taken: Collection[str]) -> None:
+        if family.name in taken:
+            if family.name.startswith("srv_"):
+                self._tell(f"The metric '{family.name}' of a model or plugin is not shown: srv has one of that name.")
+        elif not _can_be_written(family):
+            self._tell(
+                f"The metric '{family.name}' of a model or plugin is not shown: it has samples that are no text."
+            )
+        elif family.name not in families:
+            families[family.name] = family
+        else:
+            there = families[family.name]
+            known = {(sample.name, *sorted(sample.labels.items())) for sample in there.samples}
+            there.samples += [
+                sample for sample in family.samples if (sample.name, *sorted(sample.labels.items())) not in known
+            ]
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            log.warning(sentence)
+
+
+def _files() -> MultiProcessCollector | None:
+    """Return what reads the files of all workers, if there is a folder of them."""
+    folder = os.environ.get(_FOLDER)
+    if not folder or not Path(folder).is_dir():
+        return None
+    return MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+
+
+def _names_of_the_library() -> set[str]:
+    """Return the names of what prometheus_client registers itself; srv tells it of every worker, or not at all."""
+    own = (
+        prometheus_client.PROCESS_COLLECTOR,
+        prometheus_client.PLATFORM_COLLECTOR,
+        prometheus_client.GC_COLLECTOR,
+    )
+    return {family.name for collector in own for family in collector.collect()}
+
+
+def _can_be_written(family: Metric) -> bool:
+    """Return whether values are numbers and texts are texts: one that is not would end the whole page."""
+    try:
+        for sample in family.samples:
+            float(sample.value)
+            "".join((family.documentation, sample.name, *sample.labels, *sample.labels.values())).encode()
+    except (TypeError, ValueError):
+        return False
+    return True
