@@ -26,7 +26,7 @@ FLOOR_LINES = (
     "errors version datatypes uris model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server runtime images storage hookspecs",
     "printable safe_logging access_log logs limited_log cgroups wire",
     # What there is: files, metadata, plugins.
-    "settings discovery codecs hooks probe repository tables",
+    "settings discovery codecs hooks probe repository tables fetching",
     # Models, and one model's way from a request to a response.
     "models model inference planes",
     # The faces, the processes, and who looks in from outside.

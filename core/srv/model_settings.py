@@ -66,6 +66,9 @@ class ModelSettings:
     #: The part of `parameters.extra` that the server's operator gave: in the folder that the command line names, or in
     #: defaults for all models, never in a file that travels with a model. Read settings that let code run from here.
     operator_extra: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether `allow_pickle` is true by the operator's own word, in one of the same two places. Without that no pickle is
+    #: taken from where `parameters.uri` has a scheme.
+    operator_allows_pickle: bool = False
 
     @property
     def version(self) -> str | None:

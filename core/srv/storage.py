@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
 from srv.errors import SrvError, closed
+
+#: The numbers of an OSError that says that no more can be written.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FetchFailed(SrvError):

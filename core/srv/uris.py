@@ -21,6 +21,11 @@ def scheme_of(uri: str | None) -> str | None:
     return None if found is None else found[1].lower()
 
 
+def name_of(uri: str) -> str:
+    """Return the last part of a URI's path, which mostly is a file's name."""
+    return unquote(uri.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2])
+
+
 def shown_uri(uri: str) -> str:
     """Return a URI as logs and errors show it: without user, password and query, any of which may be a secret."""
     return _QUERY.sub(f"?{_HIDDEN}", _USER.sub(rf"\1{_HIDDEN}@", uri)) if scheme_of(uri) else uri

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from email.message import Message
 from http.client import HTTPException
@@ -12,7 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from srv.errors import said_by
-from srv.storage import ContentChanged, Download, Fetch, FetchFailed, NoAccess, NotStored, Unreachable
+from srv.storage import DISK_FULL, ContentChanged, Download, Fetch, FetchFailed, NoAccess, NotStored, Unreachable
 from srv.uris import shown_uri
 from srv_storage.archives import is_archive, unpack
 from srv_storage.fragment import CHUNK, check_file, split_fragment
@@ -22,8 +21,6 @@ from srv_storage.requests import Requests, Response
 TIMEOUT = 30.0
 #: How often in a row a connection may break without a byte more, and the wait after the first time, in seconds.
 _TRIES, _WAIT = 5, 0.25
-#: What a disk says that takes no more; no connection fails so.
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 class HttpFetch(Fetch):
@@ -78,7 +75,7 @@ class HttpFetch(Fetch):
                     raise self._refused(error) from None
                 broken = _reason(error)
             except (HTTPException, OSError) as error:
-                if isinstance(error, OSError) and error.errno in _DISK:
+                if isinstance(error, OSError) and error.errno in DISK_FULL:
                     raise
                 broken = _reason(error)
             failures = 1 if file.tell() > began and resume is not None else failures + 1

@@ -842,3 +842,44 @@ def test_what_travels_with_a_model_is_not_what_the_operator_says(zoo, tmp_path):
     models = found(zoo, {f"a/{SETTINGS}": TRUST}, models_dir=further).models
     assert [(model.name, model.operator_extra) for model in models] == [("a", {}), ("b", {})]
     assert [model.parameters.extra for model in models] == [{"trusted_types": ["shop.Basket"]}] * 2
+
+
+ALLOWED = {"runtime": "sklearn", "allow_pickle": True}
+
+
+@pytest.mark.parametrize(
+    "files, environ, allowed",
+    [
+        pytest.param({SETTINGS: ALLOWED | {"name": "a"}}, {}, True, id="the folder that the command line names"),
+        pytest.param({SETTINGS: {"allow_pickle": True}, f"a/{SETTINGS}": {"runtime": "sklearn"}}, {}, True, id="defaults beside it"),
+        pytest.param({f"a/{SETTINGS}": {"runtime": "sklearn"}}, {"SRV_MODEL__ALLOW_PICKLE": "true"}, True, id="the environment"),
+        pytest.param({f"a/{SETTINGS}": ALLOWED}, {}, False, id="a file that travels with the model"),
+        pytest.param({f"a/{SETTINGS}": ALLOWED | {"allow_pickle": False}}, {"SRV_MODEL__ALLOW_PICKLE": "true"}, False, id="a file that forbids it"),
+        pytest.param({SETTINGS: {"name": "a", "runtime": "sklearn"}}, {}, False, id="nobody"),
+    ],
+)  # fmt: skip
+def test_the_operators_word_on_pickles_is_known_as_such(zoo, files, environ, allowed):
+    [model] = found(zoo, files, **environ).models
+    assert model.operator_allows_pickle is allowed
+
+
+# -- artifacts elsewhere -----------------------------------------------------------------------------------------------
+
+
+def test_the_runtime_of_an_artifact_elsewhere_is_recognised_by_the_last_part_of_its_uri(zoo):
+    uri = "s3://bucket/iris/model.skops?versionId=3#sha256=1"
+    [model] = found(zoo, {f"iris/{SETTINGS}": {"parameters": {"uri": uri}}}).models
+    assert (model.runtime, model.parameters.uri) == ("sklearn", uri)
+
+
+def test_a_pickle_elsewhere_is_recognised_and_not_yet_allowed(zoo):
+    [model] = found(zoo, {f"iris/{SETTINGS}": {"parameters": {"uri": "https://host/model.joblib"}}}).models
+    assert (model.runtime, model.allow_pickle, model.operator_allows_pickle) == ("sklearn", False, False)
+
+
+def test_a_root_whose_uri_has_a_scheme_is_a_model(zoo):
+    result = found(
+        zoo, {SETTINGS: {"runtime": "sklearn", "parameters": {"uri": "s3://bucket/x"}}, f"b/{SETTINGS}": ANY}
+    )
+    assert [model.name for model in result.models] == ["b", zoo.name]
+    assert result.explanation.endswith("is a model: its 'parameters.uri' has a scheme.")

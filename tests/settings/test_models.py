@@ -29,7 +29,12 @@ def refused(read, file):
 
 
 def test_every_setting_is_in_the_schema_and_every_key_of_the_schema_is_a_setting():
-    assert set(ModelSchema().fields) == set(ModelSettings.__dataclass_fields__) - {"folder", "source", "operator_extra"}
+    assert set(ModelSchema().fields) == set(ModelSettings.__dataclass_fields__) - {
+        "folder",
+        "source",
+        "operator_extra",
+        "operator_allows_pickle",
+    }
     assert set(SpecSchema().fields) == set(Spec.__dataclass_fields__)
 
 

@@ -11,7 +11,7 @@ from srv.discovery.plugin import Plugin, normalised
 from srv.errors import SrvError, said_by
 from srv.hooks.errors import NoStorage, StorageContested
 from srv.hooks.registration import Registration
-from srv.storage import Download, Fetch, FetchFailed
+from srv.storage import DISK_FULL, Download, Fetch, FetchFailed
 from srv.uris import scheme_of, shown_uri, without_secrets
 
 #: Characters of an error that no person wrote.
@@ -82,6 +82,9 @@ def _told(where: str, uri: str, plugin: Plugin) -> Iterator[None]:
     except SrvError as error:
         error.args = (without_secrets(str(error), uri),)
         raise error if isinstance(error, FetchFailed) else FetchFailed(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises; its text may hold the URI
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise  # whoever asked for the download knows which disk is full
+        # Whatever a plugin raises: its text may hold the URI.
         said = without_secrets(f"{type(error).__name__}: {said_by(error)}".rstrip(": "), uri)
         raise FetchFailed(f"The {plugin} raised in {where} for {shown_uri(uri)}: {said[:_LONGEST]}") from None

@@ -17,6 +17,7 @@ import numpy as np
 
 from srv.discovery import ExtraMissing, PluginKind, Plugins
 from srv.errors import is_from_signal
+from srv.fetching.artifacts import LocalArtifact, with_artifact
 from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings
 from srv.models.code_folders import Codes, codes_of
@@ -60,8 +61,10 @@ class Instances:
         server_of: Callable[[ModelVersion], Server],
         load_timeout: float | None,
         metrics: MetricsOf | None = None,
+        fetch: Callable[[ModelSettings], LocalArtifact | None],
     ) -> None:
         self._plugins = plugins
+        self._fetch = fetch
         self._prepare = prepare
         self._warm_up = warm_up
         self._run_async = run_async
@@ -90,7 +93,8 @@ class Instances:
         model.codecs = self._codecs(model, codes)
         check_threads(runtime_class)
         run = self._thread_for(model, runtime_class)
-        settings = _with_extra(settings, runtime_class)
+        model.artifact = self._fetch(settings)
+        settings = _with_extra(with_artifact(settings, model.artifact), runtime_class)
         with self._beside_others(runtime_class, model, code), self._extra_told(settings):
             runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
             if self._metrics is not None:
@@ -126,9 +130,11 @@ class Instances:
         self.forget(model)
 
     def forget(self, model: ModelVersion) -> None:
-        """End a model's own thread and its gauges, and take its modules out of sys.modules."""
+        """End a model's own thread and its gauges, take its modules out of sys.modules, and let its artifact go."""
         if model.metrics is not None:
             model.metrics.close()
+        if model.artifact is not None:
+            model.artifact.release()
         if model.thread is not None:
             model.thread.stop()
         if model.codes is not None:

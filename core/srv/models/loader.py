@@ -14,6 +14,7 @@ import msgspec
 
 from srv.discovery import Plugins
 from srv.errors import LoadFailed, is_from_signal
+from srv.fetching.artifacts import LocalArtifact
 from srv.model_settings import ModelSettings
 from srv.models.change_locks import Change, ChangeLocks
 from srv.models.instances import Instances, MetricsOf, RunAsync
@@ -84,6 +85,7 @@ class Loader:
         server_of: Callable[[ModelVersion], Server],
         load_timeout: float | None = None,
         metrics: MetricsOf | None = None,
+        fetch: Callable[[ModelSettings], LocalArtifact | None],
     ) -> None:
         self._registry = registry
         self._instances = Instances(
@@ -96,6 +98,7 @@ class Loader:
             server_of=server_of,
             load_timeout=load_timeout,
             metrics=metrics,
+            fetch=fetch,
         )
         self._events = events
         self._links = links

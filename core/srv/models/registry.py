@@ -17,6 +17,7 @@ from srv.wire.base64_tensors import Octets
 
 if TYPE_CHECKING:
     from srv.codec import InputCodec, RequestCodec
+    from srv.fetching.artifacts import LocalArtifact
     from srv.messages import ModelMetadata, ModelRoute
     from srv.models.code_folders import Codes
     from srv.models.own_thread import OwnThread
@@ -61,8 +62,8 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "codecs", "codes", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime", "settings",
-        "state", "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
+        "answer", "artifact", "codecs", "codes", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime",
+        "settings", "state", "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -77,6 +78,8 @@ class ModelVersion:
         self.codes: Codes | None = None
         #: The codecs of its own folder by content type; they stay for responses that are being written.
         self.codecs: Mapping[str, InputCodec | RequestCodec] = {}
+        #: Its artifact, where that was fetched from elsewhere.
+        self.artifact: LocalArtifact | None = None
         #: The thread of its own in which its runtime's methods run, if it has one.
         self.thread: OwnThread | None = None
         #: Takes what its runtime reports with `metric`.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -24,7 +23,8 @@ from srv.settings.errors import SettingError
 from srv.settings.mlserver_keys import RUNTIMES
 from srv.settings.models import FILE, model_settings, read_model_document, with_defaults
 from srv.settings.schemas import is_model_name, is_version
-from srv.settings.server import ServerSettings
+from srv.settings.server import ModelDefaults, ServerSettings
+from srv.uris import name_of, scheme_of
 
 _RUNTIME, _IMPLEMENTATION = ("runtime",), ("implementation",)
 _URI = ("parameters", "uri")
@@ -151,9 +151,9 @@ class Repository:
         _check_implementation(place, leaves, folders.implementation)
         if place.is_bare or not (_RUNTIME in leaves or _IMPLEMENTATION in leaves):
             leaves = self._recognised(place, leaves)
-        extra = (leaves if self._is_trusted(place) else said_by_operator.leaves).get(_EXTRA) or {}
+        operators = leaves if self._is_trusted(place) else said_by_operator.leaves
         return replace(
-            _named(place, own, leaves, extra),
+            _named(place, own, leaves, operators),
             implementation_folder=folders.implementation if _IMPLEMENTATION in leaves else None,
             codecs_folder=folders.codecs,
         )
@@ -162,15 +162,19 @@ class Repository:
         """Return the settings with the runtime of the file that was found, and that file as the uri."""
         uri = leaves.get(_URI)
         files = {name: name for name in place.files} if uri is None else self._files_at(place.folder, uri)
-        file, runtime = self._recognition.choose(
-            files, place=_spoken(place), code_allowed=leaves.get(_ALLOW_PICKLE, self._is_trusted(place))
-        )
+        # Of what is elsewhere the name alone is known; whether it is code that may run is seen when it has been fetched.
+        is_elsewhere = scheme_of(uri) is not None
+        code_allowed = is_elsewhere or leaves.get(_ALLOW_PICKLE, self._is_trusted(place))
+        file, runtime = self._recognition.choose(files, place=_spoken(place), code_allowed=code_allowed)
         chosen = {path: value for path, value in leaves.items() if path not in (_RUNTIME, _IMPLEMENTATION)}
         chosen |= {_RUNTIME: runtime, _URI: files[file]}
-        return chosen | {_ALLOW_PICKLE: True} if self._recognition.is_code(file) else chosen
+        is_code = self._recognition.is_code(file) and not is_elsewhere
+        return chosen | {_ALLOW_PICKLE: True} if is_code else chosen
 
     def _files_at(self, folder: Path, uri: str) -> dict[str, str]:
-        """Return the well-known files at a uri, each with a uri of its own."""
+        """Return the well-known files at a uri, each with a uri of its own; by its name alone where it is elsewhere."""
+        if scheme_of(uri) is not None:
+            return {name_of(uri): uri}
         path = folder / uri
         if path.is_dir():
             return {name: f"{uri.rstrip('/')}/{name}" for name in self._recognition.names() if (path / name).exists()}
@@ -265,14 +269,23 @@ def _as_part(place: ModelFolder) -> str:
     )
 
 
-def _named(place: ModelFolder, own: Leaves, leaves: Leaves, operator_extra: Mapping[str, Any]) -> ModelSettings:
-    """Return the settings, with name and version from the folder where the settings have none."""
+def _named(place: ModelFolder, own: Leaves, leaves: Leaves, operators: ModelDefaults) -> ModelSettings:
+    """Return the settings, with name and version from the folder where the settings have none.
+
+    `operators` are those of them that the server's operator gave.
+    """
     folder = place.folder.absolute()
     name, version = place.names()
     if place.depth == 2 and own.get(("name",)) == folder.name:
         version = None  # the folder is called as the model is, so it is the model's and no version's
     settings = model_settings(
-        leaves, name=name, version=version, folder=folder, source=place.source, operator_extra=operator_extra
+        leaves,
+        name=name,
+        version=version,
+        folder=folder,
+        source=place.source,
+        operator_extra=operators.get(_EXTRA) or {},
+        operator_allows_pickle=operators.get(_ALLOW_PICKLE) is leaves.get(_ALLOW_PICKLE) is True,
     )
     if not is_model_name(settings.name):
         raise NoModelName(_spoken(place), settings.name)

@@ -10,6 +10,7 @@ import msgspec
 from srv.errors import quoted
 from srv.repository.scan import ModelFolder, Scan
 from srv.settings.documents import Document
+from srv.uris import scheme_of
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -67,6 +68,8 @@ def _why_model(head: ModelFolder, document: Document) -> str | None:
         if document.values.get(key) is not None:
             return f"it has '{key}'"
     uri = uri_of(document)
+    if scheme_of(uri) is not None:
+        return "its 'parameters.uri' has a scheme"
     if uri is not None and exists(head.folder / uri):
         return "its 'parameters.uri' is there"
     return f"{head.files[0]} is beside it" if head.files else None

@@ -12,6 +12,7 @@ import orjson
 from srv.codecs import Codecs
 from srv.discovery import PluginError, Plugins
 from srv.errors import LoadFailed, SrvError, listed
+from srv.fetching.artifacts import Artifacts
 from srv.hooks import Hooks
 from srv.inference.event_loop import EventLoop
 from srv.inference.pipeline import prepare
@@ -92,6 +93,12 @@ class Assembled:
         #: The calls that must run in the main thread; the code of the main thread calls its `work`.
         self.main_thread = MainThread()
         self.grow: Callable[[int], object] = lambda threads: None  # noqa: ARG005  nobody has faces yet
+        artifacts = Artifacts(
+            self.hooks.storage,
+            folder=settings.cache_dir,
+            limit=settings.cache_limit,
+            seconds=settings.load_timeout,
+        )
         self.loader = Loader(
             self.registry,
             plugins,
@@ -103,6 +110,7 @@ class Assembled:
             load_timeout=settings.load_timeout,
             metrics=self.model_metrics.reporter,
             server_of=self.running.of_model,
+            fetch=artifacts.fetch,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(

@@ -28,8 +28,9 @@ def settings_in_force(
     for path, value in given.leaves.items():
         if len(path) == 2:
             nested.setdefault(path[0], {})[path[1]] = value
-    if plain.get("models_dir") is not None:
-        plain["models_dir"] = Path(plain["models_dir"])
+    for key in ("models_dir", "cache_dir"):
+        if plain.get(key) is not None:
+            plain[key] = Path(plain[key])
     if "cors_settings" in nested:
         plain["cors_settings"] = CorsSettings(**nested["cors_settings"])
     if "tls" in nested:

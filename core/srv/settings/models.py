@@ -56,6 +56,7 @@ def model_settings(
     folder: Path,
     source: str,
     operator_extra: Mapping[str, Any] = MappingProxyType({}),
+    operator_allows_pickle: bool = False,
 ) -> ModelSettings:
     """Return the settings of one model; `name` and `version` are its folder's, used if the settings have none."""
     plain = {path[0]: value for path, value in leaves.items() if len(path) == 1 and value is not None}
@@ -65,7 +66,12 @@ def model_settings(
     for key in ("inputs", "outputs"):
         if key in plain:
             plain[key] = tuple(_spec(values) for values in plain[key])
-    place: dict[str, Any] = {"folder": folder, "source": source, "operator_extra": operator_extra}
+    place: dict[str, Any] = {
+        "folder": folder,
+        "source": source,
+        "operator_extra": operator_extra,
+        "operator_allows_pickle": operator_allows_pickle,
+    }
     return ModelSettings(**{"name": name, **plain, "parameters": ModelParameters(**parameters), **place})
 
 

@@ -91,7 +91,7 @@ def _model_defaults(environ: Mapping[str, str]) -> GivenSettings:
 
 def _resolve_paths(leaves: Leaves, folder: Path) -> None:
     """Make paths of the file begin at the file's folder."""
-    for path in (("models_dir",), ("tls", "certfile"), ("tls", "keyfile"), ("tls", "client_ca")):
+    for path in (("models_dir",), ("cache_dir",), ("tls", "certfile"), ("tls", "keyfile"), ("tls", "client_ca")):
         if leaves.get(path) is not None:
             leaves[path] = str(folder / leaves[path])
 

@@ -152,6 +152,17 @@ class ServerSchema(Schema):
     follow_links = Flag(
         "Whether a folder of models may be a link that leads elsewhere, in the served folder or in `models_dir` itself."
     )
+    cache_dir = Text(
+        "Where artifacts are cached that `parameters.uri` names with a scheme, for all servers that say the same; null is "
+        "srv's folder in the user's cache. In the file relative to it, elsewhere to the current folder.",
+        kind="the path of a folder",
+        nullable=True,
+    )
+    cache_limit = Whole(
+        "The most bytes in that folder; what no model uses goes, the longest unused first. null has no limit.",
+        least=1,
+        nullable=True,
+    )
     load_models_at_startup = Flag("Whether models load when the server starts.")
     on_load_error = Choice("What a model that does not load at the start means.", "exit", "continue")
     model_control = Flag("Whether models may be loaded and unloaded over the wire; true on a loopback host.")
@@ -244,7 +255,10 @@ class SpecSchema(Schema):
 class ParametersSchema(Schema):
     """The keys of a model's `parameters`."""
 
-    uri = Text("The artifact, a file or folder, relative to the model's folder.", nullable=True)
+    uri = Text(
+        "The artifact: a file or folder, relative to the model's folder, or with a scheme, such as `https://`, elsewhere.",
+        nullable=True,
+    )
     version = Text(
         "The model's version; a version folder's name where it is left out.",
         kind="a text of letters, digits and ._+-, such as '1'",

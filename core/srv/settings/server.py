@@ -63,6 +63,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
     worker_class: Literal["srv", "gthread"] = "srv"
     models_dir: Path | None = None
     follow_links: bool = False
+    cache_dir: Path | None = None
+    cache_limit: int | None = None
     load_models_at_startup: bool = True
     on_load_error: Literal["exit", "continue"] = "exit"
     model_control: bool = True
@@ -113,7 +115,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
 
     def with_absolute_paths(self) -> ServerSettings:
         """Return the same settings, whose paths mean the same after a change of the current folder; links stay links."""
-        tls, models_dir = self.tls, self.models_dir
+        tls, models_dir, cache_dir = self.tls, self.models_dir, self.cache_dir
         if tls is not None:
             client_ca = None if tls.client_ca is None else tls.client_ca.absolute()
             tls = replace(tls, certfile=tls.certfile.absolute(), keyfile=tls.keyfile.absolute(), client_ca=client_ca)
@@ -121,5 +123,6 @@ class ServerSettings(msgspec.Struct, frozen=True):
             self,
             folder=self.folder.absolute(),
             models_dir=None if models_dir is None else models_dir.absolute(),
+            cache_dir=None if cache_dir is None else cache_dir.absolute(),
             tls=tls,
         )

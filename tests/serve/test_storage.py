@@ -1,0 +1,108 @@
+"""A server whose model is elsewhere: workers fetch it once, a reload sees what changed, and no secret is told."""
+
+import json
+
+import pytest
+from servers import eventually, launched, numbers, write_model
+from web_server import web_server
+
+pytestmark = pytest.mark.e2e
+
+LOAD = "self._factor = float(self.artifact().read_text())"
+SECRETS = ("s3cretpass", "5ignature0123456789", "anna")
+
+
+def write_elsewhere(folder, name, uri):
+    """Write a model that multiplies by the number in a file elsewhere."""
+    place = write_model(folder, name, load=LOAD, predict="return self._factor * x")
+    settings = {"implementation": "models.Model", "parameters": {"uri": uri}}
+    (place / "model-settings.json").write_text(json.dumps(settings))
+
+
+@pytest.fixture(scope="module")
+def web():
+    with web_server() as web:
+        yield web
+
+
+def secret_uri(web, path):
+    return f"{web.url(path, user='anna:s3cretpass')}?X-Amz-Signature=5ignature0123456789"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def server(web, folder, tmp_path_factory):
+    web.put("/factor.txt", b"2")
+    write_elsewhere(folder, "times", secret_uri(web, "/factor.txt"))
+    environ = {"SRV_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "SRV_LOG_LEVEL": "debug"}
+    with launched(folder, "--workers", "3", environ=environ) as server:
+        server.wait_ready()
+        eventually(lambda: server.get("/v2/health/ready").status == 200)
+        yield server
+
+
+def times(server):
+    """What the model makes of 1, asked often enough that each worker has answered."""
+    answers = [server.post("/v2/models/times/infer", numbers(1.0)) for _ in range(12)]
+    return {answer.json["outputs"][0]["data"][0] for answer in answers}
+
+
+def load(server, name):
+    return server.post(f"/v2/repository/models/{name}/load", {})
+
+
+def test_three_workers_fetch_an_artifact_once(server, web):
+    eventually(lambda: web.count("HEAD", "/factor.txt") >= 3)
+
+    assert times(server) == {2.0}
+    assert web.count("GET", "/factor.txt") == 1
+
+
+def test_a_reload_of_what_has_not_changed_downloads_nothing_and_one_of_what_has_serves_it_in_every_worker(server, web):
+    assert load(server, "times").status == 200
+    assert web.count("GET", "/factor.txt") == 1
+
+    web.put("/factor.txt", b"3", etag='"2"')
+    assert load(server, "times").status == 200
+
+    assert times(server) == {3.0}
+    assert web.count("GET", "/factor.txt") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "told"),
+    [("gone", "/gone.txt", "404"), ("forbidden", "/forbidden.txt", "403")],
+)
+def test_a_failed_load_says_why_without_the_secrets_of_the_uri(server, web, folder, name, path, told):
+    web.put("/forbidden.txt", status=403)
+    write_elsewhere(folder, name, secret_uri(web, path))
+
+    answer = load(server, name)
+
+    assert answer.status >= 400
+    assert told in answer.json["error"]
+    assert f"http://***@127.0.0.1:{web.port}{path}?***" in answer.json["error"]
+
+
+def test_a_scheme_that_nobody_fetches_is_named_with_its_package(server, folder):
+    write_elsewhere(folder, "bucket", "s3://bucket/factor.txt")
+
+    assert "pip install srv-storage" in load(server, "bucket").json["error"]
+
+
+def test_no_secret_of_a_uri_is_in_the_log_or_in_any_answer(server, web, folder):
+    write_elsewhere(folder, "lost", secret_uri(web, "/lost.txt"))
+    answers = [
+        load(server, "lost"),
+        server.post("/v2/repository/index", {}),
+        *(server.get(path) for path in ("/v2/models/times", "/v2/models/times/config", "/v2/models", "/metrics")),
+    ]
+
+    told = server.output + "".join(answer.body.decode() for answer in answers)
+
+    assert "times" in told
+    assert [secret for secret in SECRETS if secret in told] == []
