@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from falcon.testing import create_environ
+from openapi_spec_validator import validate
 from servers import eventually
 
 from srv import Runtime, Unauthenticated, hookimpl
@@ -38,6 +39,7 @@ class Shop(Runtime):
         ("GET", "seen", "seen"),
         ("POST", "stream/{what}", "stream"),
         ("GET", "packed", "packed"),
+        ("PUT", "files/{rest:path}", "later"),
     ]
     entered = threading.Event()
     leave = threading.Event()
@@ -214,7 +216,7 @@ def test_any_other_exception_is_told_by_its_class_only(client):
         ("number", "gave a value of type int"),
         ("set", "gave a value of type set"),
         ("tuple", "gave a value of type tuple"),
-        ("generator", "gave a value of type generator"),
+        ("generator", "gave a generator; to stream, write yield in the method itself"),
         ("object", "gave a dict that is no JSON"),
         ("status", "gave the status '700'; a status is a number from 200 to 599"),
         ("header", "gave a response that cannot be sent"),
@@ -335,7 +337,9 @@ def test_metadata_tells_the_routes_on_both_faces(client):
 
 def test_the_description_has_the_routes_with_their_docstrings(client):
     for place, path in (("", "/v2/models/shop"), ("/v2/models/shop/versions/1", "/v2/models/shop/versions/1")):
-        described = client.get(f"{place or '/v2'}/docs/dataplane.json").json["paths"]
+        document = client.get(f"{place or '/v2'}/docs/dataplane.json").json
+        validate(document)
+        described = document["paths"]
         explain = described[f"{path}/explain"]["post"]
         assert explain["summary"] == "Explain an answer."
         assert "By the weights of its inputs." in explain["description"]

@@ -61,8 +61,7 @@ def test_below_a_model_that_is_not_ready_everything_answers_so(folder):
 def test_a_request_whose_model_is_replaced_meanwhile_is_answered_by_the_new_one(folder):
     with Client.of(folder) as client:
         before = client.assembled.registry.find("m")
-        find = client.assembled.app.model_routes.find
-        found = find("/v2/models/m/one")
+        found = client.assembled.app.model_routes.find("/v2/models/m/one")
         client.post("/v2/repository/models/m/load", {})
         assert client.assembled.registry.find("m") is not before
         client.assembled.app._routes.elsewhere = lambda path: found
@@ -71,6 +70,18 @@ def test_a_request_whose_model_is_replaced_meanwhile_is_answered_by_the_new_one(
         client.post("/v2/repository/models/m/load", {})
         answer = client.call("GET", "m", "one")
         assert (answer.code, answer.error) == ("NOT_FOUND", "Model 'm' no longer has the route GET one.")
+
+
+def test_a_model_that_loses_its_routes_while_one_is_looked_for_is_looked_for_again(folder, monkeypatch):
+    with Client.of(folder) as client:
+        dataplane = client.assembled.dataplane
+        before, find = dataplane.model("m"), dataplane.model
+        client.post("/v2/repository/models/m/load", {})
+        client.assembled.loader.wait_gone()
+        assert not before.routes
+        found = iter([before])
+        monkeypatch.setattr(dataplane, "model", lambda name, version: next(found, None) or find(name, version))
+        assert client.call("GET", "m", "one").body == b"one"
 
 
 def test_before_the_first_load_has_ended_no_route_is_known_and_that_is_a_503(folder):

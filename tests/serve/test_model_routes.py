@@ -1,5 +1,6 @@
 """Routes of runtimes over real sockets: several workers, streams as they come, deadlines, and clients that leave."""
 
+import http.client
 import json
 import re
 
@@ -14,7 +15,7 @@ import os
 import time
 from pathlib import Path
 
-from srv import Runtime
+from srv import RouteResponse, Runtime
 
 FOLDER = Path(__file__).parents[2] / "marks"
 
@@ -26,6 +27,7 @@ class Routed(Runtime):
         ("GET", "forever", "forever"),
         ("GET", "stuck", "stuck"),
         ("GET", "steps", "steps"),
+        ("GET", "broken", "broken"),
     ]
 
     def predict(self, x: list[str]) -> list[str]:
@@ -46,6 +48,11 @@ class Routed(Runtime):
             time.sleep(0.01)
         (FOLDER / "left").touch()
         return {}
+
+    async def broken(self, request):
+        yield RouteResponse(content_type="text/plain")
+        yield "half"
+        raise ValueError
 
     def steps(self, request):
         yield {"step": 1}
@@ -134,6 +141,13 @@ def test_a_stream_comes_as_it_is_made(server, marks):
     (marks / "next").touch()
     assert response.read() == b'\ndata: {"step":2}\n\n'
     connection.close()
+
+
+def test_a_stream_of_no_events_that_fails_breaks_off_so_that_clients_notice(server):
+    with pytest.raises(http.client.IncompleteRead) as told:
+        server.get("/v2/models/routed/broken")
+    assert told.value.partial == b"half"
+    server.wait_for(r"GET /v2/models/routed/broken 200 .* model=routed outcome=MODEL_ERROR")
 
 
 def test_an_async_route_is_cancelled_at_the_models_deadline(server, marks):

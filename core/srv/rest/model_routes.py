@@ -93,21 +93,26 @@ class ModelRoutes:
     def _of_model(self, path: str, place: str, name: str, version: str | None) -> Found | None:
         """Return the route of a model for a path below `place`, or at the root where that is empty."""
         params = {"model": name} if version is None else {"model": name, "version": version}
-        try:
-            model = self._dataplane.model(name, version)
-            if model.state is not ModelState.READY:
-                raise ModelNotReady(model)
-        except NotFound:
-            return None
-        except SrvError as error:
-            return self, _Refusing(error), params, place
-        for route in model.routes:
-            fields = route.match(path) if route.at_root == (not place) else None
-            if fields is not None:
-                here = [each for each in model.routes if each.described.path == route.described.path]
-                asked = _Asked(model, version, path if place else f"/{path}", fields)
-                return self, self._method_map(here, asked), params, place + route.described.path
-        return None
+        looked_at: ModelVersion | None = None
+        while True:
+            try:
+                model = self._dataplane.model(name, version)
+                if model.state is not ModelState.READY:
+                    raise ModelNotReady(model)
+            except NotFound:
+                return None
+            except SrvError as error:
+                return self, _Refusing(error), params, place
+            routes = [route for route in model.routes if route.at_root == (not place)]
+            for route in routes:
+                fields = route.match(path)
+                if fields is not None:
+                    here = [each for each in routes if each.described.path == route.described.path]
+                    asked = _Asked(model, version, path if place else f"/{path}", fields)
+                    return self, self._method_map(here, asked), params, place + route.described.path
+            if model is looked_at:
+                return None
+            looked_at = model  # looked at again, because a model that was replaced in this moment has lost its routes
 
     def _method_map(self, routes: Sequence[ServedRoute], asked: _Asked) -> Mapping[str, Callable[..., object]]:
         """Return what answers each method at one path. HEAD is answered like GET, unless that is a stream."""
@@ -144,7 +149,7 @@ class ModelRoutes:
         if not route.described.streams:
             resp.data = response.body
         else:
-            is_events = str(response.content_type).startswith(EVENTS)
+            is_events = str(response.content_type).lower().startswith(EVENTS)
             keep_unbuffered(resp)
             resp.stream = _Events(response.body, resp) if is_events else response.body
         write_headers(resp, response.headers)

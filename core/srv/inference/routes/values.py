@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -86,4 +87,6 @@ def _encoded(value: Any, route: str) -> tuple[bytes, str]:
             return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), JSON
         except orjson.JSONEncodeError as error:
             raise BadRouteValue(route, f"a {type(value).__name__} that is no JSON: {error}") from None
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise BadRouteValue(route, "a generator; to stream, write yield in the method itself")
     raise BadRouteValue(route, f"a value of type {type(value).__name__}; it can give {_TAKES}")
