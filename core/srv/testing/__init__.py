@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from srv.testing.answers import Answer
     from srv.testing.client import Asker
     from srv.testing.codec_conformance import assert_codec_round_trips
+    from srv.testing.fake_server import FakeServer
     from srv.testing.folders import GivenModel, model
     from srv.testing.in_process import Client
     from srv.testing.isolation import isolated_plugins
@@ -27,6 +28,7 @@ _HOMES = {
     "Asker": "srv.testing.client",
     "Binary": "srv.testing.transports",
     "Client": "srv.testing.in_process",
+    "FakeServer": "srv.testing.fake_server",
     "Form": "srv.testing.transports",
     "GivenModel": "srv.testing.folders",
     "Grpc": "srv.testing.transports",
@@ -47,6 +49,7 @@ __all__ = [
     "Asker",
     "Binary",
     "Client",
+    "FakeServer",
     "Form",
     "GivenModel",
     "Grpc",
