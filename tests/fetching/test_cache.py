@@ -178,6 +178,20 @@ def test_a_process_that_is_killed_in_mid_download_leaves_nothing_that_the_next_o
         assert files(cache) == ["model.onnx"]
 
 
+def test_what_a_killed_process_left_goes_with_the_next_download_of_anything(cache, process):
+    with web_server() as web:
+        page = web.put("/model.onnx", CONTENT, rest=threading.Event())
+        killed = process(web.url("/model.onnx"))
+        page.half.wait(60)
+        eventually(lambda: files(cache) == ["model.onnx"])
+        killed.kill()
+        killed.wait()
+
+        other = get(Cache(cache.folder, limit=5), Made(), "made://other")
+
+    assert [path for path in cache.folder.iterdir() if path.is_dir()] == [other.folder.parent]
+
+
 def test_a_download_that_fails_leaves_nothing(cache):
     def broken():
         raise FetchFailed("The shelf fell down")

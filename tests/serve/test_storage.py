@@ -88,10 +88,10 @@ def test_a_failed_load_says_why_without_the_secrets_of_the_uri(server, web, fold
     assert f"http://***@127.0.0.1:{web.port}{path}?***" in answer.json["error"]
 
 
-def test_a_scheme_that_nobody_fetches_is_named_with_its_package(server, folder):
-    write_elsewhere(folder, "bucket", "s3://bucket/factor.txt")
+def test_a_scheme_that_nobody_fetches_is_named(server, folder):
+    write_elsewhere(folder, "shelf", "shelf://host/factor.txt?token=5ignature0123456789")
 
-    assert "pip install srv-storage" in load(server, "bucket").json["error"]
+    assert "No installed plugin fetches 'shelf://'" in load(server, "shelf").json["error"]
 
 
 def test_no_secret_of_a_uri_is_in_the_log_or_in_any_answer(server, web, folder):

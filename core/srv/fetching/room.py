@@ -29,6 +29,7 @@ def make_room(root: Path, part: Path, size: int, *, limit: int | None, shown: st
     """Make sure that a download may have so many bytes in all. Raises CacheFull or DiskFull where that cannot be."""
     taken = lock(root / _ROOM_LOCK, until=time.monotonic() + _WAIT, waiting=lambda _: None)
     try:
+        _remove_leftovers(root)
         copies = sorted((copy for folder in _artifacts(root) for copy in copies_in(folder)), key=Copy.last_used)
         here = _bytes_in(part)
         if limit is not None:
@@ -73,8 +74,20 @@ def remove_empty(artifact: Path) -> None:
         taken.release()
 
 
+def _remove_leftovers(root: Path) -> None:
+    """Remove what downloads have left whose process has died: nobody has the lock of their artifact."""
+    for artifact in _artifacts(root):
+        leftovers = list(artifact.glob(f"{PART}*"))
+        taken = try_lock(artifact / LOCK) if leftovers else None
+        if taken is not None:
+            for leftover in leftovers:
+                shutil.rmtree(leftover, ignore_errors=True)
+            taken.release()
+            remove_empty(artifact)
+
+
 def _asked_elsewhere(root: Path, part: Path) -> int:
-    """Return how many bytes the other downloads that run will have; what a dead one left counts until it is removed."""
+    """Return how many bytes the other downloads that run will have."""
     asked = 0
     for artifact in _artifacts(root):
         for other in artifact.glob(f"{PART}*"):
