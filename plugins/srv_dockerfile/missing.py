@@ -11,6 +11,7 @@ from srv.images import APP, ImagePlan
 from srv.model_settings import ModelSettings
 from srv.settings import ServerSettings
 from srv.settings.server import TlsSettings
+from srv.uris import scheme_of
 from srv_dockerfile.dockerignore import Ignore
 
 #: `s3://bucket/key`, which a runtime fetches by itself.
@@ -23,6 +24,8 @@ def notes_on_artifacts(model: ModelSettings, folder: Path, ignore: Ignore) -> It
     settings = model.folder / Path(model.source).name
     if _is_left_out(settings, folder, ignore):
         yield f"{name} is left out by .dockerignore, so the image does not serve it."
+    elif scheme_of(uri) == "file":
+        yield f"{name} has its artifacts at {quoted(uri)}, so the image has them not. Mount them there."
     elif uri is None or _ADDRESS.match(uri):
         return
     elif model.artifact_root == model.folder and not _exists(model.folder / uri):

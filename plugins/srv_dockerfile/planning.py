@@ -44,6 +44,7 @@ from srv_dockerfile.missing import add_tls, notes_on_artifacts, notes_on_no_mode
 from srv_dockerfile.model_codecs import CodecsOfModels, codecs_of_models
 from srv_dockerfile.requirements import Named, read_lines, read_requirements
 from srv_dockerfile.secret_files import secret_files
+from srv_dockerfile.storages import storages_of
 
 REQUIREMENTS = "requirements.txt"
 #: Hooks that no server calls while it serves.
@@ -103,6 +104,7 @@ def plan_for(
         *needed(begun.settings, models, codecs, plugins),
         *((PluginKind.CODEC, name) for name in sorted(codecs.hinted)),
         *_hooks_in_use(plan, begun.settings, hooks),
+        *storages_of(plan, plan.models, hooks),
     ]
     names = require(plan, wanted, plugins, wheels, named)
     names |= add_code_requirements(plan, models, names, named, wheels)
@@ -233,8 +235,12 @@ def _codecs(
 
 
 def _hooks_in_use(plan: ImagePlan, settings: ServerSettings, hooks: Hooks) -> Iterator[tuple[PluginKind, str]]:
-    """Yield the hook modules that a server of the folder uses here, and that are not srv's own."""
-    rows = {row.qualified: row for hook in ARGUMENTS if hook not in _FOR_IMAGES for row in hooks.order(hook)}
+    """Yield the hook modules that a server of the folder uses here, and that are not srv's own.
+
+    Those that only fetch artifacts count where models are mounted later; the models of the image say which they need.
+    """
+    left_out = _FOR_IMAGES | ({"srv_storage"} if plan.models else set())
+    rows = {row.qualified: row for hook in ARGUMENTS if hook not in left_out for row in hooks.order(hook)}
     for name, row in sorted(rows.items()):
         if row.ours:
             continue

@@ -14,6 +14,8 @@ np = srv_codecs.np:NumpyCodec
 pd = srv_codecs.tables:PandasCodec
 [srv.commands]
 dockerfile = srv_dockerfile:dockerfile
+[srv.plugins]
+storage = srv_storage
 """
 
 

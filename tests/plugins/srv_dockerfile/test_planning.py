@@ -480,6 +480,11 @@ def test_a_dockerignore_that_hides_an_environment_file_is_refused(plan):
             "Model 'scale' has its artifacts outside of the folder, at '../weights', so the image has them not. Mount them there.",
         ),
         (
+            "file:///weights/w.bin",
+            {},
+            "Model 'scale' has its artifacts at 'file:///weights/w.bin', so the image has them not. Mount them there.",
+        ),
+        (
             "weights/w.bin",
             {},
             (
@@ -501,7 +506,7 @@ def test_a_dockerignore_that_hides_an_environment_file_is_refused(plan):
             "Model 'scale' is left out by .dockerignore, so the image does not serve it.",
         ),
     ],
-    ids=["outside", "not there", "left out", "the model left out"],
+    ids=["outside", "file://", "not there", "left out", "the model left out"],
 )
 def test_what_the_image_lacks_of_a_model_is_told(plan, uri, files, note):
     files = {"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}, **files}
@@ -509,7 +514,49 @@ def test_what_the_image_lacks_of_a_model_is_told(plan, uri, files, note):
     assert plan(files).notes == [note]
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/model", "weights", "mlruns/0/a/artifacts/model"])
+SHELF = """
+from srv import hookimpl
+from srv.storage import Fetch
+
+
+class Shelf(Fetch):
+    def etag(self): ...
+    def download(self, folder, download): ...
+
+
+@hookimpl
+def srv_storage(uri):
+    return Shelf() if uri.startswith("shelf://") else None
+"""
+
+
+def test_the_plugin_that_fetches_a_models_artifact_is_in_the_image_and_only_there(plan, site):
+    site.add("srv-shelf", "[srv.plugins]\nshelf = shelf\n", modules={"shelf": SHELF})
+    settings = {"implementation": "m.M", "parameters": {"uri": "shelf://book"}}
+
+    made = plan({"model-settings.json": settings})
+    assert (made.requirements, made.notes) == ([SRV, "srv-shelf==1.0"], [])
+
+    settings["parameters"]["uri"] = "https://host/model"
+    assert plan({"model-settings.json": settings}).requirements == [SRV]
+
+
+def test_a_plugin_that_fetches_artifacts_is_in_an_image_whose_models_are_mounted(plan, site, folder):
+    site.add("srv-shelf", "[srv.plugins]\nshelf = shelf\n", modules={"shelf": SHELF})
+    (folder / "model-settings.json").unlink()
+
+    assert "srv-shelf==1.0" in plan().requirements
+
+
+def test_an_artifact_that_no_plugin_fetches_is_told_without_secrets(plan):
+    uri = "s3://anna:secret@bucket/model?token=0123456789"
+    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}})
+
+    assert [note for note in made.notes if "pip install srv-storage" in note and "s3://***@bucket/model?***" in note]
+    assert "secret" not in " ".join(made.notes)
+
+
+@pytest.mark.parametrize("uri", ["https://host/model", "weights", "mlruns/0/a/artifacts/model"])
 def test_a_uri_that_the_image_has_or_that_is_no_file_is_no_matter(plan, uri):
     files = {"weights/w": "", "mlruns/0/a/artifacts/model/w": "", "mlruns/0/b/artifacts/model/w": ""}
 
