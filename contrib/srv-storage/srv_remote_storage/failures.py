@@ -53,6 +53,8 @@ def told(uri: str, scheme: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of this machine, not of obstore
         raise failure_of(error, uri, scheme) from None  # because a traceback would print the original
 
 

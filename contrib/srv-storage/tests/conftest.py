@@ -193,6 +193,12 @@ def s3(s3_port, monkeypatch):
 
 
 @pytest.fixture
+def secret():
+    """What no log, no error and no answer may show."""
+    return SECRET
+
+
+@pytest.fixture
 def bucket(stored):
     """A new bucket, which is a folder."""
     folder = stored / f"bucket-{len(list(stored.iterdir()))}"

@@ -1,6 +1,8 @@
 """Objects of buckets become files, whole and as they were listed, or the load fails and says why."""
 
+import errno
 import os
+import resource
 import socket
 import threading
 import time
@@ -115,6 +117,20 @@ def test_a_download_that_is_given_up_does_not_wait_for_a_silent_storage(s3, buck
         fetch.download(folder, download)
     assert time.monotonic() - began < 20  # a silent connection would be held for 30 s
     waiting.join()
+
+
+def test_a_full_disk_is_told_as_the_system_tells_it(s3, bucket, folder, download):
+    put(bucket, model=os.urandom(3_000_000))
+    fetch = srv_storage(f"s3://{bucket.name}/model")
+    fetch.etag()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no file of this process may be longer
+    try:
+        with pytest.raises(OSError) as raised:
+            fetch.download(folder, download)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.errno == errno.EFBIG
 
 
 def closed_port():
