@@ -41,6 +41,8 @@ LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
         "deploy": "Print what runs an image: for Docker Compose, Kubernetes or KServe.",
         "dockerfile": "Write a Dockerfile for a folder, for builders without srv.",
         "init": "Write a package or a folder of models that works at once.",
+        "install": "Install plugins that go with this srv, and check them.",
+        "uninstall": "Uninstall plugins, and say how to have them back.",
     }
 )
 

@@ -58,8 +58,9 @@ class NoSuchPlugin(SrvError):
 class Faulty(SrvError):
     """`srv plugins check` found something wrong."""
 
-    def __init__(self, name: str, faults: int) -> None:
-        super().__init__(f"{name} has {faults} fault{'s' if faults > 1 else ''}.")
+    def __init__(self, names: Sequence[str], faults: int) -> None:
+        has = "has" if len(names) == 1 else "have"
+        super().__init__(f"{listed(names)} {has} {faults} fault{'s' if faults > 1 else ''}.")
 
 
 folder_option = click.option(
@@ -132,23 +133,25 @@ def _refuse_options_before(ctx: click.Context, subcommand: str) -> None:
 
 
 @plugins.command(
-    short_help="Say what is wrong with one package, if anything.",
+    short_help="Say what is wrong with a package, if anything.",
     epilog="\b\nExample:\n  srv plugins check srv-sklearn",
 )
-@click.argument("dist")
+@click.argument("dists", metavar="DIST...", nargs=-1, required=True)
 @json_option
 @folder_option
 @timeout_option
 @click.pass_context
-def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout: float) -> int:
-    """Check one package: is it found, is its version range right, does each plugin import and register?
+def check(ctx: click.Context, dists: Sequence[str], *, as_json: bool, folder: str, timeout: float) -> int:
+    """Check packages: are they found, are their version ranges right, does each plugin import and register?
 
     Imports all plugins in a child process, because some faults show only beside the others. The exit code tells.
     """
     found = allowed(ctx, folder)
-    _check_brings(found.plugins, dist)
-    rows = [row for row in found.tried(timeout).rows if normalised(row.distribution) == normalised(dist)]
-    overlaps = _overlaps(dist)
+    for dist in dists:
+        _check_brings(found.plugins, dist)
+    asked = set(map(normalised, dists))
+    rows = [row for row in found.tried(timeout).rows if normalised(row.distribution) in asked]
+    overlaps = _overlaps(dists)
     faults = [row for row in rows if row.faulty]
     if as_json:
         echo(json.dumps({"plugins": [to_wire(row) for row in rows], "overlapping": overlaps}, indent=2))
@@ -157,7 +160,7 @@ def check(ctx: click.Context, dist: str, *, as_json: bool, folder: str, timeout:
         for file, owners in overlaps.items():
             echo(f"{file} belongs to {' and '.join(owners)}.")
     if faults or overlaps:
-        raise Faulty(dist, len(faults) + len(overlaps))
+        raise Faulty(dists, len(faults) + len(overlaps))
     return 0
 
 
@@ -279,10 +282,10 @@ def _print_requirements(found: Plugins, *, as_json: bool) -> None:
         echo(line)
 
 
-def _overlaps(dist: str) -> Mapping[str, list[str]]:
+def _overlaps(dists: Sequence[str]) -> Mapping[str, list[str]]:
     from srv.discovery.files import overlapping
 
-    return overlapping([dist])
+    return overlapping(dists)
 
 
 def _print_rows(rows: Sequence[Plugin], *, timed: bool, tracebacks: bool = False) -> None:
