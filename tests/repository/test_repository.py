@@ -432,6 +432,7 @@ OTHER = {f"other/{SETTINGS}": ANY}
         ({SETTINGS: ANY}, "it has 'implementation'"),
         ({SETTINGS: ANY, "other/model.onnx": ""}, "it has 'implementation'"),
         ({SETTINGS: ANY | {"parameters": {"uri": "w.bin"}}, "w.bin": ""} | OTHER, "it has 'implementation'"),
+        ({SETTINGS: ANY | {"parameters": {"uri": "s3://shop/w"}}} | OTHER, "it has 'implementation'"),
         ({SETTINGS: ANY, "model.onnx": ""} | OTHER, "it has 'implementation'"),
         (
             {SETTINGS: {"runtime": "r", "parameters": {"uri": "w.bin"}}, "w.bin": ""} | OTHER,
@@ -446,6 +447,7 @@ OTHER = {f"other/{SETTINGS}": ANY}
         "implementation",
         "a class beside a folder without settings",
         "a class with an artifact",
+        "a class with an artifact elsewhere",
         "a class with a file",
         "uri",
         "file",

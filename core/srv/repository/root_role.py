@@ -83,7 +83,7 @@ def _as_default_runtime(scan: Scan, head: ModelFolder, document: Document, furth
     implementation, uri = document.values.get("implementation"), uri_of(document)
     if implementation is None or document.values.get("name") is not None or head.files:
         return None
-    if uri is not None and exists(head.folder / uri):
+    if uri is not None and (scheme_of(uri) is not None or exists(head.folder / uri)):
         return None
     others = "there are other models" if any(not place.is_bare for place in scan.others) else further
     if others is None:
