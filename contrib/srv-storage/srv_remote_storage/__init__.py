@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from srv import hookimpl
 
 if TYPE_CHECKING:
+    from srv.images import ImagePlan
     from srv.storage import Fetch
 
 _BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
@@ -25,3 +26,11 @@ def srv_storage(uri: str) -> Fetch | None:
 
         return HubFetch(uri)
     return None
+
+
+@hookimpl
+def srv_image_plan(plan: ImagePlan) -> None:
+    """Give the image what models on the Hugging Face Hub need; srv itself adds this package where a model needs it."""
+    from srv_remote_storage.image import add_hub  # here, because only commands need it
+
+    add_hub(plan)

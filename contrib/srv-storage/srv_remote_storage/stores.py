@@ -71,6 +71,8 @@ def _aws_profile() -> S3CredentialProvider | None:
         from botocore.exceptions import BotoCoreError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
+        if os.environ.get("AWS_PROFILE"):
+            raise NoAccess("AWS_PROFILE is set, and boto3 reads profiles: run `pip install srv-storage[aws]`") from None
         return None
     try:
         session = Session()

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import socket
+import sys
 import threading
 import time
 
@@ -219,6 +220,14 @@ def test_a_profile_that_is_not_there_is_named(s3, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_PROFILE", "modles")
     with pytest.raises(NoAccess, match="'modles'"):
+        srv_storage("s3://models/iris").etag()
+
+
+def test_a_profile_without_boto3_says_what_to_install(s3, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_PROFILE", "models")
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(NoAccess, match=r"pip install srv-storage\[aws\]"):
         srv_storage("s3://models/iris").etag()
 
 

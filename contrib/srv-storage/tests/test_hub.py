@@ -1,6 +1,7 @@
 """The hub's answers are those of a stand-in, which speaks what the hub documents: model info and resolve."""
 
 import json
+import sys
 from hashlib import sha256
 
 import pytest
@@ -109,6 +110,12 @@ def test_what_the_hub_refuses_is_told_in_a_sentence_without_the_token(hub, uri, 
 def test_a_hub_that_cannot_be_reached_is_told_as_such(monkeypatch, hub):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(Unreachable, match="The Hugging Face Hub cannot be asked for hf://org/name"):
+        srv_storage("hf://org/name").etag()
+
+
+def test_the_hub_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FetchFailed, match=r"pip install srv-storage\[hf\]"):
         srv_storage("hf://org/name").etag()
 
 
