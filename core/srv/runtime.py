@@ -11,6 +11,7 @@ from srv.errors import SrvError
 from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings, Spec
 from srv.server import Server, not_running
+from srv.uris import shown_uri
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -30,7 +31,7 @@ class NothingAtUri(SrvError):
     """The settings name an artifact that is not there."""
 
     def __init__(self, uri: str, source: str) -> None:
-        super().__init__(f"Nothing is at '{uri}', which {source} names as parameters.uri. Mend the path.")
+        super().__init__(f"Nothing is at '{shown_uri(uri)}', which {source} names as parameters.uri. Mend the path.")
 
 
 class NoUri(SrvError):
@@ -125,7 +126,8 @@ class Runtime:
     def artifact(self, *well_known_names: str) -> Path:
         """The model's file: `parameters.uri`, or the first of the well-known names beside the settings.
 
-        A `uri` that is a folder is searched for the well-known names. Raises ArtifactMissing, NothingAtUri or NoUri.
+        A `uri` that is a folder is searched for the well-known names. What is elsewhere was fetched before `load`, and `uri`
+        is its path here. Raises ArtifactMissing, NothingAtUri or NoUri.
         """
         uri = self.settings.parameters.uri
         if uri is None and not well_known_names:

@@ -184,6 +184,14 @@ def test_broken_settings_of_a_folder_are_a_problem(site, tmp_path, capsys):
     assert "Did you mean 'http_port'?" in findings(capsys, "models", code=1)["models"]["what"]
 
 
+def test_a_cache_folder_that_cannot_be_made_is_a_problem(site, tmp_path, capsys):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "file").touch()
+    (tmp_path / "models" / "settings.json").write_text('{"cache_dir": "file/cache"}')
+
+    assert findings(capsys, "models", code=1)["settings"]["what"].endswith("file is not a folder.")
+
+
 def test_a_plugins_section_that_its_schema_does_not_take_is_a_problem(site, tmp_path, capsys):
     source = (
         "from marshmallow import Schema, fields\nfrom srv import hookimpl\n"

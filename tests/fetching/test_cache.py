@@ -284,6 +284,23 @@ def test_the_copy_that_was_used_longest_ago_goes_where_the_limit_is_reached_and_
         get(cache, Made(content=b"0123456789"), "made://d")
 
 
+def test_a_copy_that_another_process_uses_stays_until_that_process_ends(tmp_path, process):
+    cache = Cache(tmp_path / "cache", limit=len(CONTENT) + 1)
+    with web_server() as web:
+        web.put("/model.onnx", CONTENT)
+        other = process(web.url("/model.onnx"))
+        used = Path(other.stdout.readline().strip())
+
+        with pytest.raises(CacheFull, match="with the 102 kB that are in use"):
+            get(cache, Made())
+        assert used.read_bytes() == CONTENT
+        other.kill()
+        other.wait()
+
+        assert get(cache, Made()).path.read_bytes() == b"model"
+        assert not used.exists()
+
+
 def test_a_plugin_that_writes_more_than_it_tells_is_stopped_by_the_limit_too(tmp_path):
     cache = Cache(tmp_path / "cache", limit=100)
     fetch = Made()

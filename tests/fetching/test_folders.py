@@ -4,7 +4,7 @@ import pytest
 
 from srv.fetching import folders
 from srv.fetching.errors import CacheUnusable
-from srv.fetching.folders import cache_folder
+from srv.fetching.folders import cache_folder, fault_of
 
 
 def test_a_chosen_folder_is_made_for_this_user_alone(tmp_path):
@@ -19,6 +19,14 @@ def test_a_chosen_folder_that_cannot_be_made_is_named_with_the_setting(tmp_path)
         CacheUnusable, match=r"file/cache cannot be used: Not a directory\. Name another one with cache_dir"
     ):
         cache_folder(tmp_path / "file" / "cache")
+
+
+def test_a_folder_that_could_not_be_made_is_known_without_making_it(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert fault_of(tmp_path / "a" / "b") is None
+    assert fault_of(tmp_path / "file" / "b") == f"{tmp_path / 'file'} is not a folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_without_a_choice_it_is_in_the_users_cache(tmp_path):

@@ -885,3 +885,14 @@ def test_a_root_whose_uri_has_a_scheme_is_a_model(zoo):
     )
     assert [model.name for model in result.models] == ["b", zoo.name]
     assert result.explanation.endswith("is a model: its 'parameters.uri' has a scheme.")
+
+
+def test_a_cache_in_the_folder_is_no_model(zoo):
+    files = {
+        "settings.json": {"cache_dir": "cache"},
+        "cache/model.skops": "",
+        "cache/a/model.skops": "",
+        f"b/{SETTINGS}": ANY,
+    }
+
+    assert [model.name for model in found(zoo, files).models] == ["b"]

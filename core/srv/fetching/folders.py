@@ -34,6 +34,16 @@ def cache_folder(chosen: Path | None, environ: Mapping[str, str] = os.environ) -
     return _temporary()
 
 
+def fault_of(chosen: Path) -> str | None:
+    """Return why a folder could not be the cache, without making it; None where it could."""
+    place = chosen
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"this user may not write to {place}"
+
+
 def _usual(environ: Mapping[str, str]) -> list[Path]:
     caches, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
     places = [Path(caches, "srv")] if caches.startswith("/") else []

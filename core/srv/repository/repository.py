@@ -70,6 +70,8 @@ class Repository:
         self._folder = settings.folder
         self._root_name = settings.root_name
         self._models_dir = settings.models_dir
+        #: The cache of artifacts, which may be in a folder of models and holds none.
+        self._cache = frozenset() if settings.cache_dir is None else frozenset({settings.cache_dir.resolve()})
         # An image names a folder that may be mounted, and says nothing of whether one is.
         self._may_be_missing = settings.origin("models_dir").startswith(DEFAULT_PREFIX)
         self._follow_links = settings.follow_links
@@ -129,9 +131,9 @@ class Repository:
         root, further = self._root, self._further_root
         scan = partial(Scan, well_known=self._recognition.names(), follow_links=self._follow_links)
         if self._models_dir is None or further is None or not further.is_dir() or _same(further, root):
-            return [scan(root, shown=self._folder, called=self._root_name)]
-        own = scan(root, shown=self._folder, skip={further.resolve()}, called=self._root_name)
-        other = scan(further, shown=self._models_dir, skip={root.resolve()})
+            return [scan(root, shown=self._folder, skip=self._cache, called=self._root_name)]
+        own = scan(root, shown=self._folder, skip={further.resolve(), *self._cache}, called=self._root_name)
+        other = scan(further, shown=self._models_dir, skip={root.resolve(), *self._cache})
         # The name is for the one model that is a folder itself; what the served folder has in itself comes first.
         if own.head is None or not self._role(own, [own, other]).is_model:
             other.call_head(self._root_name)
