@@ -52,6 +52,10 @@ class Caller:
         if callback is not None and self.left:  # in this order, because leave() writes and reads in the other one
             callback()
 
+    def until(self, request_timeout: float) -> float | None:  # noqa: ARG002  some faces need it
+        """Return when the client stops waiting, where no model has been asked yet; None where nobody can say."""
+        return None
+
     @property
     def callback(self) -> Callable[[], object] | None:
         """The callback that is registered."""

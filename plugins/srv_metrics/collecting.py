@@ -12,7 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
-from srv.hookspecs import PluginRow, Running
+from srv.hookspecs import PluginRow, Server
 from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums
 from srv_metrics.client_metrics import ClientMetrics
 from srv_metrics.model_families import ModelFamilies
@@ -27,7 +27,7 @@ _ASKED = ("model", "version", "face")
 class Collector(Base):
     """The collector of everything that a running server counts."""
 
-    def __init__(self, server: Running) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._model_families = ModelFamilies()
         self._client_metrics = ClientMetrics()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import falcon
 
-from srv.hookspecs import Running
+from srv.hookspecs import Server
 from srv_metrics.registering_again import allow_registering_again
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Metrics:
 
         from srv_metrics.collecting import Collector
 
-        server: Running = req.context.server
+        server: Server = req.context.server
         registry = CollectorRegistry(auto_describe=False)
         if self._collector is None:
             self._collector = Collector(server)

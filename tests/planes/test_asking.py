@@ -5,6 +5,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import grpc
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from srv.busy_threads import BusyThreads
 from srv.cancellation import Caller
 from srv.errors import ClientLeft, DeadlinePassed, ModelError, NotFound, QueueFull, Unavailable
 from srv.planes.asking import BlocksEventLoop
-from srv.testing import model
+from srv.testing import Client, isolated_plugins, model
 
 PATIENCE = 30.0
 
@@ -112,6 +113,72 @@ class Plugin:
         self.seen.append((model.name, request.headers.get("x-request-id"), request.headers.get("x-mine")))
 
 
+class Writes(Runtime):
+    def predict(self, x: np.ndarray):
+        x += 1
+        return x
+
+
+class WritesACopy(Writes):
+    writable_inputs = True
+
+
+class Relays(Runtime):
+    def predict_stream(self, request):
+        yield from self.server.stream("counts", request)
+
+
+class RelaysAsync(Runtime):
+    async def predict_stream(self, request):
+        async for response in self.server.astream("counts", request):
+            yield response
+
+
+class Many(Runtime):
+    async def predict(self, request):
+        of = self.settings.parameters.extra["of"]
+        answers = await asyncio.gather(*(self.server.ainfer(of, request) for _ in range(3)))
+        return {"output": sum(answer["output"] for answer in answers)}
+
+
+KINDS = {"sync": Asks, "async": AsksAsync, "own": AsksInOwnThread, "alone": Alone}
+
+
+def asking(name, kind, of, **settings):
+    return model(kind, name=name, parameters={"extra": {"of": of}}, **settings)
+
+
+MODELS = [
+    *(model(kind, name=kind.__name__.lower()) for kind in (Doubled, Broken, Writes, WritesACopy, Counts, Relays, RelaysAsync)),
+    *(asking(f"{kind}-{of}", KINDS[kind], of) for kind in KINDS for of in ("doubled", "broken", "absent", f"{kind}-itself")),
+    *(asking(f"{kind}-itself", KINDS[kind], f"{kind}-itself") for kind in KINDS),
+    *(asking(f"{first}-to-{second}", KINDS[first], f"{second}-from-{first}") for first in KINDS for second in KINDS),
+    *(asking(f"{second}-from-{first}", KINDS[second], f"{first}-to-{second}") for first in KINDS for second in KINDS),
+    asking("to-batched", Alone, "batched"),
+    asking("batched", Asks, "to-batched", max_batch_size=4),
+    asking("nine", Many, "three"),
+    asking("three", Many, "alone-doubled"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Serve MODELS for all tests that leave them as they are."""
+    plugin = Plugin()
+    with isolated_plugins(hooks={"asker": plugin}), Client.of(*MODELS, settings={"threads": 1}) as client:
+        client.server, client.seen = plugin.server, plugin.seen
+        yield client
+
+
+@pytest.fixture
+def counts(shared):
+    """Give what was counted since the test began."""
+    before = counted(shared)
+    return lambda: {
+        kind: count - before.get(kind, 0) for kind, count in counted(shared).items() if count > before.get(kind, 0)
+    }
+
+
 @pytest.fixture
 def serve(srv_client, isolated_plugins):
     """Serve models in process; gives the client with `server` and `seen` of a plugin named `asker`."""
@@ -124,10 +191,6 @@ def serve(srv_client, isolated_plugins):
         return client
 
     return start
-
-
-def asking(name, kind, of, **settings):
-    return model(kind, name=name, parameters={"extra": {"of": of}}, **settings)
 
 
 def runtime_of(client, name):
@@ -176,42 +239,37 @@ def eventually(condition):
         time.sleep(0.005)
 
 
-def test_a_plugin_asks_from_a_thread_of_its_own_and_is_counted_under_its_name(serve):
-    client = serve(model(Doubled, name="doubled"))
-
-    response = in_thread(client.server.infer, "doubled", floats(1.0, 2.0))()
+def test_a_plugin_asks_from_a_thread_of_its_own_and_is_counted_under_its_name(shared, counts):
+    response = in_thread(shared.server.infer, "doubled", floats(1.0, 2.0))()
 
     assert (response["output"].tolist(), response.model_name, response.model_version) == ([2.0, 4.0], "doubled", "1")
-    assert counted(client) == {("doubled", "asker", "ok"): 1}
+    assert counts() == {("doubled", "asker", "ok"): 1}
 
 
-@pytest.mark.parametrize("kind", [Asks, AsksAsync, AsksInOwnThread, Alone])
-def test_a_model_asks_another_and_is_counted_as_model_and_its_name(serve, kind):
-    client = serve(asking("outer", kind, "doubled"), model(Doubled, name="doubled"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_asks_another_and_is_counted_as_model_and_its_name(shared, counts, kind):
+    answer = shared.infer(f"{kind}-doubled", {"x": [1.5]})
 
-    answer = client.infer("outer", {"x": [1.5]})
-
-    assert (answer["output"].tolist(), answer.response.model_name) == ([3.0], "outer")
-    assert counted(client) == {("outer", "rest", "ok"): 1, ("doubled", "model:outer", "ok"): 1}
+    assert (answer["output"].tolist(), answer.response.model_name) == ([3.0], f"{kind}-doubled")
+    assert counts() == {(f"{kind}-doubled", "rest", "ok"): 1, ("doubled", f"model:{kind}-doubled", "ok"): 1}
 
 
-@pytest.mark.parametrize("kind", [Asks, AsksAsync, AsksInOwnThread])
+@pytest.mark.parametrize("kind", ["sync", "async", "own"])
 @pytest.mark.parametrize(
     ("of", "values", "status", "said"),
     [
         ("doubled", [-1.0], 400, "Input 'x' has a negative number."),
         ("broken", [1.0], 500, "Model 'broken' raised KeyError; the server's log says more."),
-        ("absent", [1.0], 500, "Model 'outer' raised UnknownModel; the server's log says more."),
+        ("absent", [1.0], 500, "Model '{}-absent' raised UnknownModel; the server's log says more."),
     ],
 )
-def test_what_the_asked_model_says_reaches_the_client_of_the_outer_one(serve, kind, of, values, status, said):
-    client = serve(asking("outer", kind, of), model(Doubled, name="doubled"), model(Broken, name="broken"))
-    answer = client.infer("outer", {"x": values})
-    assert (answer.status, answer.error) == (status, said)
+def test_what_the_asked_model_says_reaches_the_client_of_the_outer_one(shared, kind, of, values, status, said):
+    answer = shared.infer(f"{kind}-{of}", {"x": values})
+    assert (answer.status, answer.error) == (status, said.format(kind))
 
 
-def test_errors_are_those_that_a_client_of_a_face_gets(serve):
-    client = serve(model(Doubled, name="doubled"), model(Broken, name="broken"))
+def test_errors_are_those_that_a_client_of_a_face_gets(shared, counts):
+    client = shared
     with pytest.raises(NotFound, match=r"No model is called 'doubld'\. Did you mean 'doubled'"):
         client.server.infer("doubld", floats())
     with pytest.raises(NotFound, match="has no version '7'"):
@@ -222,7 +280,7 @@ def test_errors_are_those_that_a_client_of_a_face_gets(serve):
         client.server.infer("broken", floats())
     with pytest.raises(TypeError, match=r"with an srv\.InferenceRequest, and not with a dict"):
         client.server.infer("doubled", {"x": [1.0]})
-    assert counted(client)["doubled", "asker", "INVALID_INPUT"] == 1
+    assert counts()["doubled", "asker", "INVALID_INPUT"] == 1
 
 
 def test_the_models_metadata_and_readiness_are_those_of_the_faces(serve):
@@ -267,21 +325,12 @@ def test_before_the_first_load_a_plugin_hears_what_a_client_would(isolated_plugi
 # -- the request ------------------------------------------------------------------------------------------------------
 
 
-def test_the_request_that_was_asked_is_as_before_and_its_arrays_are_read_only_for_the_model(serve):
-    class Writes(Runtime):
-        def predict(self, x: np.ndarray):
-            x += 1
-            return x
-
-    class WritesACopy(Writes):
-        writable_inputs = True
-
-    client = serve(model(Writes, name="writes"), model(WritesACopy, name="copies"))
+def test_the_request_that_was_asked_is_as_before_and_its_arrays_are_read_only_for_the_model(shared):
     request = floats(1.0)
 
     with pytest.raises(ModelError):
-        client.server.infer("writes", request)
-    answer = client.server.infer("copies", request)
+        shared.server.infer("writes", request)
+    answer = shared.server.infer("writesacopy", request)
 
     assert (request["x"].tolist(), request.model_name, {**request.headers}) == ([1.0], "", {})
     assert request["x"].flags.writeable
@@ -289,51 +338,47 @@ def test_the_request_that_was_asked_is_as_before_and_its_arrays_are_read_only_fo
     assert not answer["output"].flags.writeable
 
 
-def test_an_inner_request_brings_its_id_and_headers_to_the_hooks(serve):
-    client = serve(asking("outer", Asks, "doubled"), model(Doubled, name="doubled"))
+def test_an_inner_request_brings_its_id_and_headers_to_the_hooks(shared):
+    shared.seen.clear()
+    body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}]}
 
-    client.server.infer("doubled", floats(), headers={"X-Request-Id": "one", "X-Mine": "yes"})
-    client.server.infer("doubled", floats())
-    client.post("/v2/models/outer/infer", {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}]},
-                headers={"X-Request-Id": "two", "X-Mine": "no"})  # fmt: skip
+    shared.server.infer("doubled", floats(), headers={"X-Request-Id": "one", "X-Mine": "yes"})
+    shared.server.infer("doubled", floats())
+    shared.post("/v2/models/sync-doubled/infer", body, headers={"X-Request-Id": "two", "X-Mine": "no"})
 
-    assert client.seen[0] == ("doubled", "one", "yes")
-    assert client.seen[1][1:] != (None, None)
-    assert client.seen[2:] == [("outer", "two", "no"), ("doubled", "two", "no")]
+    assert shared.seen[0] == ("doubled", "one", "yes")
+    assert shared.seen[1][1] not in (None, "one")
+    assert shared.seen[2:] == [("sync-doubled", "two", "no"), ("doubled", "two", "no")]
 
 
 # -- circles ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [Asks, AsksAsync])
-def test_a_model_that_asks_itself_is_told_after_eight_levels(serve, kind):
-    client = serve(asking("again", kind, "again"))
-    answer = client.infer("again", {"x": [1.0]})
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_model_that_asks_itself_is_told_after_eight_levels(shared, kind):
+    answer = shared.infer(f"{kind}-itself", {"x": [1.0]})
+    circle = " -> ".join([f"{kind}-itself"] * 9)
     assert (answer.status, answer.code) == (500, "MODEL_ERROR")
-    assert (
-        answer.error
-        == f"Models ask each other in a circle: {' -> '.join(['again'] * 9)}. Mend what the last but one asks."
-    )
+    assert answer.error == f"Models ask each other in a circle: {circle}. Mend what the last but one asks."
 
 
-@pytest.mark.parametrize("kind", [Alone, AsksInOwnThread])
-def test_a_model_that_would_wait_for_itself_is_told_at_once(serve, kind):
-    client = serve(asking("again", kind, "again"))
-    assert client.infer("again", {"x": [1.0]}).error.startswith("Models ask each other in a circle: again -> again.")
+@pytest.mark.parametrize("kind", ["alone", "own"])
+def test_a_model_that_would_wait_for_itself_is_told_at_once(shared, kind):
+    name = f"{kind}-itself"
+    assert shared.infer(name, {"x": [1.0]}).error.startswith(f"Models ask each other in a circle: {name} -> {name}.")
 
 
-@pytest.mark.parametrize("first", [Alone, AsksInOwnThread])
-@pytest.mark.parametrize("second", [Asks, AsksAsync, AsksInOwnThread])
-def test_a_circle_of_two_is_named_across_the_threads_of_srv(serve, first, second):
-    client = serve(asking("first", first, "second"), asking("second", second, "first"))
-    answer = client.infer("first", {"x": [1.0]})
-    assert answer.error.startswith("Models ask each other in a circle: first -> second -> first.")
+@pytest.mark.parametrize("first", ["alone", "own"])
+@pytest.mark.parametrize("second", KINDS)
+def test_a_circle_of_two_is_named_across_the_threads_of_srv(shared, first, second):
+    one, other = f"{first}-to-{second}", f"{second}-from-{first}"
+    answer = shared.infer(one, {"x": [1.0]})
+    assert answer.error.startswith(f"Models ask each other in a circle: {one} -> {other} -> {one}.")
 
 
-def test_a_circle_through_a_model_that_batches_is_named(serve):
-    client = serve(asking("first", Alone, "second"), asking("second", Asks, "first", max_batch_size=4))
-    answer = client.infer("first", {"x": [1.0]})
-    assert answer.error.startswith("Models ask each other in a circle: first -> second -> first.")
+def test_a_circle_through_a_model_that_batches_is_named(shared):
+    answer = shared.infer("to-batched", {"x": [1.0]})
+    assert answer.error.startswith("Models ask each other in a circle: to-batched -> batched -> to-batched.")
 
 
 def test_one_version_of_a_model_may_ask_another_one(serve, tmp_path):
@@ -448,6 +493,46 @@ def test_what_a_batch_asks_outlives_the_client_of_one_of_its_members(serve):
     assert counted(client)["doubled", "model:batched", "ok"] == 1
 
 
+@pytest.mark.parametrize("ended_by", ["deadline", "cancel"])
+def test_what_is_awaited_and_never_has_a_thread_never_runs_and_is_counted(serve, ended_by):
+    client = serve(model(Gate, name="gate"), threads=1)
+    gate = runtime_of(client, "gate")
+
+    async def ask():
+        first = asyncio.create_task(client.server.ainfer("gate", floats()))
+        await asyncio.to_thread(gate.began.wait, PATIENCE)
+        late = time.monotonic() + (0.05 if ended_by == "deadline" else PATIENCE)
+        second = asyncio.create_task(client.server.ainfer("gate", floats(), deadline=late))
+        await asyncio.sleep(0)
+        if ended_by == "cancel":
+            second.cancel()
+        await asyncio.wait([second])
+        gate.go.set()
+        await first
+
+    asyncio.run(ask())
+
+    code = "DEADLINE" if ended_by == "deadline" else "CANCELLED"
+    assert counted(client) == {("gate", "asker", "ok"): 1, ("gate", "asker", code): 1}
+    assert gate.runs == 1
+
+
+def test_the_time_of_a_routes_own_client_holds_until_its_stream_begins(serve):
+    class Told(Caller):
+        until_told = None
+
+        def until(self, request_timeout):
+            self.told = request_timeout
+            return self.until_told
+
+    client = serve(model(AsyncGate, name="gate"), request_timeout=7.0)
+    outer = Told(time.monotonic())
+    outer.until_told = time.monotonic() + 0.05
+    with pytest.raises(DeadlinePassed):
+        as_a_face(client, outer, client.server.infer, "gate", floats())
+    assert outer.told == 7.0
+
+
 # -- event loops ------------------------------------------------------------------------------------------------------
 
 
@@ -462,31 +547,16 @@ def test_what_a_batch_asks_outlives_the_client_of_one_of_its_members(serve):
         (lambda server: server.load("doubled"), r"Write await asyncio\.to_thread\(server\.load, \.\.\.\) here"),
     ],
 )
-def test_what_waits_is_refused_on_an_event_loop_and_says_what_to_write(serve, call, instead):
-    client = serve(model(Doubled, name="doubled"))
-
+def test_what_waits_is_refused_on_an_event_loop_and_says_what_to_write(shared, call, instead):
     async def wait():
-        call(client.server)
+        call(shared.server)
 
     with pytest.raises(BlocksEventLoop, match=instead):
         asyncio.run(wait())
 
 
-def test_many_models_that_await_each_other_do_not_wait_for_each_others_threads(serve):
-    class Many(Runtime):
-        async def predict(self, request):
-            of = self.settings.parameters.extra["of"]
-            answers = await asyncio.gather(*(self.server.ainfer(of, request) for _ in range(3)))
-            return {"output": sum(answer["output"] for answer in answers)}
-
-    client = serve(
-        asking("a", Many, "b"),
-        asking("b", Many, "c"),
-        asking("c", Alone, "doubled"),
-        model(Doubled, name="doubled"),
-        threads=1,
-    )
-    assert client.infer("a", {"x": [1.0]})["output"].tolist() == [18.0]
+def test_many_models_that_await_each_other_do_not_wait_for_each_others_threads(shared):
+    assert shared.infer("nine", {"x": [1.0]})["output"].tolist() == [18.0]
 
 
 def test_a_plugin_on_an_event_loop_of_its_own_awaits_and_may_cancel(serve):
@@ -516,19 +586,17 @@ def test_an_await_ends_at_its_deadline_also_where_a_sync_predict_runs_on(serve):
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stream_comes_piece_by_piece_and_is_counted_once(serve):
-    client = serve(model(Counts, name="counts"))
-    with client.server.stream("counts", floats(3)) as responses:
+def test_a_stream_comes_piece_by_piece_and_is_counted_once(shared, counts):
+    with shared.server.stream("counts", floats(3)) as responses:
         assert [response["n"].tolist() for response in responses] == [[0], [1], [2]]
-    assert counted(client) == {("counts", "asker", "ok"): 1}
+    assert counts() == {("counts", "asker", "ok"): 1}
 
 
-def test_an_error_before_the_first_response_is_raised_by_the_call(serve):
-    client = serve(model(Counts, name="counts"), model(Doubled, name="doubled"))
+def test_an_error_before_the_first_response_is_raised_by_the_call(shared):
     with pytest.raises(InvalidInput):
-        client.server.stream("counts", InferenceRequest([]))
+        shared.server.stream("counts", InferenceRequest([]))
     with pytest.raises(NotFound):
-        client.server.stream("absent", floats())
+        shared.server.stream("absent", floats())
 
 
 def test_a_stream_that_is_closed_closes_the_models_own(serve):
@@ -556,20 +624,10 @@ def test_a_stream_is_awaited_and_closed_early_on_an_event_loop(serve):
     assert asyncio.run(read(2)) == ([[0], [1]], True)
 
 
-def test_a_model_streams_what_another_one_streams(serve):
-    class Relays(Runtime):
-        def predict_stream(self, request):
-            yield from self.server.stream("counts", request)
-
-    class RelaysAsync(Runtime):
-        async def predict_stream(self, request):
-            async for response in self.server.astream("counts", request):
-                yield response
-
-    client = serve(model(Counts, name="counts"), model(Relays, name="sync"), model(RelaysAsync, name="async"))
-    for name in ("sync", "async"):
-        assert [answer["n"].tolist() for answer in client.stream(name, {"x": [2.0]})] == [[0], [1]]
-    assert counted(client)["counts", "model:async", "ok"] == 1
+@pytest.mark.parametrize("name", ["relays", "relaysasync"])
+def test_a_model_streams_what_another_one_streams(shared, counts, name):
+    assert [answer["n"].tolist() for answer in shared.stream(name, {"x": [2.0]})] == [[0], [1]]
+    assert counts() == {(name, "rest", "ok"): 1, ("counts", f"model:{name}", "ok"): 1}
 
 
 # -- loading ----------------------------------------------------------------------------------------------------------
@@ -615,3 +673,62 @@ def test_a_runtime_that_has_something_else_as_its_server_keeps_it(serve):
             return {"name": [self.server]}
 
     assert serve(model(Own, name="own")).infer("own", {})["name"].tolist() == [b"mine"]
+
+
+# -- who asks ---------------------------------------------------------------------------------------------------------
+
+
+class Guarded:
+    """Middleware and interceptors that ask a model before they let anybody in."""
+
+    @hookimpl
+    def srv_http_middleware(self, server):
+        return [GuardingMiddleware(server)]
+
+    @hookimpl
+    def srv_grpc_interceptors(self, server):
+        return [GuardingInterceptor(server)]
+
+
+class GuardingMiddleware:
+    def __init__(self, server):
+        self.server = server
+
+    def process_request(self, req, resp):
+        self.server.infer("guard", floats())
+        req.context.server.infer("guard", floats())
+
+
+class GuardingInterceptor(grpc.ServerInterceptor):
+    def __init__(self, server):
+        self.server = server
+
+    def intercept_service(self, continuation, details):
+        inner = continuation(details)
+        if not details.method.endswith("ModelInfer"):
+            return inner
+
+        def guarded(request, context):
+            self.server.infer("guard", floats())
+            return inner.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(guarded, inner.request_deserializer, inner.response_serializer)
+
+
+@pytest.mark.parametrize(
+    ("form", "faces"), [("json", {("guarded", "ok"), ("middleware", "ok")}), ("grpc", {("guarded", "ok")})]
+)
+def test_middleware_and_interceptors_ask_before_they_let_a_request_pass(srv_client, isolated_plugins, form, faces):
+    isolated_plugins(hooks={"guarded": Guarded()})
+    client = srv_client(model(Doubled, name="guard"), model(Doubled, name="doubled"))
+    assert client.infer("doubled", {"x": [1.0]}, form=form).ok
+    kinds = client.assembled.running.statistics()
+    assert {(kind.face, kind.outcome) for kind in kinds if kind.model == "guard"} == faces
+
+
+def test_a_plugin_that_is_called_as_a_face_is_told_apart_from_it(srv_client, isolated_plugins):
+    plugin = Plugin()
+    isolated_plugins(hooks={"rest": plugin})
+    client = srv_client(model(Doubled, name="doubled"))
+    plugin.server.infer("doubled", floats())
+    assert [kind.face for kind in client.assembled.running.statistics()] == ["plugin:rest"]

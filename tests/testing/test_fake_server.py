@@ -8,7 +8,7 @@ from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Tens
 from srv.errors import DeadlinePassed, NotFound, Unavailable
 from srv.model_settings import ModelSettings
 from srv.planes.asking import BlocksEventLoop
-from srv.testing import FakeServer
+from srv.testing import FakeServer, assert_runtime_conforms
 
 
 class Sum(Runtime):
@@ -98,3 +98,17 @@ def test_streams_and_awaits_answer_alike():
     assert asyncio.run(ask()) == ([[0], [1]], [5])
     with pytest.raises(NotFound):
         server.stream("absent", floats())
+
+
+class Doubled(Runtime):
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return x * 2
+
+
+class AsksBeside(Runtime):
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.server.infer("Doubled", InferenceRequest([Tensor("x", x)]))["output"]
+
+
+def test_a_runtime_that_asks_models_is_held_to_what_every_runtime_must_do_with_these_beside_it():
+    assert_runtime_conforms(AsksBeside, request={"x": [1.0, 2.0]}, expected={"output": [2.0, 4.0]}, beside=[Doubled])

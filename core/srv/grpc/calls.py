@@ -96,6 +96,10 @@ class Call(Caller):
         remaining = self._context.time_remaining()
         return None if remaining is None or remaining > _FOREVER else time.monotonic() + remaining
 
+    def until(self, request_timeout: float) -> float | None:
+        """Return the client's own deadline: the server has none for calls that no model answers."""
+        return self.deadline()
+
     def end(self) -> None:
         """End the call with UNAVAILABLE because the server stops; from any thread."""
         end_call(self._context, grpc.StatusCode.UNAVAILABLE, STOPPED)

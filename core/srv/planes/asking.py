@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from srv.cancellation import Caller, ClientDeadline
-from srv.errors import SrvError
+from srv.errors import ClientLeft, SrvError
 from srv.inference.execution import deadline_passed
 from srv.inference.model_failures import AskedInCircle
 from srv.inner_caller import CALLER, InnerCaller
@@ -123,18 +123,32 @@ class Asking:
         self, inner: Inner, context: Context, call: Callable[..., Any], *given: Any, until: float | None
     ) -> Any:
         """Return what a call returns in a thread. Raises DeadlinePassed at that time, whatever the call does."""
-        waiting = asyncio.wrap_future(self._threads.submit(len(inner.caller.models), context.run, call, *given))
+        try:
+            future = self._threads.submit(len(inner.caller.models), context.run, call, *given)
+        except SrvError as error:
+            self._count_refused(inner, error)
+            raise
+        waiting = asyncio.wrap_future(future)
         try:
             seconds = None if until is None else max(0.0, until - time.monotonic())
             await asyncio.wait((waiting,), timeout=seconds)
         except asyncio.CancelledError:
-            _abandon(inner, waiting)
+            inner.caller.leave()
+            if future.cancel():
+                self._count_refused(inner, ClientLeft())
             raise
         if waiting.done():
             return waiting.result()
-        _abandon(inner, waiting)
         assert until is not None
-        raise deadline_passed(ClientDeadline(until, until - inner.asked), 0.0)
+        inner.caller.leave()
+        late = deadline_passed(ClientDeadline(until, until - inner.asked), 0.0)
+        if future.cancel():
+            self._count_refused(inner, late)
+        raise late
+
+    def _count_refused(self, inner: Inner, error: SrvError) -> None:
+        """Count a request that never had a thread; what has one counts by itself."""
+        self._dataplane.refused(inner.model, error, received=inner.asked, face=self._face, stages=Stages())
 
     def _inner(self, question: Question, *, here: bool = False) -> Inner:
         """Return the inner request, which runs in this thread or in another one.
@@ -148,8 +162,7 @@ class Asking:
         outer = CALLER.get() or thread
         model = self._dataplane.model(name, version)
         models = self._nested(outer, model)
-        if outer is not None and outer.due is not None and outer.due != math.inf:
-            deadline = outer.due if deadline is None else min(deadline, outer.due)
+        deadline = _earlier(deadline, self._due(outer))
         caller = InnerCaller(outer, thread=thread if here else None, models=models)
         inner = Inner(model, version, copied(request, headers), caller, deadline, self._face)
         if thread is not None or here:  # an event loop cancels the task that awaits it by itself
@@ -169,7 +182,14 @@ class Asking:
     def _until(self, inner: Inner) -> float:
         """Return when nobody waits any more for an inner request."""
         own = inner.asked + (inner.model.settings.request_timeout or self._request_timeout)
-        return own if inner.deadline is None else min(own, inner.deadline)
+        return min(own, own if inner.deadline is None else inner.deadline)
+
+    def _due(self, outer: Caller | None) -> float | None:
+        """Return when nobody waits any more for the outer request; None where there is none, or its stream has begun."""
+        if outer is None:
+            return None
+        due = outer.until(self._request_timeout) if outer.due is None else outer.due
+        return None if due == math.inf else due
 
 
 def _has_slots(model: ModelVersion) -> bool:
@@ -178,6 +198,5 @@ def _has_slots(model: ModelVersion) -> bool:
     return model.thread is not None or limit is not None or model.settings.concurrency is not None
 
 
-def _abandon(inner: Inner, waiting: asyncio.Future[Any]) -> None:
-    inner.caller.leave()
-    waiting.cancel()
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((when for when in (one, other) if when is not None), default=None)

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from srv.errors import QueueFull
+from srv.planes.readiness import Draining
 
 
 class AskingQueueFull(QueueFull):
@@ -31,7 +32,7 @@ class AskingThreads:
         self._unanswered = 0
 
     def submit(self, level: int, call: Callable[..., Any], *given: Any, never_full: bool = False) -> Future[Any]:
-        """Have a thread of that level make a call. Raises AskingQueueFull unless `never_full`."""
+        """Have a thread of that level make a call. Raises AskingQueueFull unless `never_full`, and Draining."""
         with self._guard:
             if self._unanswered >= self._most and not never_full:
                 raise AskingQueueFull(self._unanswered)
@@ -39,7 +40,10 @@ class AskingThreads:
             if pool is None:
                 pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"srv-asking-{level}")
                 self._pools[level] = pool
-            future = pool.submit(call, *given)
+            try:
+                future = pool.submit(call, *given)
+            except RuntimeError:  # it was shut down
+                raise Draining from None
             self._unanswered += 1
         future.add_done_callback(self._answered)
         return future

@@ -21,7 +21,7 @@ from srv.tensors import Tensor
 from srv.testing.answers import Answer
 from srv.testing.comparing import differences, fits, shown, unlike
 from srv.testing.edge_cases import edge_case_requests, variants
-from srv.testing.folders import NOTHING, Content, GivenModel, model
+from srv.testing.folders import NOTHING, Content, Given, model
 from srv.testing.in_process import Client
 from srv.testing.log_capture import CapturedErrors, captured_errors
 from srv.testing.requests import Asked, as_request
@@ -52,6 +52,7 @@ def assert_runtime_conforms(
     wrong: Sequence[Asked] = (),
     files: Mapping[str, Content] = NOTHING,
     settings: Mapping[str, Any] = NOTHING,
+    beside: Sequence[Given] = (),
     deterministic: bool = True,
     threads: int = 8,
     forms: Sequence[Form] = FORMS,
@@ -61,7 +62,7 @@ def assert_runtime_conforms(
     `runtime` is the class, or a registered name, which tests the entry point too. The model must answer `request` with the
     outputs in `expected`; for a runtime that has `predict_stream` alone, that is a list with the outputs of each response.
     Each of `wrong` it must refuse with a 4xx. `files` and `settings` are those of the model, as `srv.testing.model` takes
-    them. Say `deterministic=False` for a model whose answers to the same request differ.
+    them; `beside` are the models that it asks. Say `deterministic=False` for a model whose answers to the same request differ.
 
     Checked are: the answer, in each form that carries it; the metadata against what is taken and given; every declared
     output; empty, missing, null, misshapen and mistyped inputs, none of which may be a 5xx; `threads` threads at once;
@@ -70,7 +71,7 @@ def assert_runtime_conforms(
     """
     given = model(runtime, name=MODEL, files=files, **settings)
     title = runtime if isinstance(runtime, str) else runtime.__name__
-    with captured_errors() as log, _served(title, given, log) as client:
+    with captured_errors() as log, _served(title, [given, *beside], log) as client:
         bench = _Bench(title, client, forms, log, deterministic=deterministic, expected=expected)
         if bench.only_streams() and forms is FORMS:
             bench.forms, bench.forms_of_good = (Stream(),), (Stream(), GrpcStream())
@@ -96,9 +97,9 @@ def assert_runtime_conforms(
 
 
 @contextmanager
-def _served(title: str, given: GivenModel, log: CapturedErrors) -> Iterator[Client]:
+def _served(title: str, given: Sequence[Given], log: CapturedErrors) -> Iterator[Client]:
     try:
-        client = Client.of(given)
+        client = Client.of(*given)
     except LoadFailed as error:
         advice = "Check `files` and `settings`, and what `load` and the arguments of `predict` need."
         raise DoesNotConform(title, f"was not loaded: {error}".rstrip("."), advice, log.last_error()) from error

@@ -248,3 +248,12 @@ def test_a_lease_of_a_slow_readers_bytes_ends_with_the_connection(scheduler, exc
     scheduler.discard(runs.connection)
 
     assert in_flight.count == 0
+
+
+def test_a_client_waits_as_long_as_the_server_says_or_the_model_until_its_stream_begins(scheduler, exchange):
+    asked = exchange()
+    assert asked.until(7.0) == 107.0
+    scheduler.expect(asked, 3.0)
+    assert asked.until(7.0) == 103.0
+    assert scheduler.may_answer(asked)
+    assert asked.until(7.0) is None

@@ -229,6 +229,12 @@ class Exchange(Caller):
         #: That its thread counts as one that runs a request; None where the thread leads.
         self.thread_lease: Lease | None = None
 
+    def until(self, request_timeout: float) -> float | None:
+        """Return when the thread that leads answers in place of the one that runs this; None for a stream that has begun."""
+        if self.state is not ExchangeState.RUNNING:
+            return None
+        return self.received + (request_timeout if self.patience is None else self.patience)
+
     def will_block(self) -> None:
         """Have another thread lead, if the one that runs this exchange leads."""
         if self.leader is not None:
