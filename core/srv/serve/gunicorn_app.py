@@ -15,7 +15,6 @@ from srv.serve.run_directory import RunDirectory
 from srv.serve.start_gate import StartGate
 from srv.serve.tls import CertificatePair
 from srv.serve.worker_status import StatusPipe
-from srv.serve.workers import worker_class
 from srv.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from srv.inference.event_loop import EventLoop
     from srv.models.main_thread import MainThread
     from srv.planes.modelplane import ModelPlane
+    from srv.serve.gunicorn_internals import Worker
     from srv.serve.model_sync import Follower
     from srv.serve.reloading.reloader import Reloader
     from srv.serve.server_info import ServerInfo, WorkerParts
@@ -113,6 +113,7 @@ class GunicornApp(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         settings: ServerSettings,
         plugins: Plugins,
         *,
+        worker_class: type[Worker],
         assemble: Assemble,
         status: StatusPipe,
         directory: RunDirectory,
@@ -132,6 +133,7 @@ class GunicornApp(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         #: Whether edits are taken in while it serves, by `--reload`.
         self.takes_edits = reload
         self.assembled: WorkerServer | None = None
+        self._worker_class = worker_class
         self._assemble = assemble
         self._further: Mapping[str, Any] = {}
         super().__init__()
@@ -146,7 +148,7 @@ class GunicornApp(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         settings = self.settings
         configuration = {
             "bind": "127.0.0.1:0",  # never bound: the launcher has done that
-            "worker_class": worker_class(settings),
+            "worker_class": self._worker_class,
             "workers": settings.workers,
             "threads": settings.threads,
             "worker_connections": settings.max_connections,

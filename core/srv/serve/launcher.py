@@ -25,6 +25,7 @@ from srv.serve.run_folder import outliving_servers
 from srv.serve.signals import block_stop_signals, exit_quietly, ignore_stop_signals, unblock_stop_signals
 from srv.serve.tls import read_pair
 from srv.serve.worker_status import StatusPipe
+from srv.serve.workers import worker_class
 from srv.settings import ServerSettings, TlsSettings
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _serve(
             application = GunicornApp(
                 settings,
                 plugins,
+                worker_class=worker_class(settings),
                 assemble=assemble or partial(_assemble, directory),
                 status=StatusPipe(),
                 directory=directory,

@@ -8,7 +8,6 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srv.errors import LoadFailed, SettingsError
 from srv.model_settings import ModelKey, ModelParameters, ModelSettings
@@ -17,13 +16,10 @@ from srv.models.registry import ModelState, ModelVersion
 from srv.repository import FailedModel, Found
 from srv.serve.reloading.files import Area
 from srv.serve.reloading.packages import SUFFIXES
+from srv.serve.reloading.reloadable_server import ReloadableServer
 from srv.settings.models import FILE
 
-if TYPE_CHECKING:
-    from srv.serve.assembly import Assembled
-
 log = logging.getLogger("srv.reload")
-
 
 #: Seconds that a load keeps other edits waiting. One that takes longer may hang, until its model is edited.
 _LOAD_WAITS = 5.0
@@ -34,7 +30,7 @@ _DEEPEST = 2
 class WatchedModels:
     """The models of one worker, updated while somebody edits them. Used by one thread."""
 
-    def __init__(self, server: Assembled) -> None:
+    def __init__(self, server: ReloadableServer) -> None:
         self._server = server
         self._loading: dict[str, threading.Thread] = {}
         # Absolute from the start, because a model may change the current directory.

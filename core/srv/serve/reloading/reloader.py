@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srv.discovery import PluginBroken
 from srv.errors import LoadFailed, SettingsError
@@ -17,12 +16,10 @@ from srv.models.registry import ModelState
 from srv.serve.reloading.files import Area, Watcher
 from srv.serve.reloading.models import WatchedModels
 from srv.serve.reloading.packages import SUFFIXES, Packages
+from srv.serve.reloading.reloadable_server import ReloadableServer
 from srv.settings import ServerSettings, read_server_settings
 from srv.settings.models import FILE as MODEL_FILE
 from srv.settings.reading import FILE
-
-if TYPE_CHECKING:
-    from srv.serve.assembly import Assembled
 
 log = logging.getLogger("srv.reload")
 
@@ -47,7 +44,7 @@ class Reloader:
     """
 
     def __init__(
-        self, server: Assembled, *, renew: Callable[[], None], tell: Callable[[Sequence[ModelKey]], None]
+        self, server: ReloadableServer, *, renew: Callable[[], None], tell: Callable[[Sequence[ModelKey]], None]
     ) -> None:
         self._server = server
         # Read once, because a model may change the current directory.
