@@ -30,14 +30,20 @@ def write_source(
 
 
 def write_wheel(
-    folder: Path, name: str, entry_points: str, modules: Mapping[str, str], *, version: str = "1.0"
+    folder: Path,
+    name: str,
+    entry_points: str,
+    modules: Mapping[str, str],
+    *,
+    version: str = "1.0",
+    requires: Sequence[str] = ("srv-inference>=0.1,<1",),
 ) -> Path:
     """A wheel made by hand, with whatever entry_points.txt it is given."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     files = {f"{module}.py": dedent(text) for module, text in modules.items()} | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        "Requires-Dist: srv-inference>=0.1,<1\n",
+        + "".join(f"Requires-Dist: {line}\n" for line in requires),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": entry_points,
     }
