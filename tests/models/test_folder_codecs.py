@@ -90,6 +90,12 @@ PICTURES = """
         async def predict(self, picture: Picture) -> Picture:
             return Picture(picture.data[::-1])
 
+    class Halves(Runtime):
+        def predict_stream(self, picture: Picture):
+            half = len(picture.data) // 2
+            yield Picture(picture.data[:half])
+            yield Picture(picture.data[half:])
+
     class Swapped(Runtime):
         def predict(self, pair: Pair) -> Pair:
             return Pair(pair.right, pair.left)
@@ -134,6 +140,7 @@ def client():
         ),
         of("turned", PICTURES, "models.Turned"),
         of("swapped", PICTURES, "models.Swapped"),
+        of("halves", PICTURES, "models.Halves"),
     ) as client:
         yield client
 
@@ -191,6 +198,15 @@ def test_a_binary_codec_of_the_folder_gets_plain_bytes_in_each_form(client, form
     answer = form.infer(client, "turned", InferenceRequest([Tensor("picture", [given], "BYTES")]))
 
     assert answer["output"].tolist() == [b64encode(b"GNP\x89") if in_json else b"GNP\x89"]
+
+
+@pytest.mark.parametrize("form", ["json", "grpc"])
+def test_a_stream_reads_and_writes_by_the_folder_s_codec(client, form):
+    given, halves = (b"iVBORw==", [b"iVA=", b"Tkc="]) if form == "json" else (b"\x89PNG", [b"\x89P", b"NG"])
+
+    answers = client.stream("halves", InferenceRequest([Tensor("picture", [given], "BYTES")]), form=form)
+
+    assert [answer["output"].tolist() for answer in answers] == [[half] for half in halves]
 
 
 @pytest.mark.parametrize("form", ["json", "grpc"])
@@ -326,6 +342,17 @@ def test_a_model_whose_codecs_cannot_be_used_does_not_load_and_says_why(code, co
     with pytest.raises(LoadFailed) as failed:
         Client.of(of("m", code, "models.Names", codecs=codecs))
     assert why in str(failed.value)
+
+
+def test_each_version_of_a_model_has_the_codecs_of_its_own_folder(tmp_path):
+    for version, sign in (("1", "one"), ("2", "two")):
+        place = tmp_path / "m" / version
+        place.mkdir(parents=True)
+        (place / "models.py").write_text(dedent(BY_HINT).replace("each.decode()", f"'{sign} ' + each.decode()"))
+        (place / "model-settings.json").write_text('{"implementation": "models.Louder"}')
+    with Client.of(tmp_path) as client:
+        for version, answer in (("1", b"ONE RED"), ("2", b"TWO RED")):
+            assert client.infer("m", colours("red"), version=version)["output"].tolist() == [answer]
 
 
 def test_a_reload_takes_the_codec_as_its_file_is_now(tmp_path):

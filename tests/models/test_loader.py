@@ -440,3 +440,38 @@ def test_what_a_load_or_unload_raises_beyond_exceptions_is_the_models_error(serv
         model = thread.submit(server.loader.load, settings["m"]).result()
         thread.submit(server.loader.unload, model).result()
     assert model.runtime is None
+
+
+CUSTOM = """
+    from my_model import load_my_custom_model
+    from srv import InferenceRequest, InferenceResponse, Runtime
+
+    class MyCustomRuntime(Runtime):
+
+      def load(self) -> bool:
+        self._model = load_my_custom_model()
+        self.ready = True
+        return self.ready
+
+      def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        return self._model.predict(payload)
+"""
+MY_MODEL = """
+    from srv import InferenceResponse, Tensor
+
+    class MyModel:
+        def predict(self, payload):
+            return InferenceResponse([Tensor("sum", [payload["x"].sum()])])
+
+    load_my_custom_model = MyModel
+"""
+
+
+def test_a_custom_runtime_is_a_class_with_load_and_predict_and_nothing_else(serve, tmp_path):
+    server = serve(m=(CUSTOM, {"implementation": "models.MyCustomRuntime"}))
+    (tmp_path / "m" / "my_model.py").write_text(dedent(MY_MODEL))
+    load_all(server)
+
+    response = server.dataplane.infer("m", None, InferenceRequest([Tensor("x", np.array([1.0, 2.0]))]))
+
+    assert response["sum"].tolist() == [3.0]

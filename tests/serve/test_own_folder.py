@@ -52,8 +52,14 @@ def server(tmp_path_factory):
     served.mkdir()
     (served / "models.py").write_text(dedent(CODE))
     (served / "model-settings.json").write_text('{"implementation": "models.Framed"}')
-    (served / "settings.json").write_text(json.dumps({"models_dir": str(mounted), "workers": 2}))
+    settings = {"models_dir": str(mounted), "workers": 2, "follow_links": True}
+    (served / "settings.json").write_text(json.dumps(settings))
     add_model(mounted, "stars", b"\xff*")
+    add_model(top / "elsewhere", "linked", b"~")
+    (mounted / "waves").symlink_to(top / "elsewhere" / "linked")
+    add_model(top / "elsewhere", "other", b"!")
+    (mounted / "stars" / "hidden").symlink_to(top / "elsewhere" / "other")
+    add_model(mounted / "stars" / "old", "1", b"?")
     with srv_server(served) as server:
         server.mounted = mounted
         yield server
@@ -77,6 +83,25 @@ def test_a_mounted_model_is_answered_by_the_default_runtime_through_its_codec_on
     answer = ask(server, "stars", form)
 
     assert answer["output"].tolist() == [b"/yoAAf8q" if isinstance(form, Json) else b"\xff*\x00\x01\xff*"]
+
+
+@pytest.mark.parametrize("form", ["json", "grpc"])
+def test_a_folder_that_the_operator_has_linked_is_a_model_with_follow_links(server, form):
+    given = "AAE=" if form == "json" else b"\x00\x01"
+    asked = InferenceRequest([Tensor("picture", [given], "BYTES")])
+
+    answer = server.infer("waves", asked, form=form)
+
+    assert answer["output"].tolist() == [b"fgABfg==" if form == "json" else b"~\x00\x01~"]
+
+
+def test_the_log_warns_of_settings_that_lie_too_deep_and_of_links_inside_of_a_model(server):
+    deep = f"{server.mounted}/stars/old/1/model-settings.json lies deeper than <name>/<version>/ and is passed over."
+    link = f"{server.mounted}/stars/hidden is a link that leaves {server.mounted}, and is passed over."
+    warnings = [line for line in server.logs.splitlines() if " WARNING " in line]
+    for told in (deep, link):
+        assert any(told in line for line in warnings)
+    assert server.metadata("stars", "hidden").status == 404
 
 
 def test_a_model_that_is_mounted_later_is_loaded_in_each_worker(server):

@@ -63,7 +63,7 @@ def serve(tmp_path, caplog):
         server.close()
 
 
-def answer_of_default(answer):
+def answers(answer):
     return CODE.format(more="", load="pass", answer=answer)
 
 
@@ -418,7 +418,7 @@ def test_authors_have_one_worker_and_wait_for_what_is_broken(tmp_path, monkeypat
 def with_default(tmp_path, write):
     """A default runtime in the root, a model of it, and a model with a class of its own."""
     root = tmp_path / "models"
-    put(root / "models.py", answer_of_default(1))
+    put(root / "models.py", answers(1))
     put(root / "model-settings.json", '{"implementation": "models.M"}')
     put(root / "m" / "model-settings.json", "{}")
     write("own", answer=5)
@@ -428,7 +428,7 @@ def with_default(tmp_path, write):
 def test_an_edit_of_the_default_runtime_loads_its_models_again_and_no_others(serve, with_default, caplog):
     server = serve()
     assert (answer(server), answer(server, "own")) == (1, 5)
-    put(with_default / "models.py", answer_of_default(2))
+    put(with_default / "models.py", answers(2))
 
     look(server)
 
@@ -439,7 +439,7 @@ def test_an_edit_of_the_default_runtime_loads_its_models_again_and_no_others(ser
 
 def test_a_broken_default_runtime_leaves_its_models_as_they_were_and_names_the_line(serve, with_default, caplog):
     server = serve()
-    put(with_default / "models.py", answer_of_default(2).replace("pass", "1 / 0"))
+    put(with_default / "models.py", answers(2).replace("pass", "1 / 0"))
 
     look(server)
 
@@ -454,3 +454,16 @@ def test_files_beside_the_default_runtime_that_are_no_code_load_nothing_again(se
     look(server)
 
     assert "again" not in caplog.text
+
+
+def test_an_edit_in_a_folder_that_the_operator_has_linked_loads_its_model_again(serve, write, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    write("m").rename(elsewhere)
+    (tmp_path / "models" / "m").symlink_to(elsewhere)
+    server = serve(follow_links=True)
+    assert answer(server) == 1
+    put(elsewhere / "models.py", answers(2))
+
+    look(server)
+
+    assert answer(server) == 2
