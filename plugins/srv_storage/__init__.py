@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from srv.hookspecs import hookimpl
 from srv.storage import Fetch
 from srv.uris import scheme_of
 
+if TYPE_CHECKING:
+    from marshmallow import Schema
+
 
 @hookimpl
-def srv_storage(uri: str) -> Fetch | None:
+def srv_settings_schema() -> type[Schema]:
+    """Declare headers for web servers."""
+    from srv_storage.settings import StorageSettings  # as below
+
+    return StorageSettings
+
+
+@hookimpl
+def srv_storage(uri: str, settings: Mapping[str, Any]) -> Fetch | None:
     """Return how to fetch a URI of one of the three schemes."""
     # Imported here, because most models have their artifacts beside their settings.
     match scheme_of(uri):
@@ -18,6 +32,7 @@ def srv_storage(uri: str) -> Fetch | None:
             return FileFetch(uri)
         case "http" | "https":
             from srv_storage.http import HttpFetch
+            from srv_storage.settings import headers_for
 
-            return HttpFetch(uri)
+            return HttpFetch(uri, headers_for(uri, settings))
     return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -26,10 +28,10 @@ _TRIES, _WAIT = 5, 0.25
 class HttpFetch(Fetch):
     """A file on a web server."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._address, self._sha256 = split_fragment(uri)
         self._shown = shown_uri(self._address)
-        self._requests = Requests(self._address, self._shown)
+        self._requests = Requests(self._address, self._shown, headers)
         self._version: str | None = None
 
     def etag(self) -> str | None:

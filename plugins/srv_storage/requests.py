@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from typing import IO, Self
@@ -22,6 +23,7 @@ from urllib.request import (
 
 from srv.storage import FetchFailed
 from srv.version import __version__
+from srv_storage.settings import origin_of
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 #: What a server says that takes no HEAD, or whose signed address is for GET alone.
@@ -64,7 +66,7 @@ class Response:
 class Requests:
     """The requests for one address. `shown` is how errors name it."""
 
-    def __init__(self, address: str, shown: str) -> None:
+    def __init__(self, address: str, shown: str, headers: Mapping[str, str]) -> None:
         try:
             parts = urlsplit(address)
             host, _ = parts.hostname, parts.port
@@ -76,9 +78,11 @@ class Requests:
         self._url = SplitResult(
             parts.scheme.lower(), place, quote(parts.path, _AS_WRITTEN), quote(parts.query, _AS_WRITTEN), ""
         ).geturl()
-        self._authorization = None
+        #: For this host alone.
+        self._private = {name.capitalize(): value for name, value in headers.items()}
         if user:
-            self._authorization = "Basic " + base64.b64encode(unquote(user).encode()).decode()
+            credentials = base64.b64encode(unquote(user).encode()).decode()
+            self._private.setdefault("Authorization", f"Basic {credentials}")
         self._opener = OpenerDirector()
         for handler in (
             ProxyHandler(),
@@ -86,7 +90,7 @@ class Requests:
             HTTPSHandler(),
             HTTPDefaultErrorHandler(),
             HTTPErrorProcessor(),
-            _Redirects(shown),
+            _Redirects(shown, self._private),
         ):
             self._opener.add_handler(handler)
 
@@ -110,8 +114,8 @@ class Requests:
     def _open(self, method: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
         given = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"srv/{__version__}", **headers}
         request = Request(self._url, method=method, headers=given)  # noqa: S310 - the scheme is http or https
-        if self._authorization is not None:
-            request.add_unredirected_header("Authorization", self._authorization)
+        for name, value in self._private.items():
+            request.add_unredirected_header(name, value)
         answer = self._opener.open(request, timeout=timeout)
         if not isinstance(answer, HTTPResponse):
             raise HTTPException("no answer")
@@ -121,24 +125,21 @@ class Requests:
 class _Redirects(HTTPRedirectHandler):
     """Follows redirects to http and https; the handlers know no other scheme."""
 
-    def __init__(self, shown: str) -> None:
+    def __init__(self, shown: str, private: Mapping[str, str]) -> None:
         self._shown = shown
+        self._private = private
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> Request | None:
-        """Return the next request, with the credentials if it goes to the same host."""
+        """Return the next request, with the private headers while it goes to the same host."""
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
             raise FetchFailed(f"{self._shown} redirects from https to an address without it, which srv does not follow")
         following = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # a Message too
         if following is not None:
             following.method = req.get_method()
-            authorization = req.get_header("Authorization")
-            if authorization is not None and _origin(following.full_url) == _origin(req.full_url):
-                following.add_unredirected_header("Authorization", authorization)
+            is_private = all(req.has_header(name) for name in self._private)
+            if is_private and origin_of(following.full_url) == origin_of(req.full_url):
+                for name, value in self._private.items():
+                    following.add_unredirected_header(name, value)
         return following
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc

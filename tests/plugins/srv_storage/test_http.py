@@ -5,11 +5,13 @@ import io
 import tarfile
 
 import pytest
+from marshmallow import ValidationError
 from web_server import web_server
 
 from srv.storage import ContentChanged, FetchFailed, NoAccess, NotStored, Unreachable
 from srv_storage import http, srv_storage
 from srv_storage.http import HttpFetch
+from srv_storage.settings import StorageSettings, headers_for
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -20,9 +22,9 @@ def _at_once(monkeypatch):
 
 
 def test_srv_storage_fetches_the_three_schemes_of_srvs_own_and_no_other():
-    assert type(srv_storage("HTTPS://host/model.onnx")) is type(srv_storage("http://host/x")) is HttpFetch
-    assert srv_storage("file:///model.onnx") is not None
-    assert srv_storage("s3://bucket/model.onnx") is None
+    assert type(srv_storage("HTTPS://host/model.onnx", {})) is type(srv_storage("http://host/x", {})) is HttpFetch
+    assert srv_storage("file:///model.onnx", {}) is not None
+    assert srv_storage("s3://bucket/model.onnx", {}) is None
 
 
 def test_a_file_is_downloaded_whole_and_called_as_its_address(web, download, tmp_path):
@@ -159,6 +161,47 @@ def test_credentials_of_the_address_are_sent_and_follow_no_redirect_to_another_h
     assert elsewhere == [None]
     with pytest.raises(NoAccess, match="401"):
         HttpFetch(web.url("/model")).etag()
+
+
+def test_headers_of_the_settings_go_to_their_server_alone(web, download, tmp_path):
+    web.put("/model", CONTENT, authorization="Bearer 1234")
+    settings = StorageSettings().load({"headers": {web.url(): {"authorization": "Bearer 1234"}}})
+    with web_server() as other:
+        other.put("/model", CONTENT)
+        web.put("/there", status=302, headers={"Location": other.url("/back")})
+        other.put("/back", status=302, headers={"Location": web.url("/model")})
+
+        assert srv_storage(web.url("/model"), settings).download(tmp_path, download).read_bytes() == CONTENT
+        srv_storage(other.url("/model"), settings).etag()
+        with pytest.raises(NoAccess):  # another server has led back, and could lead anywhere
+            srv_storage(web.url("/there"), settings).etag()
+
+        # Twice led there, because what a HEAD is refused is asked by GET.
+        assert [asked.headers.get("Authorization") for asked in other.asked] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"models.example.org": {}}, "'models.example.org' is not the beginning of addresses"),
+        ({"https://host/path": {}}, "is not the beginning of addresses"),
+        ({"https://host": {"Authorization": "Bearer 1\n2"}}, "The header 'Authorization' of 'https://host' is none"),
+        ({"https://host": {"A b": "1"}}, "The header 'A b'"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_without_their_values(headers, message):
+    with pytest.raises(ValidationError, match=message) as caught:
+        StorageSettings().load({"headers": headers})
+
+    assert "Bearer" not in str(caught.value)
+
+
+@pytest.mark.parametrize("origin", ["https://Host", "https://host:443"])
+def test_an_origin_is_known_however_it_is_written(origin):
+    settings = {"headers": {origin: {"A": "1"}}}
+
+    assert headers_for("https://user:word@host/model", settings) == {"A": "1"}
+    assert headers_for("http://host/model", settings) == headers_for("https://host:444/model", settings) == {}
 
 
 def test_a_content_encoding_that_nobody_asked_for_is_refused(web, download, tmp_path):
