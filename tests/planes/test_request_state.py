@@ -11,7 +11,7 @@ import pytest
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Tensor
 from srv.hookspecs import hookimpl
-from srv.testing import model
+from srv.testing import Client, isolated_plugins, model
 
 FORMS = ["json", "binary", "grpc", "grpc-typed"]
 
@@ -73,15 +73,24 @@ class Keeper:
         )
 
 
-@pytest.fixture
-def keeper():
-    return Keeper()
+@pytest.fixture(scope="module")
+def served():
+    keeper = Keeper()
+    with isolated_plugins(hooks={"keeper": keeper}), Client.of(Whole, Pieces, Asks) as client:
+        yield client, keeper
 
 
 @pytest.fixture
-def client(srv_client, isolated_plugins, keeper):
-    isolated_plugins(hooks={"keeper": keeper})
-    return srv_client(Whole, Pieces, Asks)
+def client(served):
+    return served[0]
+
+
+@pytest.fixture
+def keeper(served):
+    """The plugin of the server of all tests, which has noted nothing yet in this one."""
+    keeper = served[1]
+    keeper.ended.clear()
+    return keeper
 
 
 def ask(client, form, **said):
@@ -139,7 +148,7 @@ def test_a_stream_has_one_state_from_its_beginning_to_its_end(client, keeper, fo
     assert ended.response["found"].tolist() == answers[-1]["found"].tolist()
 
 
-def test_requests_that_run_as_one_batch_have_a_state_each(srv_client, isolated_plugins, keeper):
+def test_requests_that_run_as_one_batch_have_a_state_each():
     started, go = threading.Event(), threading.Event()
     found = []
 
@@ -152,10 +161,10 @@ def test_requests_that_run_as_one_batch_have_a_state_each(srv_client, isolated_p
             rows = len(request["x"])
             return {"output": np.full(rows, rows)}
 
-    isolated_plugins(hooks={"keeper": keeper})
-    client = srv_client(model(Batched, name="m", max_batch_size=3, max_batch_time=30.0, concurrency=1))
-    waiting = client.assembled.registry.find("m").waiting
-    with ThreadPoolExecutor(4) as pool:
+    keeper = Keeper()
+    batched = model(Batched, name="m", max_batch_size=3, max_batch_time=30.0, concurrency=1)
+    with isolated_plugins(hooks={"keeper": keeper}), Client.of(batched) as client, ThreadPoolExecutor(4) as pool:
+        waiting = client.assembled.registry.find("m").waiting
         first = pool.submit(client.infer, "m", {"x": [1.0]}, id="first")
         assert started.wait(30)
         others = [pool.submit(client.infer, "m", {"x": [1.0]}, id=each) for each in ("one", "two", "three")]
@@ -188,12 +197,12 @@ def test_a_request_of_a_model_to_another_one_has_a_state_of_its_own(client, keep
     assert outer.state == {"keeper.id": "one", "outer": True}
 
 
-def test_nobody_pays_for_the_state_of_a_request_that_nobody_uses(srv_client, isolated_plugins):
+def test_nobody_pays_for_the_state_of_a_request_that_nobody_uses():
     seen = []
     look = hookimpl(lambda request: seen.append(request), specname="srv_after_infer")
-    isolated_plugins(hooks={"look": SimpleNamespace(srv_after_infer=look)})
 
-    srv_client(Words).infer("Words", {"text_input": ["a"]})
+    with isolated_plugins(hooks={"look": SimpleNamespace(srv_after_infer=look)}), Client.of(Words) as client:
+        client.infer("Words", {"text_input": ["a"]})
 
     assert [request._state for request in seen] == [None]
     assert seen[0].state is seen[0].state
@@ -222,19 +231,27 @@ def test_srv_after_infer_sees_the_id_of_every_request_also_of_one_that_was_repla
     assert [each for each, ended in zip(do, keeper.ended, strict=True) if "x-mine" in ended.headers] == ["headers"]
 
 
-@pytest.mark.parametrize("path", ["infer", "generate", "infer_stream", "generate_stream"])
-def test_hooks_see_the_id_that_the_client_is_told_on_every_route_of_rest(srv_client, isolated_plugins, path):
+def test_hooks_see_the_id_that_the_client_is_told_on_every_route_of_rest():
     seen = []
     look = {
         name: hookimpl(lambda request: seen.append(request.headers["x-request-id"]), specname=name)
         for name in ("srv_before_infer", "srv_after_infer")
     }
-    isolated_plugins(hooks={"look": SimpleNamespace(**look)})
+    text = {"inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}
+    bodies = {
+        "infer": text,
+        "infer_stream": text,
+        "generate": {"text_input": "a"},
+        "generate_stream": {"text_input": "a"},
+    }
 
-    answer = srv_client(Words).post(f"/v2/models/Words/{path}", {"text_input": "a"} if "generate" in path else TEXT)
+    with isolated_plugins(hooks={"look": SimpleNamespace(**look)}), Client.of(Words) as client:
+        answers = [client.post(f"/v2/models/Words/{path}", body) for path, body in bodies.items()]
 
-    assert answer.ok
-    assert seen == 2 * [answer.headers["x-request-id"]]
+    told = [answer.headers["x-request-id"] for answer in answers]
+    assert [answer.ok for answer in answers] == len(bodies) * [True]
+    assert seen == [each for each in told for _ in ("before", "after")]
+    assert len(set(told)) == len(bodies)
 
 
 class Words(Runtime):
@@ -243,6 +260,3 @@ class Words(Runtime):
 
     def predict_stream(self, text_input: list[str]):
         yield text_input
-
-
-TEXT = {"inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}
