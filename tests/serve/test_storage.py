@@ -1,9 +1,11 @@
 """A server whose model is elsewhere: workers fetch it once, a reload sees what changed, and no secret is told."""
 
 import json
+import re
+import threading
 
 import pytest
-from servers import eventually, launched, numbers, write_model
+from servers import eventually, launched, numbers, running, write_model
 from web_server import web_server
 
 pytestmark = pytest.mark.e2e
@@ -106,3 +108,26 @@ def test_no_secret_of_a_uri_is_in_the_log_or_in_any_answer(server, web, folder):
 
     assert "times" in told
     assert [secret for secret in SECRETS if secret in told] == []
+
+
+def test_a_server_that_is_killed_in_mid_download_leaves_nothing_and_starts_later_without_the_storage(web, tmp_path):
+    content = b"4" + b" " * 100_000  # so that half of it is a number too
+    page = web.put("/slow.txt", content, rest=threading.Event())
+    write_elsewhere(tmp_path / "models", "times", web.url("/slow.txt"))
+    environ = {"SRV_CACHE_DIR": str(tmp_path / "cache")}
+    with launched(tmp_path / "models", environ=environ) as server:
+        page.half.wait(60)
+        eventually(lambda: [path for path in (tmp_path / "cache").rglob("slow.txt") if path.stat().st_size])
+        server.kill()
+    page.rest = None
+
+    with running(tmp_path / "models", environ=environ) as server:
+        assert times(server) == {4.0}
+    (copy,) = (tmp_path / "cache").rglob("slow.txt")
+    assert copy.read_bytes() == content
+    assert web.count("GET", "/slow.txt") == 2
+
+    page.status = 503
+    with running(tmp_path / "models", environ=environ) as server:
+        assert times(server) == {4.0}
+        assert re.search(r"WARNING .* it answers 503 .*The copy that was downloaded on .* is served", server.output)
