@@ -46,6 +46,15 @@ class Queue(NamedTuple):
     waiting: int
 
 
+class Usage(NamedTuple):
+    """What a worker holds at the moment: HTTP connections, open streams of both faces, bytes of requests in flight."""
+
+    worker: int
+    connections: int
+    streams: int
+    bytes_in_flight: int
+
+
 class Series(NamedTuple):
     """What models have reported with `self.metric` under one name and one set of labels.
 

@@ -10,7 +10,7 @@ from srv.errors import Unavailable
 
 if TYPE_CHECKING:
     from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
-    from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
+    from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums, Usage
 
 
 class NotRunning(Unavailable):
@@ -165,6 +165,15 @@ class Server(Protocol):
 
     def queues(self) -> Sequence[Queue]:
         """How many requests wait in each worker, by face and, for models that have a queue, by model."""
+
+    def usages(self) -> Sequence[Usage]:
+        """What each worker holds at the moment; a worker that does not answer soon is left out."""
+
+    def deaths(self) -> int:
+        """How many workers have died since the server's start, or were killed because they hung; others replaced them."""
+
+    def certificate_ends(self) -> float | None:
+        """When the certificate of the worker that answers ends, in seconds since 1970; None without the setting `tls`."""
 
     def states(self) -> Mapping[str, int]:
         """How many versions of models are in each state, in the worker that answers; every state is there."""

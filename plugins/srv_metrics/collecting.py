@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
 from srv.hookspecs import PluginRow, Server
-from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums
+from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums, Usage
+from srv.version import __version__
 from srv_metrics.client_metrics import ClientMetrics
 from srv_metrics.model_families import ModelFamilies
 
@@ -50,8 +52,10 @@ class Collector(Base):
         yield _batches(self._server.batches())
         yield from _routes(self._server.routes())
         yield from _queues(self._server.queues())
+        yield from _usage(self._server.usages())
         yield _models(self._server.states())
         yield _plugins(self._server.plugins())
+        yield from _of_the_server(self._server)
         yield from _processes(self._server.processes())
         yield from self._model_families.of(self._server.model_metrics())
 
@@ -160,6 +164,34 @@ def _queues(queues: Iterable[Queue]) -> Iterator[Metric]:
         else:
             faces.add_metric((queue.face, str(queue.worker)), queue.waiting)
     yield from (faces, models)
+
+
+def _usage(usages: Iterable[Usage]) -> Iterator[Metric]:
+    connections = GaugeMetricFamily("srv_connections", "HTTP connections, of max_connections.", labels=("worker",))
+    streams = GaugeMetricFamily("srv_streams", "Open streams of both faces, of max_streams.", labels=("worker",))
+    in_flight = GaugeMetricFamily(
+        "srv_inflight_bytes", "Bytes of requests in flight, of max_inflight_bytes.", labels=("worker",)
+    )
+    for usage in usages:
+        worker = (str(usage.worker),)
+        connections.add_metric(worker, usage.connections)
+        streams.add_metric(worker, usage.streams)
+        in_flight.add_metric(worker, usage.bytes_in_flight)
+    yield from (connections, streams, in_flight)
+
+
+def _of_the_server(server: Server) -> Iterator[Metric]:
+    build = GaugeMetricFamily("srv_build_info", "The versions of srv and of Python.", labels=("version", "python"))
+    build.add_metric((__version__, platform.python_version()), 1)
+    deaths = CounterMetricFamily("srv_worker_deaths", "Workers that died, or hung and were killed, and were replaced.")
+    deaths.add_metric((), server.deaths())
+    ends = server.certificate_ends()
+    certificate = GaugeMetricFamily(
+        "srv_tls_certificate_end_timestamp_seconds", "When the certificate ends, in the worker that answers."
+    )
+    if ends is not None:
+        certificate.add_metric((), ends)
+    yield from (build, deaths, certificate)
 
 
 def _models(states: Mapping[str, int]) -> Metric:

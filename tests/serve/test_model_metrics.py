@@ -121,6 +121,8 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
             eventually(lambda worker=worker: asked(server, rows) and worker in told(server)[1])
         assert value(server, "my_live") == 3
         assert value(server, "my_pid") in workers
+        assert value(server, "srv_worker_deaths_total") == 0  # old workers of the reload were told to go
+        assert [value(server, rf'srv_connections\{{worker="{worker}"\}}') is None for worker in workers] == [False] * 3
 
         victim = workers[0]
         os.kill(victim, signal.SIGKILL)
@@ -133,6 +135,7 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
         sums, gauges = told(server)
         assert sums == expected(rows)
         assert victim not in gauges
+        assert value(server, "srv_worker_deaths_total") == 1
 
 
 def asked(server, rows):

@@ -258,6 +258,7 @@ class Master(MasterLoop):
         self.app.directory.forget(pid)
         if entry is None or self._stopping or (entry.leaving and entry.cause is None):
             return
+        self.app.directory.count_death()
         how = entry.cause or how_it_ended(status)
         if not self._has_loaded:
             self._give_up(WorkerDied(how, entry.doing))

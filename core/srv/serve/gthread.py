@@ -88,6 +88,10 @@ class GthreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if hasattr(self, "method_queue"):
             self.method_queue.defer(_look)
 
+    def connections(self) -> int:
+        """Return how many connections there are."""
+        return int(self.nr_conns)
+
     def waiting(self) -> int:
         """Return how many requests wait for a thread."""
         queue = getattr(self.tpool, "_work_queue", None)

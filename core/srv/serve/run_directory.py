@@ -39,6 +39,7 @@ class _Content(msgspec.Struct, frozen=True):
     coming: State | None = None
     served: tuple[ModelKey, ...] | None = None
     workers: tuple[int, ...] = ()
+    deaths: int = 0
 
 
 class RunDirectory:
@@ -179,6 +180,15 @@ class RunDirectory:
         with self._changing() as content:
             if pid in content.workers:
                 self._write(content, workers=tuple(each for each in content.workers if each != pid))
+
+    def count_death(self) -> None:
+        """Count a worker that ended though nobody had told it to go."""
+        with self._changing() as content:
+            self._write(content, deaths=content.deaths + 1)
+
+    def deaths(self) -> int:
+        """Return how many workers have died."""
+        return self._content().deaths
 
     def registered(self) -> Mapping[int, str]:
         """Return the control sockets' addresses of all workers that have registered, by process."""

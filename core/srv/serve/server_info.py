@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import Any, Protocol
 
 from srv.cancellation import Caller
 from srv.discovery import Plugins
 from srv.discovery.plugin import Plugin
 from srv.errors import Forbidden
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
-from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
+from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums, Usage
 from srv.models.registry import ModelState, ModelVersion
 from srv.planes.asking import Asking, check_may_wait
 from srv.planes.asking_threads import AskingThreads
 from srv.planes.dataplane import DataPlane
 from srv.planes.inner_requests import InnerStream, Question
+from srv.planes.limits import Limit
 from srv.planes.model_metrics import ModelMetrics
 from srv.planes.modelplane import ModelPlane
 from srv.planes.readiness import StillLoading
+from srv.serve.certificate_dates import end_of
 from srv.serve.control_socket import ask
 from srv.serve.run_directory import RunDirectory
+from srv.serve.tls import CertificatePair
 from srv.serve.worker_health import Face
 from srv.settings import ServerSettings
 
@@ -46,6 +48,29 @@ class LoadsWhileLoading(Forbidden):
         )
 
 
+class CertificateOwner(Protocol):
+    """Has the certificate that a worker serves with, if it has one."""
+
+    @property
+    def pair(self) -> CertificatePair | None:
+        """The certificate and its key."""
+
+
+class MeasuredWorker(Protocol):
+    """A worker, as metrics need it."""
+
+    #: Count the streams and the bytes in flight of both faces.
+    streams: Limit
+    in_flight: Limit
+
+    def connections(self) -> int:
+        """Return how many HTTP connections there are."""
+
+    @property
+    def app(self) -> CertificateOwner:
+        """What has the certificate."""
+
+
 class WorkerParts:
     """The parts of a worker that every ServerInfo of it asks; those that stand only after the plugins are put in later."""
 
@@ -59,6 +84,8 @@ class WorkerParts:
         self.asking_threads = AskingThreads(settings.threads, settings.max_queue)
         #: Functions that return how many requests wait for a thread, by face; the worker puts them in.
         self.faces: dict[str, Callable[[], int]] = {}
+        #: The worker, which puts itself in.
+        self.worker: MeasuredWorker | None = None
         #: Returns the threads of the faces; the worker puts it in.
         self.threads: Callable[[], Mapping[str, Face]] = dict
         self._dataplane: DataPlane | None = None
@@ -255,14 +282,35 @@ class ServerInfo:
 
     def queues(self) -> Sequence[Queue]:
         """Return how many requests wait in each worker; a worker that does not answer soon is left out."""
-        queues = [*self.own_queues()]
+        others = (Queue(*row) for answer in self._others() for row in answer["queues"])
+        return [*self.own_queues(), *others]
+
+    def usages(self) -> Sequence[Usage]:
+        """Return what each worker holds; a worker that does not answer soon is left out."""
+        return [*self.own_usage(), *(Usage(*row) for answer in self._others() for row in answer["usage"])]
+
+    def _others(self) -> Iterator[Mapping[str, Any]]:
+        """Ask the other workers what waits in them and what they hold."""
         others = self._parts.directory.registered() if self._parts.directory is not None else {}
         for pid, address in others.items():
-            if pid != os.getpid():
-                with suppress(OSError, ValueError):
-                    answer = ask(address, {"ask": "queues"}, timeout=_PATIENCE)
-                    queues.extend(Queue(*row) for row in answer["queues"])
-        return queues
+            if pid == os.getpid():
+                continue
+            try:
+                answer = ask(address, {"ask": "figures"}, timeout=_PATIENCE)
+            except (OSError, ValueError):
+                continue
+            yield answer
+
+    def own_figures(self) -> dict[str, Any]:
+        """Return what waits in this worker and what it holds, for another worker."""
+        return {"queues": [*self.own_queues()], "usage": self.own_usage()}
+
+    def own_usage(self) -> list[Usage]:
+        """Return what this worker holds; nothing where it has no faces."""
+        worker = self._parts.worker
+        if worker is None:
+            return []
+        return [Usage(os.getpid(), worker.connections(), worker.streams.count, worker.in_flight.count)]
 
     def own_queues(self) -> Iterator[Queue]:
         """Give how many requests wait in this worker."""
@@ -272,6 +320,15 @@ class ServerInfo:
         for model in self._parts.dataplane.registry.models():
             if model.waiting is not None and model.state is ModelState.READY:
                 yield Queue(pid, "", model.name, model.wire_version, model.waiting())
+
+    def deaths(self) -> int:
+        """Return how many workers have died since the server's start."""
+        return 0 if self._parts.directory is None else self._parts.directory.deaths()
+
+    def certificate_ends(self) -> float | None:
+        """Return when this worker's certificate ends."""
+        pair = self._parts.worker.app.pair if self._parts.worker is not None else None
+        return None if pair is None else end_of(pair.certificate)
 
     def states(self) -> Mapping[str, int]:
         """Return how many versions of models are in each state, in this worker."""

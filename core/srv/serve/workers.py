@@ -161,6 +161,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._serve_grpc()
         self.app.assembled.parts.faces["rest"] = self.waiting
         self.app.assembled.parts.threads = self._faces
+        self.app.assembled.parts.worker = self
         self.app.assembled.grow = self._grow
         self.app.assembled.main_thread.wake = self.wake
         if self.app.takes_edits:
@@ -295,8 +296,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         match question:
             case {"ask": "state"}:
                 return {"pid": self.pid, "generation": self._follower.generation}
-            case {"ask": "queues"} if self.app.assembled is not None:
-                return {"queues": [*self.app.assembled.running.own_queues()]}
+            case {"ask": "figures"} if self.app.assembled is not None:
+                return self.app.assembled.running.own_figures()
             case {
                 "ask": "follow",
                 "order": {"do": "load" | "unload", "name": str()} as order,
@@ -304,7 +305,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
             }:
                 reason = self._follower.hear(order, given)
                 return {"done": True} if reason is None else {"failed": reason}
-        return {"error": "The questions are 'state', 'queues' and 'follow'."}
+        return {"error": "The questions are 'state', 'figures' and 'follow'."}
 
     # -- from serving to the end ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from srv.cancellation import ClientDeadline
 from srv.errors import SrvError
 from srv.inference.execution import deadline_passed
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
-from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums
+from srv.metrics_types import Kind, Queue, RouteKind, Series, Sums, Usage
 from srv.model_settings import ModelSettings
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.planes.asking import check_may_wait
@@ -155,6 +155,18 @@ class FakeServer:
     def queues(self) -> Sequence[Queue]:
         """Return nothing: nobody waits."""
         return ()
+
+    def usages(self) -> Sequence[Usage]:
+        """Return nothing: there are no workers."""
+        return ()
+
+    def deaths(self) -> int:
+        """Return 0: nobody has died."""
+        return 0
+
+    def certificate_ends(self) -> float | None:
+        """Return None: there is no certificate."""
+        return None
 
     def states(self) -> Mapping[str, int]:
         """Return how many models are in each state."""

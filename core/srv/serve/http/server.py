@@ -106,6 +106,10 @@ class HttpServer:
         """Let in who has come already, then nobody; close each connection after its response."""
         self._scheduler.drain()
 
+    def connections(self) -> int:
+        """Return how many connections there are."""
+        return len(self._table.connections)
+
     def waiting(self) -> int:
         """Return how many requests wait for a thread."""
         return len(self._scheduler.waiting)

@@ -81,6 +81,10 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Return when the thread that leads has looked around last, on the monotonic clock; None where nobody leads."""
         return None if self.server is None else self.server.looked
 
+    def connections(self) -> int:
+        """Return how many connections there are."""
+        return 0 if self.server is None else self.server.connections()
+
     def waiting(self) -> int:
         """Return how many requests wait for a thread."""
         return 0 if self.server is None else self.server.waiting()
