@@ -48,7 +48,7 @@ hookspec = pluggy.HookspecMarker("srv")
 hookimpl = pluggy.HookimplMarker("srv")
 
 
-#: The name of Server's second half while they were two; it stays for plugins that are hinted with it.
+#: The former name of what a route asks; kept for plugins whose type hints have it.
 Running = Server
 
 
@@ -242,13 +242,15 @@ def srv_model_failed(model: Model, reason: str) -> None:
 def srv_before_infer(model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse | None:
     """A request for inference was read and checked, and its model has not seen it yet.
 
-    Called for every request, in the request's thread, from several at once: be quick, and keep what is per request
-    in `request.state`, a dict that `srv_after_infer` finds again, also of a request that was replaced. None lets it pass to the next plugin. The first answer wins, and the plugins that come after are
-    not asked: another request goes to the model instead of this one, a response goes back instead of the model's. So
-    whoever must see every request marks the function `@hookimpl(tryfirst=True)`. An error that is a SrvError is
-    answered by srv's table (an auth plugin raises `srv.Unauthenticated`); any other is INTERNAL, a 500, and the log
-    names the plugin. `request.headers` has the request's id as `x-request-id`, the client's or the one that srv made.
-    Another request gets the ids, the state and the client of the one that it replaces, and its headers if it has none.
+    Called for every request, in the request's thread, from several at once: be quick, and keep what belongs to this
+    request in `request.state`, a dict that `srv_after_infer` finds again, also where the request was replaced.
+    `request.headers` has the request's id as `x-request-id`, the client's or the one that srv made.
+
+    None lets it pass to the next plugin. The first answer wins, and the plugins that come after are not asked: another
+    request goes to the model instead of this one, a response goes back instead of the model's. So whoever must see every
+    request marks the function `@hookimpl(tryfirst=True)`. Another request gets the ids, the state and the client of the
+    one that it replaces, and that one's headers where it has none of its own. An error that is a SrvError is answered by
+    srv's table (an auth plugin raises `srv.Unauthenticated`); any other is INTERNAL, a 500, and the log names the plugin.
     """
 
 
@@ -263,11 +265,13 @@ def srv_after_infer(
 ) -> None:
     """A request for inference has ended, with a response or with an error, and its answer has not been sent yet.
 
-    Called for every request that `srv_before_infer` could see, of every plugin, in the request's thread, from several at
-    once; `request` is the one that the model got. For a stream it is called once, at its end, with the last response that
-    came and without those before it, and with the error too where the stream failed after that or its client left.
-    `stream` says what the client was sent; it is None where the answer is one response. What an implementation raises
-    becomes the answer, by the rules of `srv_before_infer`, and ends the calls.
+    Called in every plugin, for every request that `srv_before_infer` could see, in the request's thread, from several at
+    once; `request` is the one that the model got. What an implementation raises becomes the answer, by the rules of
+    `srv_before_infer`, and the plugins that come after are not called.
+
+    For a stream it is called once, at its end: `response` is the last one that came, and `error` says why the stream
+    ended early, a ClientLeft where its client did. `stream` says what the client was sent; it is None where the answer is
+    one response.
     """
 
 

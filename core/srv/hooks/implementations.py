@@ -31,11 +31,15 @@ class Implementation(msgspec.Struct, frozen=True):
         return self.function(**{name: given[name] for name in self.arguments})
 
     def positional(self) -> Callable[..., Any]:
-        """Return a plain function that takes all of the hook's arguments by position."""
+        """Return a plain function that takes all of the hook's arguments by position.
+
+        It passes them on by position where the implementation takes the first of them in the hook's order, because that
+        is quicker, and by name else.
+        """
         function, known = self.function, ARGUMENTS[self.hook]
-        first = len(self.arguments)
-        if self.arguments == known[:first] == _by_position(function)[:first]:
-            return function if first == len(known) else lambda *given: function(*given[:first])
+        count = len(self.arguments)
+        if self.arguments == known[:count] == _by_position(function)[:count]:
+            return function if count == len(known) else lambda *given: function(*given[:count])
         wanted = [(name, known.index(name)) for name in self.arguments]
         return lambda *given: function(**{name: given[place] for name, place in wanted})
 

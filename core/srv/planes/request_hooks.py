@@ -47,10 +47,10 @@ class RequestHooks:
         return request
 
     def around(
-        self, model: ModelVersion, request: InferenceRequest, started: float, sent: StreamCount | None = None
+        self, model: ModelVersion, request: InferenceRequest, started: float, count: StreamCount | None = None
     ) -> HookedRequest:
-        """Return the request between its hooks; it was complete when it `started`, and a stream counts what it has `sent`."""
-        return HookedRequest(self, model, request, started, sent)
+        """Return a request with its hooks around it. All of it had come when it `started`; `count` is that of a stream."""
+        return HookedRequest(self, model, request, started, count)
 
     def stream_count(self, started: float) -> StreamCount | None:
         """Return what counts the responses of a stream, or None where no plugin is told."""
@@ -79,12 +79,12 @@ class RequestHooks:
 
 
 class HookedRequest:
-    """One request between its hooks. At the end of a `with` block, srv_after_infer of every plugin is told how it ended.
+    """One request with its hooks around it: the end of a `with` block calls srv_after_infer of every plugin.
 
-    `request` is the one that the model gets, once the plugins were asked; `response` is the last that came.
+    After `ask_before`, `request` is the one that the model gets; `response` is the last one that came.
     """
 
-    __slots__ = ("_asked", "_began", "_hooks", "_model", "_sent", "_started", "request", "response")
+    __slots__ = ("_began", "_count", "_hooks", "_model", "_received", "_started", "request", "response")
 
     def __init__(
         self,
@@ -92,16 +92,16 @@ class HookedRequest:
         model: ModelVersion,
         request: InferenceRequest,
         started: float,
-        sent: StreamCount | None,
+        count: StreamCount | None,
     ) -> None:
         self.request = request
         self.response: InferenceResponse | None = None
         self._hooks = hooks
         self._model = model
-        self._asked = request
+        self._received = request
         self._started = started
         self._began = time.monotonic()
-        self._sent = sent
+        self._count = count
 
     def ask_before(self) -> InferenceResponse | None:
         """Return the response of a plugin that answers in the model's place. Raises as RequestHooks does."""
@@ -121,12 +121,13 @@ class HookedRequest:
         if isinstance(error, GeneratorExit):  # which closes a stream that nobody reads any more
             error = ClientLeft()
         failure = error if isinstance(error, Exception) else None
-        self._asked.model_version = self.request.model_version
+        # The data plane counts by the request that it received, which another one may have replaced.
+        self._received.model_version = self.request.model_version
         timings = timings_of(self._started, self._began)
         stream = None
-        if self._sent is not None:
-            left = failure is not None and (isinstance(failure, ClientLeft) or self._asked.caller.is_gone())
-            stream = self._sent.summary(client_left=left)
+        if self._count is not None:
+            left = failure is not None and (isinstance(failure, ClientLeft) or self._received.caller.is_gone())
+            stream = self._count.summary(client_left=left)
         self._hooks.tell_after(self._model, self.request, self.response, failure, timings, stream)
 
 
@@ -142,7 +143,7 @@ class StreamCount:
         self._time_to_first: float | None = None
 
     def add(self, frame: object) -> None:
-        """Count a response, as the face has written it; what is no bytes has none to count."""
+        """Count a response. `frame` is what the face made of it; it adds to the bytes where it is bytes."""
         if self._time_to_first is None:
             self._time_to_first = time.monotonic() - self._started
         self._responses += 1
