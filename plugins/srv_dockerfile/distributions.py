@@ -65,31 +65,36 @@ def require(
         if kind is PluginKind.CODEC and name in _EXTRAS and closure([_EXTRAS[name]], named):
             names.add(_EXTRAS[name])
         try:
-            names.add(canonicalize_name(plugins.find(kind, name).distribution))
+            row = plugins.find(kind, name)
         except (UnknownPlugin, UnknownRuntime) as error:
             if not plan.named:
                 raise
             plan.notes.append(f"{error} The image has it only if the environment's files bring it.")
+        else:
+            distribution = canonicalize_name(row.distribution)
+            names.add(distribution)
+            named.extras.setdefault(distribution, set()).update(row.extras)
     for name in sorted(names):
-        pin(plan, name, wheels)
+        pin(plan, name, wheels, named.extras.get(name, ()))
     return names
 
 
-def pin(plan: ImagePlan, name: str, wheels: Path) -> None:
-    """Add a distribution to the plan as it is installed here, unless the user's own files name it."""
+def pin(plan: ImagePlan, name: str, wheels: Path, extras: Iterable[str] = ()) -> None:
+    """Add a distribution to the plan as it is installed here, with extras, unless the user's own files name it."""
     if name in plan.named:
         return
     distribution = distribution_called(name)
     if distribution is None:
         raise NotInstalled(name)
     direct = origin(distribution)
+    asked = f"{name}[{','.join(sorted(extras))}]" if extras else name
     if direct is None:
-        plan.requirements.append(f"{name}=={public(distribution.version)}")
+        plan.requirements.append(f"{asked}=={public(distribution.version)}")
     elif is_local(direct):
         plan.wheels.append(wheel_of(name, direct, wheels))
-        plan.requirements.append(f"{name}=={version_of(plan.wheels[-1])}")
+        plan.requirements.append(f"{asked}=={version_of(plan.wheels[-1])}")
     else:
-        plan.requirements.append(f"{name} @ {direct['url']}")
+        plan.requirements.append(f"{asked} @ {direct['url']}")
 
 
 def bring_along(plan: ImagePlan, names: Iterable[str], wheels: Path, named: Named) -> None:

@@ -7,13 +7,14 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from srv.cli.output import echo
 
 #: Seconds until the first line, and between all further ones.
 FIRST, NEXT = 1.0, 15.0
-_TO_END = 10.0
+_TO_END = 30.0
 _REMARK = re.compile(r"Running pip as the 'root' user|^WARNING: Location .* is ignored")
 #: Nobody sees a question, because the output is kept: so that none is asked.
 _NO_QUESTIONS = {"GIT_TERMINAL_PROMPT": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "NO_COLOR": "1"}
@@ -60,5 +61,7 @@ def run(words: Sequence[str], doing: str) -> Ended:
                     pause = NEXT
         except KeyboardInterrupt:
             # The terminal has sent the program the same signal, and pip puts back what it has begun to change.
-            program.wait(_TO_END)
+            with suppress(subprocess.TimeoutExpired):
+                program.communicate(timeout=_TO_END)
+            program.kill()
             raise

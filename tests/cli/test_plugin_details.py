@@ -42,6 +42,7 @@ RUNTIME = """
 
     class Toll(Runtime):
         extra = Extra
+        routes = [("POST", "pay", "pay")]
 """
 ABOUT = """
 Summary: Takes a toll
@@ -89,11 +90,13 @@ def test_show_tells_what_a_package_is_and_what_each_of_its_plugins_takes_and_bri
         "    currency  text    required\n"
         "\n"
         "runtime 'toll_of_hook' (toll_hooks:srv_runtimes): found\n"
+        "  routes: POST pay\n"
         "  settings, under parameters.extra of a model:\n"
         "    lanes  integer  2\n"
         "\n"
         "runtime 'tollbooth' (toll_rt:Toll): loaded\n"
         "  files: model.toll\n"
+        "  routes: POST pay\n"
         "  settings, under parameters.extra of a model:\n"
         "    lanes  integer  2\n"
     )

@@ -66,6 +66,7 @@ def tell(job: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
         told: dict[str, Any] = {"told_of": key_of(row)}
         try:
             if row.kind is PluginKind.RUNTIME:
+                told["routes"] = _routes_of(plugins.load_row(row))
                 told["schema"] = runtime_settings.settings_schema(row, plugins) or {}
             elif row.kind is PluginKind.HOOKS:
                 needs = getattr(plugins.load_row(row), NEEDS_SETTINGS, False)
@@ -74,6 +75,14 @@ def tell(job: Job, plugins: Plugins, out: TextIO) -> Iterator[dict[str, Any]]:
         except Exception as error:  # noqa: BLE001 - somebody's schema may raise anything
             told["unknown"] = str(error) if isinstance(error, SrvError) else failure(error)
         yield told
+
+
+def _routes_of(runtime: Any) -> list[str]:
+    """Return the routes that a runtime's class declares; those that a method gives differ from model to model."""
+    said = runtime.routes
+    if not isinstance(said, list | tuple):
+        return ["as each model says"]
+    return [f"{row[0]} {row[1]}" for row in said if isinstance(row, list | tuple) and len(row) == 3]
 
 
 def _hooks_and_schema(row: Plugin, plugins: Plugins) -> tuple[list[str], dict[str, Any]]:
@@ -95,7 +104,7 @@ def details_of(rows: Iterable[Plugin], outcome: Outcome) -> list[Details]:
 
 
 def _details(row: Plugin, outcome: Outcome, told: Mapping[str, Any]) -> Details:
-    brings: dict[str, list[str]] = {}
+    brings: dict[str, list[str]] = {"routes": told["routes"]} if told.get("routes") else {}
     for other in outcome.rows:
         owner = other.computed_by
         if owner is not None and row.kind is PluginKind.HOOKS and owner.qualified == row.qualified:

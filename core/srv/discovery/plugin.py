@@ -67,6 +67,8 @@ class Plugin:
     deprecations: tuple[str, ...] = ()
     import_seconds: float | None = None
     ours: bool = False
+    #: The extras of its distribution that its entry point names.
+    extras: tuple[str, ...] = ()
     #: What of the extras that its entry point names is not installed, and how to install it.
     missing_extra: str = ""
     #: Well-known files that a runtime recognises: what else stands in the brackets of its entry point.

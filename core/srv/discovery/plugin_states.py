@@ -124,6 +124,7 @@ def _row_of(distribution: Distribution, entry: Entry) -> Plugin:
         ours=normalised(distribution.name) == OURS,
         # A hook module has no files: it is required by the word in brackets, whatever else the word may be.
         files=tuple(each for each in entry.extras if kind is PluginKind.HOOKS or each not in distribution.extras),
+        extras=tuple(each for each in entry.extras if each in distribution.extras),
         missing_extra=next(filter(None, map(distribution.extras.get, entry.extras)), ""),
     )
 

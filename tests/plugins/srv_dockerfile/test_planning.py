@@ -199,6 +199,21 @@ def srv_settings_schema():
 """
 
 
+def test_extras_that_an_entry_point_names_come_along(plan, site):
+    info = site.add(
+        "srv-kiln",
+        "[srv.runtimes]\nkiln = kiln:Kiln [fire, model.kiln]\n",
+        modules={"kiln": RUNTIME},
+        requires=["srv-inference>=0.1", 'srv-absent-lib; extra == "fire"'],
+    )
+    head = (info / "METADATA").read_text().replace("Requires-Dist", "Provides-Extra: fire\nRequires-Dist", 1)
+    (info / "METADATA").write_text(head)
+
+    made = plan({"a/model-settings.json": {"runtime": "kiln"}})
+
+    assert made.requirements == [SRV, "srv-kiln[fire]==1.0"]
+
+
 def test_a_content_type_for_tables_brings_pandas_along(plan, site):
     site.add("pandas", "", version="2.2.3", requires=(), files=["brought_by_pandas.py"])
 
