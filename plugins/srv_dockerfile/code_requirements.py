@@ -16,6 +16,8 @@ from srv.errors import listed, quoted
 from srv.images import ImagePlan
 from srv.model_settings import ModelSettings
 from srv.models.code_folders import codecs_folder, implementation_folder
+from srv.models.module_files import has_module
+from srv.settings.models import FILE as MODEL_FILE
 from srv_dockerfile.distributions import closure, pin, public
 from srv_dockerfile.imports import foreign_imports
 from srv_dockerfile.requirements import Named
@@ -81,7 +83,9 @@ def _lacking(models: Iterable[ModelSettings], there: Iterable[str]) -> tuple[dic
         if model.implementation is not None:
             classes.append((implementation_folder(model), model.implementation))
         for folder, name in classes:
-            imported = {**foreign_imports(folder, name.rpartition(".")[0]), **imported}
+            module = name.rpartition(".")[0]
+            is_own = has_module(folder, module.partition(".")[0])
+            imported = {**(foreign_imports(folder, module) if is_own else {module: MODEL_FILE}), **imported}
     imported = {name: file for name, file in imported.items() if not _is_known(name.partition(".")[0])}
     if not imported:
         return {}, {}

@@ -354,6 +354,19 @@ def test_without_an_environment_file_the_image_has_what_the_code_imports(plan):
 
 
 @pytest.mark.usefixtures("ledgers")
+@pytest.mark.parametrize(
+    "settings",
+    [{"implementation": "ledgers.Book"}, {"implementation": "models.Scale", "codecs": ["ledgers.Codec"]}],
+    ids=["implementation", "codecs"],
+)
+def test_the_image_has_the_package_whose_class_the_settings_name(plan, settings):
+    made = plan({"model-settings.json": settings})
+
+    assert made.requirements == [SRV, "ledgers==2.2"]
+    assert "ledgers (model-settings.json)" in made.notes[0]
+
+
+@pytest.mark.usefixtures("ledgers")
 def test_an_environment_file_counts_and_a_note_has_the_line_that_it_lacks(plan):
     made = plan({"models.py": "import ledgers, abacus\n", "requirements.txt": "colorama\n"})
 
