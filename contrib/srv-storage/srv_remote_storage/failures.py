@@ -56,6 +56,13 @@ def told(uri: str, scheme: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of this machine, not of obstore
         raise failure_of(error, uri, scheme) from None  # because a traceback would print the original
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a class of obstore's that cannot be imported, no Exception
+            raise
+        raise FetchFailed(
+            f"{uri} cannot be asked for with this environment: a variable has a character that does not belong there, "
+            f"such as a line break at its end. Check the endpoint, and {CREDENTIALS[scheme]}"
+        ) from None
 
 
 def failure_of(error: Exception, uri: str, scheme: str) -> FetchFailed:

@@ -175,6 +175,12 @@ def closed_port():
             FetchFailed,
             "AWS_ENDPOINT_URL is no address of a server: write https://HOST.",
         ),
+        (
+            "s3://BUCKET/iris",
+            {"AWS_ACCESS_KEY_ID": f"{SECRET}\n"},
+            FetchFailed,
+            "s3://BUCKET/iris cannot be asked for with this environment: a variable has a character that does not",
+        ),
         ("az://models/iris", {}, NoAccess, "az://models/iris does not say which account is meant."),
     ],
     ids=[
@@ -186,6 +192,7 @@ def closed_port():
         "anonymous",
         "no server",
         "no endpoint",
+        "line break",
         "no account",
     ],
 )
