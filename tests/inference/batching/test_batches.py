@@ -689,9 +689,7 @@ def test_hooks_ids_and_statistics_are_each_requests_own(serve):
         server_name="s",
         request_timeout=PATIENCE,
         before=[("p", lambda model, request: heard.append(f"{request.id} {request.headers['who']}"))],
-        after=[
-            ("p", lambda model, request, response, error, timings: heard.append(f"{request.id} {response['output']}"))
-        ],
+        after=[("p", lambda model, request, response, *_: heard.append(f"{request.id} {response['output']}"))],
     )
     plane.registry.put(crowd.model)
 
