@@ -131,6 +131,7 @@ class ServerInfo:
         self._parts = parts
         self._face = face
         self._model = model
+        self._asks: Asking | None = None
 
     def of_plugin(self, name: str) -> ServerInfo:
         """Return the server as a plugin of that name has it."""
@@ -237,15 +238,17 @@ class ServerInfo:
         self._parts.modelplane.unload(name)
 
     def _asking(self) -> Asking:
-        parts = self._parts
-        return Asking(
-            parts.dataplane,
-            parts.asking_threads,
-            face=self._face,
-            asker=self._model.title if self._model is not None else None,
-            caller_here=parts.caller_here,
-            request_timeout=parts.settings.request_timeout,
-        )
+        if self._asks is None:
+            parts = self._parts
+            self._asks = Asking(
+                parts.dataplane,
+                parts.asking_threads,
+                face=self._face,
+                asker=self._model.title if self._model is not None else None,
+                caller_here=parts.caller_here,
+                request_timeout=parts.settings.request_timeout,
+            )
+        return self._asks
 
     def _check_change(self, method: str) -> None:
         check_may_wait(method)
