@@ -135,10 +135,16 @@ class RelaysAsync(Runtime):
 
 
 class Many(Runtime):
+    times = 3
+
     async def predict(self, request):
         of = self.settings.parameters.extra["of"]
-        answers = await asyncio.gather(*(self.server.ainfer(of, request) for _ in range(3)))
+        answers = await asyncio.gather(*(self.server.ainfer(of, request) for _ in range(self.times)))
         return {"output": sum(answer["output"] for answer in answers)}
+
+
+class Six(Many):
+    times = 6
 
 
 KINDS = {"sync": Asks, "async": AsksAsync, "own": AsksInOwnThread, "alone": Alone}
@@ -493,6 +499,15 @@ def test_what_a_batch_asks_outlives_the_client_of_one_of_its_members(serve):
     assert counted(client)["doubled", "model:batched", "ok"] == 1
 
 
+def test_after_its_client_has_left_a_request_asks_nothing_more(serve):
+    client = serve(model(Gate, name="gate"))
+    outer = Caller(time.monotonic())
+    outer.leave()
+    with pytest.raises(ClientLeft):
+        as_a_face(client, outer, client.server.infer, "gate", floats())
+    assert runtime_of(client, "gate").runs == 0
+
+
 @pytest.mark.parametrize("ended_by", ["deadline", "cancel"])
 def test_what_is_awaited_and_never_has_a_thread_never_runs_and_is_counted(serve, ended_by):
     client = serve(model(Gate, name="gate"), threads=1)
@@ -581,6 +596,25 @@ def test_an_await_ends_at_its_deadline_also_where_a_sync_predict_runs_on(serve):
     with pytest.raises(DeadlinePassed):
         asyncio.run(client.server.ainfer("gate", floats(), deadline=time.monotonic() + 0.2))
     gate.go.set()
+
+
+def test_a_batch_may_be_as_large_as_its_model_says_also_where_it_is_awaited(serve):
+    class Rows(Runtime):
+        def predict(self, x: np.ndarray):
+            return np.full_like(x, len(x))
+
+    client = serve(
+        model(Rows, name="rows", max_batch_size=6, max_batch_time=PATIENCE), asking("six", Six, "rows"), threads=1
+    )
+    client.assembled.dataplane.model("rows").answer.batching._running += 1  # as if another batch ran now
+    assert client.infer("six", {"x": [1.0]})["output"].tolist() == [36.0]
+
+
+def test_what_is_awaited_while_the_server_ends_is_told_so(serve):
+    client = serve(model(Doubled, name="doubled"))
+    client.assembled.parts.asking_threads.close()
+    with pytest.raises(Unavailable, match="shutting down"):
+        asyncio.run(client.server.ainfer("doubled", floats()))
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class Asking:
     def _inner(self, question: Question, *, here: bool = False) -> Inner:
         """Return the inner request, which runs in this thread or in another one.
 
-        Raises what the data plane raises for an unknown model, and AskedInCircle.
+        Raises what the data plane raises for an unknown model, AskedInCircle, and ClientLeft.
         """
         name, request, version, deadline, headers = question
         if not isinstance(request, InferenceRequest):
@@ -164,6 +164,8 @@ class Asking:
         models = self._nested(outer, model)
         deadline = _earlier(deadline, self._due(outer))
         caller = InnerCaller(outer, thread=thread if here else None, models=models)
+        if caller.is_gone():
+            raise ClientLeft
         inner = Inner(model, version, copied(request, headers), caller, deadline, self._face)
         if thread is not None or here:  # an event loop cancels the task that awaits it by itself
             caller.listen()

@@ -26,31 +26,42 @@ class AskingThreads:
 
     def __init__(self, threads: int, max_queue: int) -> None:
         self._threads = threads
-        self._most = threads + max_queue
+        self._max_queue = max_queue
         self._guard = threading.Lock()
         self._pools: dict[int, ThreadPoolExecutor] = {}
         self._unanswered = 0
+        self._closed = False
 
     def submit(self, level: int, call: Callable[..., Any], *given: Any, never_full: bool = False) -> Future[Any]:
         """Have a thread of that level make a call. Raises AskingQueueFull unless `never_full`, and Draining."""
         with self._guard:
-            if self._unanswered >= self._most and not never_full:
+            if self._closed:
+                raise Draining
+            if self._unanswered >= self._threads + self._max_queue and not never_full:
                 raise AskingQueueFull(self._unanswered)
             pool = self._pools.get(level)
             if pool is None:
                 pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"srv-asking-{level}")
                 self._pools[level] = pool
-            try:
-                future = pool.submit(call, *given)
-            except RuntimeError:  # it was shut down
-                raise Draining from None
+            future = pool.submit(call, *given)
             self._unanswered += 1
         future.add_done_callback(self._answered)
         return future
 
+    def grow(self, threads: int) -> None:
+        """Have at least so many threads at each level from now on."""
+        with self._guard:
+            if threads <= self._threads:
+                return
+            self._threads = threads
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(wait=False)  # which still does what it was given
+
     def close(self) -> None:
         """Take no more calls, and drop those that wait; the threads end after their present call."""
         with self._guard:
+            self._closed = True
             pools = [*self._pools.values()]
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -302,7 +302,9 @@ class Assembled:
         if model.routes:
             self.app.check_model_routes(model)
         if model.settings.max_batch_size > 1:
-            self.grow(model.settings.max_batch_size + BESIDE_A_BATCH)
+            threads = model.settings.max_batch_size + BESIDE_A_BATCH
+            self.grow(threads)
+            self.parts.asking_threads.grow(threads)
 
     def _refuse(self, failed: FailedModel) -> None:
         log.error("Model '%s' cannot be served: %s", failed.name, failed.error, extra={"load_failed": failed.name})
