@@ -20,6 +20,8 @@ class Page:
     #: How many bytes of the content go out before the connection is closed, for each of the next answers to GET.
     breaks: list[int] = field(default_factory=list)
     takes_ranges: bool = True
+    #: How the end of the content is told: by `length`, by `chunks`, or by the `close` of the connection.
+    end: str = "length"
     takes_head: bool = True
     #: The text of `Authorization` without which it answers 401.
     authorization: str | None = None
@@ -95,7 +97,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        if page.end == "length" or not with_body:
+            self.send_header("Content-Length", str(len(content)))
+        elif page.end == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+            content = b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+        else:
+            self.close_connection = True
         self.end_headers()
         if with_body:
             self._send(page, content)

@@ -55,6 +55,7 @@ def _announced(opened: tarfile.TarFile, size: int, download: Download) -> Iterat
     for member in opened:
         size += member.size
         download.expect(size)
+        download.add(0)  # raises where the time is over
         yield member
 
 
@@ -73,4 +74,4 @@ def _unzip(archive: Path, content: Path, download: Download) -> None:
                     f"The archive {quoted(archive.name)} has the link {quoted(member.filename)}; links in .zip are not taken"
                 )
             opened.extract(member, content)
-            download.add(0)  # raises where the time is over
+            download.add(0)  # as above

@@ -96,6 +96,11 @@ class HttpFetch(Fetch):
         coding = response.headers.get("Content-Encoding", "identity")
         if coding != "identity" and not self._address.partition("?")[0].lower().endswith((".gz", ".tgz")):
             raise FetchFailed(f"{self._shown} comes in the content encoding '{coding}', though none was asked for")
+        if not response.has_end and self._sha256 is None:
+            raise FetchFailed(
+                f"The server does not say how long {self._shown} is, so nobody could tell whether all of it has come. Give "
+                "its hash, #sha256=…, at the end of parameters.uri"
+            )
         _begin_at(response.start, file, download)
         if response.size is not None:
             download.expect(response.size)

@@ -42,6 +42,8 @@ class Response:
         self.start = 0
         #: The bytes of the whole content, where the server says.
         self.size: int | None = None
+        #: Whether a connection that breaks can be told from the end of the content.
+        self.has_end = bool(answer.chunked) or answer.length is not None
         length = answer.headers.get("Content-Length", "")
         if answer.status == 206:
             found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))

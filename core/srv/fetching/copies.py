@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -63,7 +64,10 @@ class Copy:
     def release(self) -> None:
         """Let the copy be removed, as far as this user of it is concerned."""
         if self._lock is not None:
+            with suppress(OSError):
+                os.utime(self.folder / _USE)
             self._lock.release()
+            self._lock = None
 
     def last_used(self) -> float:
         """Return when somebody began to use it last."""

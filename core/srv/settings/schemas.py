@@ -313,5 +313,8 @@ class ModelSchema(Schema):
         Text("", kind="a module and a class, such as 'models.ImageCodec'", fits=_is_class),
         items="modules and classes, such as 'models.ImageCodec'",
     )
-    allow_pickle = Flag("Whether a file that is code, such as a pickle, may be served when it is found.")
+    allow_pickle = Flag(
+        "Whether a file that is code, such as a pickle, may be served when it is found. For one that `uri` names elsewhere only "
+        "the operator can say so, here in the served folder itself or for all models."
+    )
     parameters = Section("What differs from one version of a model to the next.", ParametersSchema)

@@ -86,6 +86,26 @@ def test_a_download_that_breaks_again_and_again_fails_and_says_so(web, download,
         HttpFetch(web.url("/model")).download(tmp_path, download)
 
 
+def test_a_download_in_chunks_that_breaks_is_not_taken_for_whole(web, download, tmp_path):
+    web.put("/model", CONTENT, end="chunks", etag=None, breaks=[100_000])
+
+    artifact = HttpFetch(web.url("/model")).download(tmp_path, download)
+
+    assert artifact.read_bytes() == CONTENT
+    assert web.count("GET") == 2
+
+
+def test_a_download_whose_end_nobody_could_tell_needs_a_hash(web, download, tmp_path):
+    web.put("/model", CONTENT, end="close")
+
+    with pytest.raises(FetchFailed, match=r"does not say how long http://.*/model is.*Give its hash, #sha256="):
+        HttpFetch(web.url("/model")).download(tmp_path, download)
+
+    (tmp_path / "whole").mkdir()
+    pinned = f"{web.url('/model')}#sha256={hashlib.sha256(CONTENT).hexdigest()}"
+    assert HttpFetch(pinned).download(tmp_path / "whole", download).read_bytes() == CONTENT
+
+
 def test_content_that_changes_meanwhile_is_not_taken_for_the_one_that_was_there(web, download, tmp_path):
     web.put("/model", CONTENT)
     fetch = HttpFetch(web.url("/model"))
