@@ -51,6 +51,13 @@ class Environment:
         return "conda environment" if self.is_conda else "system's Python"
 
     @property
+    def note(self) -> str:
+        """What somebody should know who installs into it; empty for most."""
+        if self.is_conda and not self.is_virtual:
+            return "conda keeps no record of what pip installs: name it under pip: in the environment's file too."
+        return ""
+
+    @property
     def is_writable(self) -> bool:
         """Whether this user may change what is installed."""
         return os.access(self.packages, os.W_OK)

@@ -99,7 +99,9 @@ def install(
     environment = environment_here()
     installer = installer_for(environment, names, user=user, passed=order.passed)
     if not as_json:
-        echo(f"{'Would install' if dry_run else 'Installing'} with {installer.name} into {environment}.")
+        echo(
+            f"{'Would install' if dry_run else 'Installing'} with {installer.name} into {environment}. {environment.note}".rstrip()
+        )
     with srv_kept(asked=OURS in order.names) as kept:
         words = [*kept, *order.words(installer)]
         changes = _planned(installer, words, order.names)

@@ -54,6 +54,11 @@ def test_an_environment_is_told_by_its_folders(made, how, kind):
     assert str(environment).startswith(f"the {kind} {environment.prefix} (Python 3.")
 
 
+def test_who_installs_into_a_conda_environment_is_told_that_conda_does_not_know(made):
+    assert made(virtual=False, files=("conda-meta",)).note.startswith("conda keeps no record of what pip installs: ")
+    assert made().note == ""
+
+
 def test_the_environment_of_these_tests_has_pip_and_may_be_changed():
     environment = environment_here()
     assert (environment.has_pip, environment.is_writable) == (True, True)
