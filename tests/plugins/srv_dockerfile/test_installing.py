@@ -82,6 +82,12 @@ def test_settings_of_pip_hold_for_uv_and_the_nearest_counts(install):
     assert settings["UV_DEFAULT_INDEX"] == "https://e.example/simple"
 
 
+def test_constraints_of_pip_hold_for_uv_beside_those_that_the_words_name(install):
+    config = "[global]\nconstraint = general.txt\n[install]\nconstraint = near.txt more.txt\n"
+    words, _ = told(install("-c", "lowest.txt", "numpy", config=config))
+    assert words[4:] == ["-c", "near.txt", "-c", "more.txt", "-c", "lowest.txt", "numpy"]
+
+
 def test_a_setting_that_uv_has_not_is_left_to_pip(install):
     answer = install(*NOTHING, config="[global]\nonly-binary = :all:\n")
     assert "uv has no setting only-binary, so pip installs." in answer.stdout
