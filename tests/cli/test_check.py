@@ -5,9 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 from servers import write_model
+from web_server import web_server
 
 pytestmark = pytest.mark.e2e
 
@@ -233,3 +236,25 @@ def test_a_model_that_is_the_folder_itself_is_called_as_the_flag_says(tmp_path):
     place = write_model(tmp_path, "double")
     assert check(place, "--root-name", "forecast").stdout.startswith("forecast: ready in ")
     assert check(place, "--root-name", "no name").returncode == 2
+
+
+def send_the_rest_after_a_second(page):
+    page.half.wait(60)
+    time.sleep(1.1)  # the log tells of downloads that last a second
+    page.rest.set()
+
+
+def test_a_download_that_lasts_tells_how_far_it_is_on_stderr(tmp_path, monkeypatch):
+    monkeypatch.setenv("SRV_CACHE_DIR", str(tmp_path / "cache"))
+    with web_server() as web:
+        page = web.put("/weights", bytes(100_000), rest=threading.Event())
+        place = write_model(tmp_path / "models", "double", load="self.artifact().stat()")
+        settings = {"implementation": "models.Model", "parameters": {"uri": web.url("/weights", user="anna:secret")}}
+        (place / "model-settings.json").write_text(json.dumps(settings))
+        late = threading.Thread(target=send_the_rest_after_a_second, args=(page,))
+        late.start()
+        checked = check(tmp_path / "models")
+        late.join()
+    assert checked.returncode == 0
+    assert "Model 'double': 100 kB of 100 kB (100 %) of http://***@127.0.0.1" in checked.stderr
+    assert "secret" not in checked.stderr

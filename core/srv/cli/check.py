@@ -27,6 +27,8 @@ from srv.settings.reading import FILE
 
 #: The loggers of failed loads; each record has `load_failed`, the model's title.
 LOGS_OF_LOADS = ("srv.models.loader", "srv.serve.assembly")
+#: The logger of downloads that last, which may take minutes.
+LOG_OF_DOWNLOADS = "srv.fetching.transfer"
 
 if TYPE_CHECKING:
     from srv.model_settings import Spec
@@ -82,6 +84,7 @@ def check(folder: str, *, root_name: str | None, as_json: bool, **flags: Any) ->
     settings, plugins = open_folder(folder, flags)
     settings = replace(settings, root_name=root_name)
     logs.configure(level="warning", form=settings.log_format)
+    logging.getLogger(LOG_OF_DOWNLOADS).setLevel(logging.INFO)
     for name in LOGS_OF_LOADS:
         logging.getLogger(name).addFilter(_is_no_failure)
     for note in (*settings.notes, *plugins.unmatched(), *plugins.left_out(settings.sections)):
