@@ -12,10 +12,10 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
+from srv.archives import is_archive, unpack
 from srv.errors import said_by
 from srv.storage import DISK_FULL, ContentChanged, Download, Fetch, FetchFailed, NoAccess, NotStored, Unreachable
 from srv.uris import shown_uri
-from srv_storage.archives import is_archive, unpack
 from srv_storage.fragment import CHUNK, check_file, split_fragment
 from srv_storage.requests import Requests, Response
 

@@ -6,9 +6,9 @@ import stat
 from pathlib import Path
 from urllib.parse import unquote
 
+from srv.archives import is_archive, unpack
 from srv.errors import quoted
 from srv.storage import ContentChanged, Download, Fetch, FetchFailed, NoAccess, NotStored
-from srv_storage.archives import is_archive, unpack
 from srv_storage.fragment import CHUNK, check_file, split_fragment
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from obstore.store import ObjectStore
 
+from srv.archives import is_archive, unpack
 from srv.storage import Download, Fetch, FetchFailed, NotStored
 from srv.uris import shown_uri
 from srv_remote_storage.downloads import download_objects
@@ -67,13 +68,16 @@ class BucketFetch(Fetch):
         return identity(self._objects)
 
     def download(self, folder: Path, download: Download) -> Path:
-        """Download all objects as they were when `etag` was called."""
+        """Download all objects as they were when `etag` was called; unpack one that is an archive."""
         if self._store is None:
             self.etag()
         assert self._store is not None
         with told(self._uri, self._place.scheme):
             download_objects(self._store, self._objects, folder, download, self._uri)
-        return folder / self._objects[0].name if self._is_file else folder
+        if not self._is_file:
+            return folder
+        file = folder / self._objects[0].name
+        return unpack(file, folder, download) if is_archive(file.name) else file
 
     def _below(self, store: ObjectStore) -> Iterable[StoredObject]:
         """Yield the objects below the key, at most one more than are allowed."""

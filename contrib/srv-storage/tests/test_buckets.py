@@ -1,10 +1,12 @@
 """Objects of buckets become files, whole and as they were listed, or the load fails and says why."""
 
 import errno
+import io
 import os
 import resource
 import socket
 import sys
+import tarfile
 import threading
 import time
 
@@ -43,6 +45,21 @@ def test_an_object_is_a_file_of_its_name(s3, bucket, folder, download):
     fetch = srv_storage(f"s3://{bucket.name}/iris/model.onnx")
     assert fetch.download(folder, download) == folder / "model.onnx"
     assert files_in(folder) == {"model.onnx": b"weights"}
+
+
+def test_an_object_that_is_an_archive_is_unpacked_and_others_below_a_prefix_are_not(s3, bucket, folder, download):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as opened:
+        member = tarfile.TarInfo("iris/model.onnx")
+        member.size = 7
+        opened.addfile(member, io.BytesIO(b"weights"))
+    put(bucket, **{"one/iris.tar.gz": archive.getvalue()})
+    artifact = srv_storage(f"s3://{bucket.name}/one/iris.tar.gz").download(folder, download)
+    assert files_in(artifact) == {"model.onnx": b"weights"}
+    whole = folder / "whole"
+    whole.mkdir()
+    srv_storage(f"s3://{bucket.name}/one").download(whole, download)
+    assert files_in(whole) == {"iris.tar.gz": archive.getvalue()}
 
 
 def test_a_large_object_comes_in_parts_that_fit_together(s3, bucket, folder, download, monkeypatch):

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
+from srv.archives import is_archive, unpack
 from srv.storage import FetchFailed
-from srv_storage.archives import is_archive, unpack
 
 
 def tar(path, members, mode="w:gz"):
