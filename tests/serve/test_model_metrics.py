@@ -9,6 +9,8 @@ from collections import Counter
 import pytest
 from servers import eventually, numbers, running, write_model
 
+from srv.serve.run_folder import memory_place, run_place
+
 pytestmark = pytest.mark.e2e
 
 MODULE = """\
@@ -136,6 +138,22 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
         assert sums == expected(rows)
         assert victim not in gauges
         assert value(server, "srv_worker_deaths_total") == 1
+        assert eventually(lambda: files_of_dead(server)) == ["model_metrics", "statistics"]
+        assert told(server)[0] == expected(rows)
+
+
+def files_of_dead(server):
+    """The folders in which one file stands for all workers that are gone; None while there are others."""
+    workers = {str(pid) for pid in server.workers()}
+    for folder in (memory_place() or run_place()).glob("srv-run-*"):
+        names = {
+            kind: {file.stem for file in (folder / kind).glob("*.kinds")} for kind in ("model_metrics", "statistics")
+        }
+        if any(workers & found for found in names.values()):
+            dead = {kind: found - workers for kind, found in names.items()}
+            folded = [kind for kind, found in dead.items() if len(found) == 1 and min(found).startswith("folded-")]
+            return folded if len(folded) == len(dead) else None
+    return None
 
 
 def asked(server, rows):

@@ -185,6 +185,10 @@ class DataPlane:
         """Return the counts of all workers since the server's start."""
         return self._ledger.sums()
 
+    def fold_dead(self) -> None:
+        """Let one file stand for what all dead workers have counted."""
+        self._ledger.fold_dead()
+
     def batches(self) -> Mapping[tuple[str, str | None], Mapping[int, Sums]]:
         """Return the executions of models that batch by name, version and number of rows, over all workers."""
         return self._ledger.batches()

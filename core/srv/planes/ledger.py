@@ -12,9 +12,11 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from srv.metrics_types import BOUNDS, Kind, RouteKind, Stages, Sums
+from srv.planes.row_files import OtherRow
 from srv.planes.rows import Rows, StoredRow
 
 _BOUNDS_NS = tuple(int(bound * 1_000_000_000) for bound in BOUNDS)
@@ -143,6 +145,10 @@ class Ledger:
         """Write the files again, with the counts of this worker, where somebody has deleted them."""
         self._rows.restore()
 
+    def fold_dead(self) -> None:
+        """Let one file stand for those of all dead workers."""
+        self._rows.fold_dead(_folded)
+
     def _all(self) -> dict[Kind, Sums]:
         self.restore()
         sums: dict[Kind, Sums] = {}
@@ -184,6 +190,17 @@ class _AtTheEnd:
 
     def __del__(self) -> None:
         self._left.extend(self._rows.values())
+
+
+def _folded(rows: Iterable[OtherRow]) -> Iterable[tuple[Sequence[object], Sequence[int]]]:
+    """Return a row for each kind, which stands for all rows of that."""
+    sums: dict[tuple[object, ...], list[int]] = {}
+    for row in rows:
+        kind = tuple(row.words)
+        before = sums.get(kind, [0] * _WIDTH)
+        sums[kind] = [one + other for one, other in zip(before, row.numbers, strict=True)]
+        sums[kind][_LAST] = max(before[_LAST], row.numbers[_LAST])
+    return sums.items()
 
 
 def _sums_of(row: list[int]) -> Sums:

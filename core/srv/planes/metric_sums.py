@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from srv.metrics_types import Series
 from srv.planes.metric_definitions import GAUGE, HISTOGRAM
-from srv.planes.rows import OtherRow, StoredRow
+from srv.planes.row_files import OtherRow
+from srv.planes.rows import StoredRow
 
 
 class _Metric(NamedTuple):
@@ -50,6 +51,21 @@ def summed(own: Iterable[StoredRow], others: Iterable[OtherRow], workers: Collec
         _series(metric, labels, pid, *newest[metric][1:], numbers)
         for (metric, labels, pid), numbers in sorted(sums.items(), key=lambda each: each[0][:2])
     ]
+
+
+def folded(rows: Iterable[OtherRow]) -> Iterator[tuple[Sequence[object], list[float]]]:
+    """Yield rows that stand for those of dead workers. Their gauges are gone."""
+    sums: dict[tuple[Any, ...], list[float]] = {}
+    newest: dict[tuple[Any, ...], int] = {}
+    for row in _found((), rows):
+        defined, kind, bounds = row.defined
+        if kind != GAUGE:
+            key: tuple[Any, ...] = (*row.metric, kind, row.labels, bounds)
+            before = sums.get(key, [0.0] * len(row.numbers))
+            sums[key] = [one + other for one, other in zip(before, row.numbers, strict=True)]
+            newest[key] = max(defined, newest.get(key, defined))
+    for key, numbers in sums.items():
+        yield (*key, newest[key]), numbers
 
 
 def _found(own: Iterable[StoredRow], others: Iterable[OtherRow]) -> Iterator[_Found]:

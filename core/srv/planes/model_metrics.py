@@ -16,7 +16,7 @@ from srv.errors import quoted
 from srv.metrics_types import Series
 from srv.planes.metric_definitions import COUNTER, DROPPED, Definition, bounds_of, define
 from srv.planes.metric_rows import GaugeRow, SeriesRow, row_of
-from srv.planes.metric_sums import summed
+from srv.planes.metric_sums import folded, summed
 from srv.planes.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -182,6 +182,10 @@ class ModelMetrics:
     def forked(self) -> None:
         """Change nothing that other processes see, in a child that a model has forked."""
         self._rows.leave_files()
+
+    def fold_dead(self) -> None:
+        """Let one file stand for those of all dead workers."""
+        self._rows.fold_dead(folded)
 
     def series(self, workers: Collection[int]) -> list[Series]:
         """Return all series in order, with the gauges of these workers, by process id, and of this one.

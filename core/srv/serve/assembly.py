@@ -208,6 +208,8 @@ class Assembled:
                     self._give_up(error)
         before_ready()
         self.dataplane.readiness.loaded = True
+        for counted in (self.dataplane, self.model_metrics):
+            counted.fold_dead()  # now, because this worker may have replaced one that died
 
     def _load_together(
         self, wanted: Mapping[ModelKey, ModelSettings], report: Callable[[str], None]
