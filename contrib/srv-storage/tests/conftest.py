@@ -161,7 +161,7 @@ def s3_port(stored, tmp_path_factory):
     log = tmp_path_factory.mktemp("rclone") / "log"
     process, port = _rclone(stored, log, "--auth-key", f"someone,{SECRET}")
     yield port
-    process.terminate()
+    process.kill()
     process.wait(30)
 
 
@@ -170,7 +170,7 @@ def open_port(stored, tmp_path_factory):
     """The same buckets without credentials."""
     process, port = _rclone(stored, tmp_path_factory.mktemp("rclone") / "log")
     yield port
-    process.terminate()
+    process.kill()
     process.wait(30)
 
 

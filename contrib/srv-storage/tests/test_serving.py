@@ -21,7 +21,7 @@ class Model(Runtime):
         return np.array([self.content.size, self.content[-1]])
 """
 SIZE = 20_000_000
-LOADS = 10
+LOADS = 5
 
 
 def content(last):
