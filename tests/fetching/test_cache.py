@@ -111,6 +111,15 @@ def test_a_version_is_downloaded_once_and_a_new_one_again(cache):
     assert (first.path.read_bytes(), other.path.read_bytes()) == (b"model", b"new")  # the first is in use
 
 
+def test_files_of_a_copy_are_read_only_because_others_use_them_too(cache):
+    copy = get(cache, Made())
+
+    assert copy.path.stat().st_mode & 0o222 == 0
+    copy.release()
+    assert copy.remove_unused()
+    assert not copy.folder.exists()
+
+
 def test_the_version_before_goes_once_nobody_uses_it(cache):
     first = get(cache, Made())
     first.release()
@@ -222,7 +231,9 @@ def test_content_that_changes_in_mid_download_is_asked_for_again_a_few_times(cac
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda file: file.write_bytes(b"mo"), lambda file: file.unlink()], ids=["cut", "gone"]
+    "damage",
+    [lambda file: file.chmod(0o600) or file.write_bytes(b"mo"), lambda file: file.unlink()],
+    ids=["cut", "gone"],
 )
 def test_a_copy_that_somebody_has_damaged_is_downloaded_again(cache, damage):
     first = get(cache, Made())

@@ -32,7 +32,8 @@ class Artifacts:
         self, fetch_of: Callable[[str], Fetch], *, folder: Path | None, limit: int | None, seconds: float
     ) -> None:
         self._fetch_of = fetch_of
-        self._folder = folder
+        # Absolute from the start, because a model may change the current directory.
+        self._folder = None if folder is None else folder.absolute()
         self._limit = limit
         self._seconds = seconds
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -54,17 +55,15 @@ class Cache:
         Where the storage cannot be asked, it is the newest complete copy, with a warning. Raises FetchFailed.
         """
         job = _Job(self.folder, self._limit, uri, fetch, title, seconds)
-        for tries_left in range(_TRIES - 1, -1, -1):
-            try:
-                return job.copy()
-            except ContentChanged:
-                if not tries_left:
-                    raise
-            except OSError as error:
-                if error.errno in DISK_FULL:
-                    raise DiskFull(shown_uri(uri), self.folder) from None
-                raise CacheUnusable(self.folder, error.strerror or type(error).__name__) from None
-        raise AssertionError
+        try:
+            for _ in range(_TRIES - 1):
+                with suppress(ContentChanged):
+                    return job.copy()
+            return job.copy()
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise DiskFull(shown_uri(uri), self.folder) from None
+            raise CacheUnusable(self.folder, error.strerror or type(error).__name__) from None
 
 
 class _Job:
@@ -76,7 +75,7 @@ class _Job:
         self._fetch = fetch
         self._title = title
         self._shown = shown_uri(uri)
-        self._artifact = root / hashlib.sha256(uri.encode()).hexdigest()[:32]
+        self._artifact = root / hashlib.sha256(uri.encode(errors="surrogatepass")).hexdigest()[:32]
         self._began = time.time()
         self._seconds = seconds
         self._until = time.monotonic() + seconds
@@ -158,11 +157,9 @@ class _Job:
             name = str(artifact.relative_to(content))
             description = CopyDescription(self._shown, etag, name, files, time.time())
             copy = complete(part, description, folder_of(self._artifact, etag))
-        except Exception as error:
+        except Exception:
             if transfer.ended is not None:
                 raise transfer.ended from None
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                raise DiskFull(self._shown, self._root) from None
             raise
         seconds = pace.seconds()
         log.info("Model '%s': downloaded %s of %s in %.2f s.", self._title, shown_size(size), self._shown, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from srv.fetching.file_locks import FileLock, try_lock
 _DESCRIPTION, _USE, CONTENT = "copy.json", "use", "content"
 #: How the folders of downloads that are not complete begin.
 PART = "part-"
+#: Rights that no file of a copy has, because all workers and servers share it.
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class CopyDescription(msgspec.Struct, frozen=True):
@@ -128,10 +131,13 @@ def complete(part: Path, description: CopyDescription, folder: Path) -> Copy:
     """Make a copy of a download, in use: on the disk, described, and only then under its name."""
     (part / _DESCRIPTION).write_bytes(msgspec.json.encode(description))
     use = try_lock(part / _USE, shared=True)
-    for directory, _, names in os.walk(part):
-        for each in (*(Path(directory, name) for name in names), Path(directory)):
-            if not each.is_symlink():
-                _sync(each)
+    for name in description.files:
+        file = part / CONTENT / name
+        file.chmod(stat.S_IMODE(file.stat().st_mode) & ~_WRITABLE)
+        _sync(file)
+    for directory, _, _ in os.walk(part):
+        _sync(Path(directory))
+    _sync(part / _DESCRIPTION)
     shutil.rmtree(folder, ignore_errors=True)  # what is there is no complete copy
     part.rename(folder)
     _sync(folder.parent)

@@ -97,7 +97,7 @@ class Transfer:
         raise error
 
     def _tell(self) -> None:
-        seconds = self._pace.seconds()
+        seconds = max(self._pace.seconds(), 0.001)
         of = ""
         if self._expected and self._received <= self._expected:
             of = f" of {shown_size(self._expected)} ({100 * self._received // self._expected} %)"
