@@ -221,6 +221,20 @@ def test_check_of_a_broken_package_shows_the_traceback_and_fails(scale, capsys):
 
 
 @child_process
+def test_check_takes_several_packages_and_counts_the_faults_of_all(scale, capsys):
+    scale.add("srv-broken", "[srv.runtimes]\nbroken = broken_rt:B\n", modules={"broken_rt": "1 / 0"})
+
+    assert run(["plugins", "check", "srv-scale", "srv-broken", "--json"]) == 1
+
+    answer = capsys.readouterr()
+    assert {row["name"]: row["state"] for row in json.loads(answer.out)["plugins"]} == {
+        "scale": "loaded",
+        "broken": "quarantined",
+    }
+    assert answer.err == "srv-broken, srv-scale have 1 fault.\n"
+
+
+@child_process
 def test_check_reports_files_that_another_package_owns_too(scale, capsys):
     scale.add("other", "", files=["scale_rt.py"])
 

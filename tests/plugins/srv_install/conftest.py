@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import sys
 
 import pytest
@@ -76,4 +75,3 @@ def uv(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(module, "environment_here", lambda: environment)
     with installed_in(made.site.folder):
         yield made
-    shutil.rmtree(made.store.folder)
