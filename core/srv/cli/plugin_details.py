@@ -97,10 +97,36 @@ def _hooks_and_schema(row: Plugin, plugins: Plugins) -> tuple[list[str], dict[st
     return [hook for hook in ARGUMENTS if hook in found], described
 
 
-def details_of(rows: Iterable[Plugin], outcome: Outcome) -> list[Details]:
-    """Return the details of each row, from what the child process told."""
+def as_data(rows: Sequence[Plugin], outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the rows' distributions, each with its plugins, for programs."""
+    return [
+        {
+            "distribution": name,
+            "version": version,
+            **_about(name),
+            "plugins": [each.to_wire() for each in _details_of(name, rows, outcome)],
+        }
+        for name, version in _distributions(rows)
+    ]
+
+
+def lines(rows: Sequence[Plugin], outcome: Outcome) -> Iterator[str]:
+    """Return the rows' distributions, each with its plugins, as lines of text."""
+    for name, version in _distributions(rows):
+        yield from _lines_about(name, version, _about(name))
+        for each in _details_of(name, rows, outcome):
+            yield ""
+            yield from _lines_of(each)
+
+
+def _distributions(rows: Iterable[Plugin]) -> Iterable[tuple[str, str]]:
+    return {row.distribution: row.version for row in rows}.items()
+
+
+def _details_of(distribution: str, rows: Iterable[Plugin], outcome: Outcome) -> list[Details]:
+    """Return the details of a distribution's rows, from what the child process told."""
     told = {message["told_of"]: message for message in outcome.told}
-    return [_details(row, outcome, told.get(key_of(row), {})) for row in rows]
+    return [_details(row, outcome, told.get(key_of(row), {})) for row in rows if row.distribution == distribution]
 
 
 def _details(row: Plugin, outcome: Outcome, told: Mapping[str, Any]) -> Details:
@@ -121,7 +147,7 @@ def _details(row: Plugin, outcome: Outcome, told: Mapping[str, Any]) -> Details:
     )
 
 
-def about(name: str) -> dict[str, Any]:
+def _about(name: str) -> dict[str, Any]:
     """Return what a distribution's metadata says of it to people; what it does not say is left out."""
     distribution = distribution_called(name)
     if distribution is None:
@@ -138,7 +164,7 @@ def about(name: str) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value and value != "UNKNOWN"}
 
 
-def lines_about(name: str, version: str, known: Mapping[str, Any]) -> Iterator[str]:
+def _lines_about(name: str, version: str, known: Mapping[str, Any]) -> Iterator[str]:
     """Return a distribution as lines of text."""
     yield f"{name} {version}"
     if "summary" in known:
@@ -151,7 +177,7 @@ def lines_about(name: str, version: str, known: Mapping[str, Any]) -> Iterator[s
         yield f"  installed from: {known['installed_from'].removeprefix('-e ')}"
 
 
-def lines_of(each: Details) -> Iterator[str]:
+def _lines_of(each: Details) -> Iterator[str]:
     """Return a plugin as lines of text."""
     row = each.row
     yield f"{row.kind.noun} '{row.name}' ({row.entry_point}): {row.state.value}"

@@ -187,26 +187,11 @@ def show(ctx: click.Context, name: str, *, as_json: bool, folder: str, timeout: 
     rows = [row for row in outcome.rows if covers(name, row) and row.kind is not PluginKind.ROUTE]
     if not rows:
         raise NoSuchPlugin(name, [each for row in outcome.rows for each in (row.name, row.distribution)])
-    shown = details.details_of(rows, outcome)
-    packages = {row.distribution: row.version for row in rows}
     if as_json:
-        told = [
-            {
-                "distribution": package,
-                "version": version,
-                **details.about(package),
-                "plugins": [each.to_wire() for each in shown if each.row.distribution == package],
-            }
-            for package, version in packages.items()
-        ]
-        echo(json.dumps(told, indent=2))
-        return 0
-    for package, version in packages.items():
-        for line in details.lines_about(package, version, details.about(package)):
+        echo(json.dumps(details.as_data(rows, outcome), indent=2))
+    else:
+        for line in details.lines(rows, outcome):
             echo(line)
-        for each in shown:
-            if each.row.distribution == package:
-                echo("\n" + "\n".join(details.lines_of(each)))
     return 0
 
 
