@@ -162,8 +162,6 @@ MODELS = [
     *(asking(f"{second}-from-{first}", KINDS[second], f"{first}-to-{second}") for first in KINDS for second in KINDS),
     asking("to-batched", Alone, "batched"),
     asking("batched", Asks, "to-batched", max_batch_size=4),
-    asking("nine", Many, "three"),
-    asking("three", Many, "alone-doubled"),
 ]  # fmt: skip
 
 
@@ -228,9 +226,10 @@ def in_thread(call, *arguments, **named):
 
 
 def as_a_face(client, caller, call, *arguments, **named):
-    """Call as the thread of a face does that runs the caller's request."""
-    busy = BusyThreads()
-    client.assembled.parts.threads = lambda: {"HTTP": SimpleNamespace(busy=busy, threads=1)}
+    """Call as a thread of a face does that runs the caller's request."""
+    faces = client.assembled.parts.threads() or {"HTTP": SimpleNamespace(busy=BusyThreads(), threads=1)}
+    client.assembled.parts.threads = lambda: faces
+    busy = faces["HTTP"].busy
     busy.begin(caller)
     try:
         return call(*arguments, **named)
@@ -452,18 +451,28 @@ def test_a_request_whose_outer_client_leaves_leaves_the_queue_and_never_runs(ser
     assert gate.runs == 1
 
 
-def test_an_async_model_whose_client_leaves_cancels_what_it_asks(serve):
-    client = serve(asking("outer", AsksAsync, "gate"), model(AsyncGate, name="gate"))
-    gate, caller = runtime_of(client, "gate"), Caller(time.monotonic())
-    request = floats()
-    request.caller = caller
-    asked = in_thread(client.assembled.dataplane.infer, "outer", None, request)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_whose_client_leaves_cancels_what_it_asks_whichever_thread_it_runs_in(serve, kind):
+    client = serve(asking("outer", KINDS[kind], "gate"), model(AsyncGate, name="gate"))
+    gate, request = runtime_of(client, "gate"), floats()
+    request.caller = Caller(time.monotonic())
+    asked = in_thread(as_a_face, client, request.caller, client.assembled.dataplane.infer, "outer", None, request)
     assert gate.began.wait(PATIENCE)
 
-    caller.leave()
+    request.caller.leave()
 
     assert isinstance(asked(), ClientLeft)
     assert gate.cancelled.wait(PATIENCE)
+
+
+def test_what_an_async_model_asks_in_a_thread_has_the_time_that_is_left(serve):
+    class AsksInAThread(Runtime):
+        async def predict(self, request):
+            return await asyncio.to_thread(self.server.infer, "gate", request)
+
+    client = serve(model(AsksInAThread, name="outer", request_timeout=0.2), model(AsyncGate, name="gate"))
+    assert client.infer("outer", {"x": [1.0]}).code == "DEADLINE"
+    assert runtime_of(client, "gate").cancelled.wait(PATIENCE)
 
 
 def test_what_a_batch_asks_outlives_the_client_of_one_of_its_members(serve):
@@ -486,9 +495,10 @@ def test_what_a_batch_asks_outlives_the_client_of_one_of_its_members(serve):
     client.assembled.dataplane.model("batched").answer.batching._running += 1  # as if another batch ran now
     leader, other = floats(1.0), floats(2.0)
     leader.caller, other.caller = Caller(time.monotonic()), Caller(time.monotonic())
-    answers = [in_thread(client.assembled.dataplane.infer, "batched", None, leader)]
+    infer = client.assembled.dataplane.infer
+    answers = [in_thread(as_a_face, client, leader.caller, infer, "batched", None, leader)]
     eventually(lambda: client.assembled.dataplane.model("batched").waiting() == 1)
-    answers.append(in_thread(client.assembled.dataplane.infer, "batched", None, other))
+    answers.append(in_thread(as_a_face, client, other.caller, infer, "batched", None, other))
     assert batched.began.wait(PATIENCE)
 
     leader.caller.leave()
@@ -570,8 +580,16 @@ def test_what_waits_is_refused_on_an_event_loop_and_says_what_to_write(shared, c
         asyncio.run(wait())
 
 
-def test_many_models_that_await_each_other_do_not_wait_for_each_others_threads(shared):
-    assert shared.infer("nine", {"x": [1.0]})["output"].tolist() == [18.0]
+def test_many_models_that_await_each_other_do_not_wait_for_each_others_threads(serve):
+    client = serve(
+        asking("nine", Many, "three"),
+        asking("three", Many, "alone"),
+        asking("alone", Alone, "doubled"),
+        model(Doubled, name="doubled"),
+        threads=1,
+        request_timeout=PATIENCE,
+    )
+    assert client.infer("nine", {"x": [1.0]})["output"].tolist() == [18.0]
 
 
 def test_a_plugin_on_an_event_loop_of_its_own_awaits_and_may_cancel(serve):
