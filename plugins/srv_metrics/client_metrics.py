@@ -12,10 +12,14 @@ import prometheus_client
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from srv_metrics.client_files import files_in_force, fold_files_of_the_dead
+
 log = logging.getLogger(__name__)
 
 #: Names the folder of files, as prometheus_client reads it; the worker sets it before anybody imports that.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+#: How the name of a server's own folder begins.
+_OF_A_SERVER = "srv-run-"
 
 
 class ClientMetrics:
@@ -30,7 +34,7 @@ class ClientMetrics:
         `registries` are those of models; the default one is asked too. Names that are taken are left out.
         """
         families: dict[str, Metric] = {}
-        for family in self._collected(_files()):
+        for family in self._collected(_Files()):
             self._add(families, family, taken)
         of_all_workers = {*families}
         ours = {*taken, *_names_of_the_library()}
@@ -71,12 +75,19 @@ class ClientMetrics:
             log.warning(sentence)
 
 
-def _files() -> MultiProcessCollector | None:
-    """Return what reads the files of all workers, if there is a folder of them."""
-    folder = os.environ.get(_FOLDER)
-    if not folder or not Path(folder).is_dir():
-        return None
-    return MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+class _Files:
+    """Collects from the files of all workers, if there is a folder of them."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families of all workers and of child processes."""
+        named = os.environ.get(_FOLDER)
+        if not named or not Path(named).is_dir():
+            return
+        folder = Path(named)
+        if folder.parent.name.startswith(_OF_A_SERVER):  # because a user's own folder may have files of other machines
+            fold_files_of_the_dead(folder)
+        with files_in_force(folder) as files:
+            yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
 
 
 def _names_of_the_library() -> set[str]:
