@@ -1,6 +1,7 @@
 """Plugins and models ask models: in process, where the order of what happens can be forced."""
 
 import asyncio
+import gc
 import threading
 import time
 from types import SimpleNamespace
@@ -606,6 +607,35 @@ def test_a_plugin_on_an_event_loop_of_its_own_awaits_and_may_cancel(serve):
 
     assert asyncio.run(plugin()) == ([8.0], True)
     assert gate.cancelled.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("ended_by", ["deadline", "cancel"])
+@pytest.mark.parametrize("asked", ["infer", "stream"])
+def test_an_await_that_ends_early_leaves_no_error_behind_that_nobody_retrieves(serve, ended_by, asked):
+    class Waits(AsyncGate):
+        async def predict_stream(self, request):
+            yield await self.predict(request)
+
+    client = serve(model(Doubled, name="doubled"), model(Waits, name="gate"), threads=1)
+    gate, server = runtime_of(client, "gate"), client.server
+    told = []
+
+    async def plugin():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        late = time.monotonic() + (0.2 if ended_by == "deadline" else PATIENCE)
+        call = server.ainfer if asked == "infer" else lambda *of, **named: anext(server.astream(*of, **named))
+        task = asyncio.ensure_future(call("gate", floats(), deadline=late))
+        await asyncio.to_thread(gate.began.wait, PATIENCE)
+        if ended_by == "cancel":
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or isinstance(task.exception(), DeadlinePassed)
+        del task
+        await server.ainfer("doubled", floats())  # in the only thread, so what it did before has ended
+        gc.collect()
+
+    asyncio.run(plugin())
+    assert told == []
 
 
 def test_an_await_ends_at_its_deadline_also_where_a_sync_predict_runs_on(serve):

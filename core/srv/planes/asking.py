@@ -129,6 +129,7 @@ class Asking:
             self._count_refused(inner, error)
             raise
         waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_noted)
         try:
             seconds = None if until is None else max(0.0, until - time.monotonic())
             await asyncio.wait((waiting,), timeout=seconds)
@@ -192,6 +193,12 @@ class Asking:
             return None
         due = outer.until(self._request_timeout) if outer.due is None else outer.due
         return None if due == math.inf else due
+
+
+def _noted(waiting: asyncio.Future[Any]) -> None:
+    """Look at an outcome that nobody may await any more, because asyncio logs an error that nobody looks at."""
+    if not waiting.cancelled():
+        waiting.exception()
 
 
 def _has_slots(model: ModelVersion) -> bool:
