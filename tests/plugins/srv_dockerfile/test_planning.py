@@ -217,7 +217,7 @@ def test_extras_that_an_entry_point_names_come_along(plan, site):
 def test_a_content_type_for_tables_brings_pandas_along(plan, site):
     site.add("pandas", "", version="2.2.3", requires=(), files=["brought_by_pandas.py"])
 
-    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"content_type": "pd"}}})
+    made = plan({"model-settings.json": {"implementation": "models.Scale", "parameters": {"content_type": "pd"}}})
 
     assert made.requirements == ["pandas==2.2.3", SRV]
 
@@ -537,7 +537,7 @@ def test_a_dockerignore_that_hides_an_environment_file_is_refused(plan):
     ids=["outside", "file://", "not there", "left out", "the model left out"],
 )
 def test_what_the_image_lacks_of_a_model_is_told(plan, uri, files, note):
-    files = {"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}, **files}
+    files = {"model-settings.json": {"implementation": "models.Scale", "parameters": {"uri": uri}}, **files}
 
     assert plan(files).notes == [note]
 
@@ -560,7 +560,7 @@ def srv_storage(uri):
 
 def test_the_plugin_that_fetches_a_models_artifact_is_in_the_image_and_only_there(plan, site):
     site.add("srv-shelf", "[srv.plugins]\nshelf = shelf\n", modules={"shelf": SHELF})
-    settings = {"implementation": "m.M", "parameters": {"uri": "shelf://book"}}
+    settings = {"implementation": "models.Scale", "parameters": {"uri": "shelf://book"}}
 
     made = plan({"model-settings.json": settings})
     assert (made.requirements, made.notes) == ([SRV, "srv-shelf==1.0"], [])
@@ -578,7 +578,7 @@ def test_a_plugin_that_fetches_artifacts_is_in_an_image_whose_models_are_mounted
 
 def test_an_artifact_that_no_plugin_fetches_is_told_without_secrets(plan):
     uri = "s3://anna:secret@bucket/model?token=0123456789"
-    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}})
+    made = plan({"model-settings.json": {"implementation": "models.Scale", "parameters": {"uri": uri}}})
 
     assert [note for note in made.notes if "pip install srv-storage" in note and "s3://***@bucket/model?***" in note]
     assert "secret" not in " ".join(made.notes)
@@ -588,7 +588,7 @@ def test_an_artifact_that_no_plugin_fetches_is_told_without_secrets(plan):
 def test_a_uri_that_the_image_has_or_that_is_no_file_is_no_matter(plan, uri):
     files = {"weights/w": "", "mlruns/0/a/artifacts/model/w": "", "mlruns/0/b/artifacts/model/w": ""}
 
-    made = plan({"model-settings.json": {"implementation": "m.M", "parameters": {"uri": uri}}, **files})
+    made = plan({"model-settings.json": {"implementation": "models.Scale", "parameters": {"uri": uri}}, **files})
 
     assert made.notes == []
     assert ("!mlruns/0/a/artifacts/model" in made.ignore) is uri.startswith("mlruns")
