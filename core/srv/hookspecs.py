@@ -191,8 +191,9 @@ def srv_builders() -> Mapping[str, type[Builder]]:
 def srv_worker_started(settings: Mapping[str, Any], server: Server) -> None:
     """The worker is about to serve; start what the plugin needs beside it.
 
-    Called once in each worker, after the fork and before any model is loaded. A failure is logged with the plugin's
-    name, and the worker goes on.
+    Called once in each worker, after the fork and before any model is loaded. A thread of the plugin's own may keep
+    `server` and ask models from then on; until the first load has ended it hears Unavailable. A failure is logged with
+    the plugin's name, and the worker goes on.
     """
 
 
