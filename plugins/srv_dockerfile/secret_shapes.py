@@ -114,6 +114,7 @@ _ADDRESSES = (
     "pipfile*",
     ".gitmodules",
     "*.env",
+    "*model-settings.json",
 )
 
 SHAPES = (
@@ -167,6 +168,19 @@ SHAPES = (
         '"keys"',
         r"\"keys\"\s*:\s*\{[^{}]*?:\s*\"((?!sha256:)[^\"]{16,})\"",
         "settings.json",
+    ),
+    # Those of the plugin srv_storage.
+    _shape(
+        "headers for web servers",
+        '"headers"',
+        r"\"headers\"\s*:\s*\{\s*\"https?://[^{}]*\{[^{}]*?:\s*\"([^\"]{8,})\"",
+        "settings.json",
+    ),
+    _shape(
+        "a signed address",
+        "ig",
+        r"://[^\s\"]*[?&](?:X-Amz-Signature|X-Goog-Signature|Signature|sig)=([A-Za-z0-9%+/=_-]{20,})",
+        "*model-settings.json",
     ),
     _shape("a token of npm", "_auth", r"_(?:authToken|auth)\s*=\s*[\"']?([^\s\"'$]{8,})", ".npmrc"),
     _shape("a token of npm", "npmAuth", r"npmAuth(?:Token|Ident)\s*:\s*[\"']?([^\s\"'$]{8,})", ".yarnrc.yml"),

@@ -73,6 +73,14 @@ SECRETS = {
     "requirements.txt": "--extra-index-url https://me:hunter2@pypi.example/simple\n",
     "pip.conf": "[global]\nindex-url = https://me:hunter2@pypi.example/simple\n",
     "prod.env": "DB_PASSWORD=hunter22\n",
+    "a/model-settings.json": json.dumps({"parameters": {"uri": f"https://anna:{some(9)}@models.internal/m.onnx"}}),
+    "b/model-settings.json": json.dumps(
+        {"parameters": {"uri": f"https://b.s3.amazonaws.com/m?X-Amz-Signature={some(64)}"}}
+    ),
+    "c/model-settings.json": json.dumps(
+        {"parameters": {"uri": f"https://c.blob.core.windows.net/m?sp=r&sig={some(44)}"}}
+    ),
+    "d/settings.json": json.dumps({"storage": {"headers": {"https://models.internal": {"Authorization": some(20)}}}}),
     "sub/worker.env": "export OPENAI_API_KEY='abcdefgh'\n",
 }
 
@@ -101,6 +109,11 @@ NONE = {
     "pyproject.toml": "# https://user:password@example.com\n",
     ".npmrc": "//registry.example/:_authToken=${NPM_TOKEN}\nregistry=https://example.com\n",
     "train.env": "MAX_TOKENS=4096000\nEPOCHS=10\nDB_PASSWORD=\nAPI_KEY=$KEY\nSECRET_KEY=changeme\nTOKEN=<yours>\n",
+    "a/model-settings.json": json.dumps({"parameters": {"uri": f"https://models.internal/m.onnx#sha256={some(64)}"}}),
+    "b/model-settings.json": json.dumps(
+        {"parameters": {"uri": "https://models.internal/m.onnx?version=20261130120000000"}}
+    ),
+    "b/settings.json": json.dumps({"storage": {"headers": {}}, "cors_settings": {"expose_headers": ["x-request-id"]}}),
     "weights.bin": pem("PRIVATE KEY"),  # never looked into
     "picture.dat": "\0" + pem("PRIVATE KEY"),
     "empty/id_rsa": "",
