@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import prometheus_client
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -38,7 +39,8 @@ class ClientMetrics:
             self._add(families, family, taken)
         of_all_workers = {*families}
         ours = {*taken, *_names_of_the_library()}
-        for registry in dict.fromkeys((prometheus_client.REGISTRY, *registries)):
+        of_models = (each for each in registries if isinstance(each, CollectorRegistry))  # no thing of another library
+        for registry in dict.fromkeys((prometheus_client.REGISTRY, *of_models)):
             for family in self._collected(registry):
                 if family.name not in of_all_workers:
                     self._add(families, family, ours if registry is prometheus_client.REGISTRY else taken)

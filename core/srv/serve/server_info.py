@@ -272,7 +272,7 @@ class ServerInfo:
     def metric_registries(self) -> Sequence[Any]:
         """Return the attribute `registry` of each model in this worker whose `registry` has a method `collect`."""
         models = self._parts.dataplane.registry.models()
-        registries = [getattr(model.runtime, "registry", None) for model in models if model.state is ModelState.READY]
+        registries = [_registry_of(model.runtime) for model in models if model.state is ModelState.READY]
         return [registry for registry in registries if callable(getattr(registry, "collect", None))]
 
     def forked(self) -> None:
@@ -345,3 +345,10 @@ class ServerInfo:
     def processes(self) -> Sequence[int]:
         """Return the workers' process ids; this worker's alone where there is no run directory."""
         return [os.getpid()] if self._parts.directory is None else self._parts.directory.pids()
+
+
+def _registry_of(runtime: object) -> Any:
+    try:
+        return getattr(runtime, "registry", None)
+    except Exception:  # noqa: BLE001  a runtime may have a property of that name for something else
+        return None

@@ -179,6 +179,34 @@ def test_a_registry_is_shown_no_longer_when_its_model_is_unloaded(serve):
     assert samples(client) == {}
 
 
+def test_a_runtime_may_have_a_registry_that_is_something_else(serve):
+    class Other(Runtime):
+        @property
+        def registry(self):
+            raise LookupError
+
+        def predict(self, x: list[str]) -> list[str]:
+            return x
+
+    class Rubbish:
+        collected = False
+
+        def collect(self):
+            self.collected = True
+            return ()
+
+    class Another(Runtime):
+        registry = Rubbish()
+
+        def predict(self, x: list[str]) -> list[str]:
+            return x
+
+    client = serve(model(Other, name="a"), model(Another, name="b"), model(Registered, name="c"))
+
+    assert samples(client) == {("own_depth",): 4}
+    assert not Another.registry.collected
+
+
 def test_a_broken_collector_costs_what_it_would_have_shown_and_is_told_once(serve, caplog):
     class Broken(Runtime):
         registry = CollectorRegistry()
