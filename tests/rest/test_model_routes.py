@@ -231,6 +231,7 @@ def test_a_value_that_cannot_be_sent_is_told(client, what, said):
     answer = ask(client, "POST", f"give/{what}", b"")
     assert (answer.status, answer.code) == (500, "MODEL_ERROR")
     assert said in answer.error
+    assert not answer.error.endswith("..")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import orjson
 from srv.errors import quoted
 from srv.inference.response_validation import NotSendable, check_headers
 from srv.inference.routes.failures import BadRouteValue
+from srv.inference.routes.plain_arrays import plain
 from srv.routes import RouteResponse
 
 EVENTS, JSON = "text/event-stream", "application/json"
@@ -46,7 +47,7 @@ def check_head(response: RouteResponse, route: str) -> None:
         if response.content_type is not None:
             check_headers({"Content-Type": response.content_type})
     except NotSendable as error:
-        raise BadRouteValue(route, f"a response that cannot be sent. {error}") from None
+        raise BadRouteValue(route, f"a response that cannot be sent. {str(error).removesuffix('.')}") from None
     for name in headers:
         if name.lower() in _NOT_ITS_OWN:
             raise BadRouteValue(route, f"the header '{name}', which the server writes itself")
@@ -84,7 +85,7 @@ def _encoded(value: Any, route: str) -> tuple[bytes, str]:
         return value.encode(), _TEXT
     if isinstance(value, dict | list):
         try:
-            return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), JSON
+            return orjson.dumps(value, plain), JSON
         except orjson.JSONEncodeError as error:
             raise BadRouteValue(route, f"a {type(value).__name__} that is no JSON: {error}") from None
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
