@@ -123,12 +123,14 @@ def modules() -> dict[str, Path]:
 
 
 def imported_modules() -> dict[str, set[str]]:
-    """Which modules of core each module of core imports."""
-    known = modules()
+    """Which modules of core and of plugins each of them imports."""
+    known = {f"srv.{name}": path for name, path in modules().items()}
+    for path in sources("plugins"):
+        name = ".".join(path.relative_to(TOP / "plugins").with_suffix("").parts)
+        known[name.removesuffix(".__init__")] = path
     graph: dict[str, set[str]] = {}
     for module, path in known.items():
-        names = [name.removeprefix("srv.") for _, name in imports(path) if name.startswith("srv.")]
-        owners = {name if name in known else name.rpartition(".")[0] for name in names}
+        owners = {name if name in known else name.rpartition(".")[0] for _, name in imports(path)}
         graph[module] = owners & set(known) - {module}
     return graph
 
@@ -154,7 +156,8 @@ def test_no_modules_import_each_other():
 def test_modules_that_import_each_other_through_others_would_be_found():
     graph = {"top": {"a"}, "a": {"b"}, "b": {"c"}, "c": {"a", "below"}, "below": set()}
     assert circles(graph) == {frozenset({"a", "b", "c"})}
-    assert "errors" in imported_modules()["models.loader"]
+    assert "srv.errors" in imported_modules()["srv.models.loader"]
+    assert "srv.images" in imported_modules()["srv_build.command"]
 
 
 def test_no_module_name_is_there_twice_in_a_floor():
