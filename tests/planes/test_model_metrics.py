@@ -272,6 +272,25 @@ def test_the_next_instance_of_a_model_counts_on_and_the_gauges_of_the_one_before
     assert values(metrics) == {("rows",): 3, ("level", os.getpid()): 2}
 
 
+def test_an_instance_whose_load_failed_leaves_the_gauges_of_the_one_that_serves(metrics):
+    serving = runtime(metrics)
+    serving.metric("level", 1)
+    failed = runtime(metrics)
+    for value in (2, 3):
+        failed.metric("level", value)
+        failed.metric("new", value, part="a", other="b")
+        failed.metric("new", value, other="b", part="a")
+    failed.metric_reporter.close()
+    assert values(metrics) == {("level", os.getpid()): 1}
+
+    reloaded = runtime(metrics)
+    reloaded.metric("level", 4)
+    serving.metric_reporter.close()
+    assert values(metrics) == {("level", os.getpid()): 4}
+    reloaded.metric_reporter.close()
+    assert values(metrics) == {}
+
+
 @pytest.mark.parametrize("after", [{"kind": "gauge"}, {"kind": "histogram", "buckets": (3,)}])
 def test_an_edited_model_may_report_a_metric_in_another_way(tmp_path, monkeypatch, after):
     monkeypatch.setattr(model_metrics.time, "time", lambda: 1.0)

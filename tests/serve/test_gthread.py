@@ -1,6 +1,7 @@
 """What the threaded worker refuses by itself, over a socket of a running server."""
 
 import json
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -37,6 +38,11 @@ def test_each_answer_has_a_line_in_the_access_log(server):
     assert server.get("/nowhere").status == 404
     server.wait_for("srv.access: GET /v2/models/double 200 ")
     server.wait_for("srv.access: GET /nowhere 404 .*outcome=NOT_FOUND")
+
+
+def test_its_connections_are_among_the_metrics(server):
+    metrics = server.get("/metrics").body.decode()
+    assert re.search(r'^srv_connections\{worker="\d+"\} [1-9]', metrics, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

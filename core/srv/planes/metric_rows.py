@@ -65,7 +65,7 @@ class GaugeRow(SeriesRow):
 
     __slots__ = ("reporter",)
 
-    #: The instance of the model that has reported it last.
+    #: What the instance of the model that has reported it last reports with.
     reporter: object
 
     def add(self, value: float) -> None:
@@ -75,6 +75,12 @@ class GaugeRow(SeriesRow):
             _, cells, start = self.place
             cells[start] = number
             cells[start + 1] = 1.0
+
+    def value(self) -> float | None:
+        """Return the value; None where it was not set, or was forgotten."""
+        with self._rows.guard:
+            value, is_set = self.read()
+            return value if is_set else None
 
     def clear(self) -> None:
         """Forget the value."""
@@ -116,5 +122,7 @@ def row_of(definition: Definition, words: Sequence[object], rows: Rows, drop: Dr
     if definition.kind == COUNTER:
         return CounterRow(definition.name, words, 1, rows, drop)
     if definition.kind == GAUGE:
-        return GaugeRow(definition.name, words, 2, rows, drop)
+        row = GaugeRow(definition.name, words, 2, rows, drop)
+        row.reporter = None
+        return row
     return HistogramRow.of(definition.bounds, definition.name, words, rows, drop)

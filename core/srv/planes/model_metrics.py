@@ -92,7 +92,8 @@ class Reporter:
         self._definitions: dict[str, Definition] = {}
         #: What takes the values, by the arguments of a report. Labels are texts here, because 1 and True are equal.
         self._known: dict[tuple[object, ...], Callable[[float], None]] = {}
-        self._gauges: set[GaugeRow] = set()
+        #: The gauges that it has reported, with the instance that had reported each before, and the value then.
+        self._gauges: dict[GaugeRow, tuple[object, float | None]] = {}
         self._closed = False
 
     def report(
@@ -108,13 +109,20 @@ class Reporter:
         add(value)
 
     def close(self) -> None:
-        """Forget the gauges that no other instance of the model has reported since."""
+        """Forget the gauges that no other instance of the model has reported since.
+
+        Where the instance before still serves, because the load of this one has failed, its values are there again.
+        """
         with self._rows.guard:
             self._closed = True
             self._known.clear()
-            for row in self._gauges:
-                if row.reporter is self:
-                    row.clear()
+            for row, (before, value) in self._gauges.items():
+                if row.reporter is not self:
+                    continue
+                row.clear()
+                if isinstance(before, Reporter) and not before._closed and value is not None:
+                    row.reporter = before
+                    row.add(value)
             self._gauges.clear()
 
     def _found(
@@ -133,8 +141,9 @@ class Reporter:
         if isinstance(row, GaugeRow):
             if self._closed:
                 return _ignore
+            if row not in self._gauges:
+                self._gauges[row] = (row.reporter, row.value())
             row.reporter = self
-            self._gauges.add(row)
         if len(self._known) >= 4 * MOST_SERIES:
             self._known.clear()  # because the same labels in another order are kept apart here
         self._known[key] = row.add
