@@ -22,6 +22,20 @@ def pytest_configure():
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Import no file that has no test of the stage asked for; most files have unit tests only, and imports take long."""
+    stage = config.option.markexpr
+    if stage not in KINDS or not collection_path.match("test_*.py") or str(collection_path) in _named(config):
+        return None
+    return True if f"mark.{stage}" not in collection_path.read_text() else None
+
+
+@functools.cache
+def _named(config):
+    """The files that somebody asked for by name: they are collected, so that pytest says what they have not."""
+    return {str((config.invocation_params.dir / each.partition("::")[0]).resolve()) for each in config.args}
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if not KINDS.intersection(mark.name for mark in item.iter_markers()):

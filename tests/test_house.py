@@ -306,6 +306,13 @@ def test_no_file_names_a_path_of_somebodys_machine():
     assert [shown(path) for path in tracked() if machine.search(path.read_bytes())] == []
 
 
+def test_a_file_of_tests_names_the_stages_of_its_tests_itself():
+    """Because tests/conftest.py passes over files that do not name the stage that is asked for."""
+    stages = re.compile(r"\bmark\.(e2e|installed|fuzz|hostile|images)\b")
+    others = [path for path in (TOP / "tests").rglob("*.py") if not path.name.startswith("test_")]
+    assert [path.name for path in others if stages.search(path.read_text())] == []
+
+
 def test_each_plugin_of_ours_is_named_by_an_entry_point():
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(TOP / "setup.cfg")

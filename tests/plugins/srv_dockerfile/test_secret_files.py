@@ -18,7 +18,7 @@ letters = random.Random(7)
 
 def some(length, alphabet=string.ascii_letters + string.digits):
     """Characters as a token has them; made here, so that this file holds no secret."""
-    return "".join(letters.choice(alphabet) for _ in range(length))
+    return "".join(letters.choices(alphabet, k=length))
 
 
 def pem(kind, length=1200):
