@@ -47,11 +47,19 @@ class ClientMetrics:
         yield from families.values()
 
     def _collected(self, collector: Any) -> Iterator[Metric]:
-        """Yield what a collector gives, up to where it raises."""
+        """Yield the families that a collector gives, up to where it raises."""
         try:
-            if collector is not None:
-                yield from collector.collect()
-        except Exception as error:  # noqa: BLE001  somebody's own collector may raise anything
+            for family in collector.collect() if collector is not None else ():
+                if isinstance(family, Metric) and isinstance(family.name, str):
+                    yield family
+                else:
+                    self._tell(
+                        f"What a collector of a model or plugin gives, a {type(family).__name__}, is not shown: it is no "
+                        "Metric of prometheus_client with a name."
+                    )
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001  somebody's own collector may raise anything, such as SystemExit
             self._tell(f"Some metrics of models or plugins are not shown: {type(error).__name__}: {error}.")
 
     def _add(self, families: dict[str, Metric], family: Metric, taken: Collection[str]) -> None:
@@ -107,7 +115,8 @@ def _can_be_written(family: Metric) -> bool:
     try:
         for sample in family.samples:
             float(sample.value)
+            float(sample.timestamp or 0)
             "".join((family.documentation, sample.name, *sample.labels, *sample.labels.values())).encode()
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return False
     return True

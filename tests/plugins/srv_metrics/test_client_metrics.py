@@ -30,7 +30,7 @@ class Custom:
 
     def collect(self):
         for family in self._families:
-            if isinstance(family, Exception):
+            if isinstance(family, BaseException):
                 raise family
             yield family
 
@@ -220,7 +220,11 @@ def test_a_broken_collector_costs_what_it_would_have_shown_and_is_told_once(serv
     nothing = GaugeMetricFamily("nothing", "Nothing.", labels=["x"])
     nothing.add_metric(["a"], None)
     ours = GaugeMetricFamily("srv_models", "Taken.", value=1)
-    Broken.registry.register(Custom(good, text, nothing, ours, RuntimeError("no database")))
+    later = GaugeMetricFamily("later", "Later.", labels=["x"])
+    later.add_metric(["a"], 1, timestamp="tomorrow")
+    row = GaugeMetricFamily("row", "No sample.")
+    row.samples.append(("row", {}, 1))
+    Broken.registry.register(Custom(good, text, nothing, later, row, 7, ours, RuntimeError("no database")))
     client = serve(model(Broken, name="m"))
 
     assert [samples(client) for _ in range(2)] == [{("good",): 1}] * 2
@@ -229,7 +233,23 @@ def test_a_broken_collector_costs_what_it_would_have_shown_and_is_told_once(serv
     assert lines == [
         "The metric 'text' of a model or plugin is not shown: it has samples that are no text.",
         "The metric 'nothing' of a model or plugin is not shown: it has samples that are no text.",
+        "The metric 'later' of a model or plugin is not shown: it has samples that are no text.",
+        "The metric 'row' of a model or plugin is not shown: it has samples that are no text.",
+        "What a collector of a model or plugin gives, a int, is not shown: it is no Metric of prometheus_client with a name.",
         "The metric 'srv_models' of a model or plugin is not shown: srv has one of that name.",
         "Some metrics of models or plugins are not shown: RuntimeError: no database.",
     ]
     assert client.get("/metrics").body.count(b"# TYPE srv_models ") == 1
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_collector_that_ends_its_thread_costs_no_other_metric(serve, raised):
+    class Ends(Runtime):
+        registry = CollectorRegistry()
+
+        def predict(self, x: list[str]) -> list[str]:
+            return x
+
+    Ends.registry.register(Custom(GaugeMetricFamily("good", "Good.", value=1), raised))
+
+    assert samples(serve(model(Ends, name="m"))) == {("good",): 1}
