@@ -91,7 +91,8 @@ def _newest(found: Iterable[re.Match[str]]) -> list[Conflict]:
     """Return each distribution once: a resolver begins with the newest version."""
     conflicts: dict[str, Conflict] = {}
     for each in found:
-        requirement = each["requirement"].strip().rstrip(".,")
+        # pip says `<2 and >=1`, which is no requirement that anybody could type.
+        requirement = each["requirement"].strip().rstrip(".,").replace(" and ", ",")
         conflicts.setdefault(each["name"], (each["name"], each["version"] or "", requirement))
     return list(conflicts.values())
 

@@ -70,6 +70,11 @@ def test_a_conflict_of_pip_names_the_newest_version_and_what_it_requires():
     assert conflicts_of_pip(PIP_CONFLICT) == [("srv-future", "2.0", "srv-inference>=9")]
 
 
+def test_a_conflict_of_pip_about_a_range_is_a_requirement_that_can_be_typed():
+    said = "    srv-future 2.0 depends on srv-inference<10 and >=9\n"
+    assert conflicts_of_pip(said) == [("srv-future", "2.0", "srv-inference<10,>=9")]
+
+
 @pytest.mark.parametrize("output, conflict", UV_CONFLICTS.values(), ids=UV_CONFLICTS)
 def test_a_conflict_of_uv_names_the_version_and_what_it_requires(output, conflict):
     assert conflicts_of_uv(output) == [conflict]
