@@ -3,13 +3,15 @@ from contextlib import contextmanager
 
 import pytest
 
+from srv import hookimpl
 from srv.discovery import discover
-from srv.errors import LoadFailed, LoadIncomplete, UnknownModel
+from srv.errors import LoadFailed, LoadIncomplete, Unavailable, UnknownModel
 from srv.messages import InferenceRequest
 from srv.planes.modelplane import ControlOff, StateNotWritten
 from srv.planes.readiness import StillLoading
 from srv.serve.assembly import assemble
 from srv.settings import ServerSettings
+from srv.testing import Client
 
 CODE = "from srv import Runtime\nclass M(Runtime):\n    def predict(self, request):\n        return {}\n"
 
@@ -178,6 +180,30 @@ def test_nothing_is_changed_before_the_first_load_has_ended(serve, write):
 
     with pytest.raises(StillLoading):
         server.modelplane.unload("a")
+
+
+def test_no_model_is_loaded_any_more_when_the_worker_has_begun_to_unload_them_all(tmp_path, write, isolated_plugins):
+    ends = []
+
+    class LoadsWhatIsUnloaded:
+        @hookimpl
+        def srv_worker_started(self, server):
+            self.server = server
+
+        @hookimpl
+        def srv_model_unloaded(self, model):
+            try:
+                self.server.load(model.name)
+            except Unavailable as error:
+                ends.append((model.name, str(error)))
+
+    isolated_plugins(hooks={"keeper": LoadsWhatIsUnloaded()})
+    write("a")
+    with Client.of(tmp_path / "a", settings={"model_control": True}) as client:
+        modelplane = client.assembled.modelplane
+
+    assert ends == [("a", "The server is shutting down.")]
+    assert [row.state.value for row in modelplane.index()] == ["UNAVAILABLE"]
 
 
 def test_a_worker_that_follows_an_unload_of_what_it_never_had_is_done(serve):

@@ -22,7 +22,7 @@ from srv.errors import (
 from srv.model_settings import ModelKey, ModelSettings
 from srv.models.loader import UNLOAD_WAITS, Loader
 from srv.models.registry import ModelState, ModelVersion, Registry
-from srv.planes.readiness import Readiness, StillLoading
+from srv.planes.readiness import Draining, Readiness, StillLoading
 from srv.repository import Repository
 from srv.repository.version_order import told, version_key
 
@@ -143,9 +143,11 @@ class ModelPlane:
         Versions that the repository holds no longer are unloaded. This worker goes first, and where it fails nothing has
         changed. Returns when the new ones serve everywhere, though requests may still run in the old ones. Raises
         Forbidden, UnknownModel, LoadFailed with the reason, StateNotWritten, LoadIncomplete where another worker could
-        not follow, DeadlinePassed, or Unavailable before the first load has ended.
+        not follow, DeadlinePassed, or Unavailable before the first load has ended and while the worker ends.
         """
         self._check_control()
+        if self._readiness.stopping:  # because nobody would unload it
+            raise Draining
         order = {"do": "load", "name": name}
         with self.peers.changing(name) as release:
             generation = 0

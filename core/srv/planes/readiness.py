@@ -58,6 +58,8 @@ class Readiness:
         self._registry = registry
         self.loaded = False
         self.draining = False
+        #: Whether models are being unloaded because the worker ends.
+        self.stopping = False
         self.wanted: Collection[str] = ()
         #: Why this worker cannot serve what the others serve, where that is so.
         self.behind: str | None = None

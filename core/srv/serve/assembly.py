@@ -293,6 +293,7 @@ class Assembled:
 
     def close(self, seconds: float = 60.0) -> None:
         """Unload the models, waiting that many seconds at most, and stop what runs beside them."""
+        self.dataplane.readiness.stopping = True
         self.loader.close(seconds)
         self.hooks.worker_stopping()
         self.parts.asking_threads.close()
