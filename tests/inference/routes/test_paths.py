@@ -16,6 +16,14 @@ from srv.inference.routes.paths import RoutePath
         ("files/{rest:path}", "files/a/b\nc", {"rest": "a/b\nc"}),
         ("a.b", "axb", None),
         ("/score", "score", {}),
+        ("{kind}", "docs", None),
+        ("{kind}", "docs2", {"kind": "docs2"}),
+        ("{rest:path}", "versions/2", None),
+        ("{rest:path}", "old/versions", {"rest": "old/versions"}),
+        ("/{rest:path}", "v2/models", None),
+        ("/{rest:path}", "v2", None),
+        ("/{rest:path}", "v22", {"rest": "v22"}),
+        ("/{rest:path}", "docs", {"rest": "docs"}),
     ],
 )
 def test_a_template_matches_whole_segments(template, path, fields):

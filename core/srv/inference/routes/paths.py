@@ -25,15 +25,20 @@ class RoutePath:
         #: The template without the names of its fields.
         self.shape = _FIELD.sub("{}", template)
         segments = template.removeprefix("/").split("/")
-        if segments[0] in (_OWN_AT_ROOT if self.at_root else _OWN_BELOW):
+        own = _OWN_AT_ROOT if self.at_root else _OWN_BELOW
+        if segments[0] in own:
             raise OwnPath(template)
         pieces = [*_pieces(template, segments)]
         #: Of two templates that match a path the lesser one has it: a literal segment comes before a field.
         self.order = tuple(rank for rank, _ in pieces)
-        self._match = re.compile("/".join(pattern for _, pattern in pieces), re.DOTALL).fullmatch
+        others = f"(?!(?:{'|'.join(sorted(own))})(?:/|\\Z))"
+        self._match = re.compile(others + "/".join(pattern for _, pattern in pieces), re.DOTALL).fullmatch
 
     def match(self, path: str) -> Mapping[str, str] | None:
-        """Return the values of the fields in a path without its first slash, or None where the path is another one."""
+        """Return the values of the fields in a path without its first slash, or None where the path is another one.
+
+        A field takes none of srv's own paths, so that a misspelt one is no answer of a model's.
+        """
         found = self._match(path)
         return None if found is None else found.groupdict()
 
