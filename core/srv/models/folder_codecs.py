@@ -157,7 +157,7 @@ def _codec_class(name: str, given: object) -> type:
     if not isinstance(given, type):
         raise NoCodec(name, f"it is of type {type(given).__name__}")
     if not issubclass(given, InputCodec | RequestCodec):
-        raise NoCodec(name, "it extends neither")
+        raise NoCodec(name, "it does not extend a class for codecs")
     return given
 
 
