@@ -6,8 +6,8 @@ import re
 from urllib.parse import unquote
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-#: A URI in a text, up to what cannot be a part of it.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+#: A URI in a text, up to what cannot be a part of it, without the sentence's own mark after it.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>.,:;)]")
 _USER = re.compile(r"(://)[^/?#]*@")
 _QUERY = re.compile(r"\?[^#]*")
 #: Shorter ones are not searched for in texts, because they may be parts of words.

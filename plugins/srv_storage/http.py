@@ -113,6 +113,11 @@ class HttpFetch(Fetch):
         error.close()
         said = f"{error.code} {error.reason}"
         match error.code:
+            case code if 300 <= code < 400:
+                return FetchFailed(
+                    f"srv does not follow the redirect ({code}) of {self._shown}: it leads in a circle, or to no address of "
+                    "http or https"
+                )
             case 404 | 410:
                 return NotStored(f"Nothing is at {self._shown}: the server answers {said}. Mend parameters.uri")
             case 401 | 403 | 407:

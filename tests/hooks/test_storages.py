@@ -57,6 +57,10 @@ def test_a_scheme_that_nobody_fetches_is_named_with_the_package_that_brings_it(s
 
     with pytest.raises(NoStorage, match=r"fetches 's3://'.*\(s3://bucket/key\).*pip install srv-storage"):
         hooks.storage("s3://bucket/key")
+    with pytest.raises(NoStorage, match=r"fetches 'hf://'.*`pip install 'srv-storage\[hf\]'`"):
+        hooks.storage("hf://acme/iris")
+    with pytest.raises(NoStorage, match=r"fetches 'abfss://'.*`pip install srv-storage`"):
+        hooks.storage("abfss://container@account.dfs.core.windows.net/key")
     with pytest.raises(NoStorage, match=r"fetches 'shelf://'.*Install a package that brings it"):
         hooks.storage("shelf://book")
 

@@ -326,7 +326,7 @@ TWO = COLOURS + "\n    class Shades(ColourCodec):\n        pass\n" + BY_CONTENT_
         (TWO, [], "codecs 'models.ColourCodec' and 'models.Shades' have one content type, 'colour'. Give one of them"),
         (TWO, ["models.Colours"], "The module 'models' has no 'Colours', which the settings name."),
         (TWO, ["shades.Codec"], "The module of 'shades.Codec' is neither in the model's folder nor installed."),
-        (TWO, ["models.Names"], "'models.Names' is no codec: it does not extend a class for codecs. A codec is a class that extends"),
+        (TWO, ["models.Names"], "'models.Names' is no codec: it does not extend a class for codecs. A codec is"),
         (TWO, ["srv.InputCodec"], "'srv.InputCodec' is no codec: it has no content_type. A codec"),
         (TWO + "    thing = 1\n", ["models.thing"], "'models.thing' is no codec: it is of type int."),
         (COLOURS.replace('"colour"', "7") + BY_CONTENT_TYPE, [], "codec: its content_type is no text. A codec"),

@@ -56,7 +56,6 @@ class PickleFetched(FetchFailed):
 
     def __init__(self, shown: str, file: str) -> None:
         super().__init__(
-            f"'{file}' of {shown} is a pickle, which is code that runs when it is loaded. Say \"allow_pickle\": true in the "
-            "model-settings.json of the folder that srv start is given, or set SRV_MODEL__ALLOW_PICKLE=true, if you trust "
-            "whoever may write there; a file that travels with the model is not asked"
+            f"'{file}' of {shown} is a pickle, which is code. If you trust whoever may write there, say \"allow_pickle\": true "
+            "in the model-settings.json of the folder that srv start is given, or set SRV_MODEL__ALLOW_PICKLE=true"
         )

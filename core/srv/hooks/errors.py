@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from srv.errors import PluginFailed, SrvError, closed, nearest
 
-#: The package that brings each scheme that srv itself does not fetch, as far as srv knows.
-STORAGE_PACKAGES = {"s3": "srv-storage", "gs": "srv-storage", "az": "srv-storage", "hf": "srv-storage"}
+#: What pip installs for each scheme that srv itself does not fetch, as far as srv knows.
+STORAGE_PACKAGES = dict.fromkeys(("s3", "gs", "az", "abfs", "abfss"), "srv-storage") | {"hf": "'srv-storage[hf]'"}
 
 
 class BadHooks(SrvError):

@@ -183,6 +183,14 @@ def test_credentials_of_the_address_are_sent_and_follow_no_redirect_to_another_h
         HttpFetch(web.url("/model")).etag()
 
 
+@pytest.mark.parametrize("leads", ["/around", "ftp://host/model"])
+def test_a_redirect_that_srv_does_not_follow_is_told_as_one(web, leads):
+    web.put("/around", status=302, headers={"Location": leads})
+
+    with pytest.raises(FetchFailed, match=r"^srv does not follow the redirect \(302\) of http\S+/around: it leads"):
+        HttpFetch(web.url("/around")).etag()
+
+
 def test_headers_of_the_settings_go_to_their_server_alone(web, download, tmp_path):
     web.put("/model", CONTENT, authorization="Bearer 1234")
     settings = StorageSettings().load({"headers": {web.url(): {"authorization": "Bearer 1234"}}})
