@@ -11,8 +11,8 @@ from srv_keys.callers import Callers
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 
-#: What a preflight is told, whatever stands at its path.
-METHODS = "GET, HEAD, OPTIONS, POST"
+#: What a preflight is told, whatever stands at its path: all that a route of a runtime may have.
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 def is_preflight(req: falcon.Request) -> bool:

@@ -168,6 +168,17 @@ def test_a_page_may_post_from_its_own_origin_or_an_allowed_one(client, allowed, 
         }
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_foreign_page_may_change_nothing_by_another_method_either(client, method):
+    foreign = {"Origin": "https://page.example", "Host": "localhost"}
+    own = {"Origin": "http://localhost", "Host": "localhost"}
+
+    client = client()
+
+    assert client.simulate_request(method, INFER, headers=foreign).json["code"] == "FORBIDDEN"
+    assert client.simulate_request(method, INFER, headers=own).status_code == 405
+
+
 def test_a_foreign_page_may_still_get(client):
     headers = {"Origin": "https://page.example", "Host": "localhost"}
 

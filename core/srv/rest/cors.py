@@ -19,6 +19,8 @@ else:
 
 #: What orchestrators and balancers ask by whatever address they have.
 _PROBES = frozenset({"/v2/health/live", "/v2/health/ready"})
+#: Methods that change nothing, which a page of any origin may send.
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 _ORIGIN = re.compile(r"(https?)://(\[[^\]/]*\]|[^/\[\]:]*)(?::(\d+))?", re.IGNORECASE)
 _PORTS = {"http": "80", "https": "443"}
@@ -43,9 +45,10 @@ class ForeignHost(Forbidden):
 
 
 class ForeignOrigins:
-    """Falcon middleware that refuses POSTs of pages of other origins. Never blocks.
+    """Falcon middleware that refuses what may change something from pages of other origins. Never blocks.
 
-    Browsers send simple POSTs without asking first, and any page may make them, also to a server on loopback. A page
+    Browsers send simple POSTs without asking first, and any page may make them, also to a server on loopback. PUT, PATCH
+    and DELETE, which routes of runtimes and plugins may have, are refused too, whatever a browser asks first. A page
     whose own host name was made to lead here is of the same origin to a browser (DNS rebinding): with `loopback_only`
     whatever carries an Origin must address the server by a loopback name, which no page can have.
     """
@@ -58,12 +61,12 @@ class ForeignOrigins:
         self._loopback_only = loopback_only
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Raise Forbidden for a POST of a page of another origin, and for a page that names a host it may not name."""
+        """Raise Forbidden for a page of another origin that does more than read, and for a host that no page may name."""
         origin = req.env.get("HTTP_ORIGIN")
         if origin is None or origin in self._allowed or "*" in self._allowed:
             return
         host = req.env.get("HTTP_HOST", "")
-        if req.method == "POST" and not is_same(origin, host):
+        if req.method not in _READING and not is_same(origin, host):
             raise ForeignOrigin(origin)
         if self._loopback_only and not is_loopback_name(name_of(host)):
             raise ForeignHost(host)

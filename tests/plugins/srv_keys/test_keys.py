@@ -86,7 +86,7 @@ def test_a_preflight_is_answered_alike_for_every_path(srv_client, isolated_plugi
 
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
-    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS, POST"
+    assert answer.headers["access-control-allow-methods"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
     assert "allow" not in answer.headers
 
 
