@@ -106,6 +106,8 @@ def server(tmp_path, isolated_plugins, runtime, events, hang):
     write(tmp_path, "m")
     write(tmp_path, "other")
     made = assemble(ServerSettings(folder=tmp_path, model_control=True, load_timeout=PATIENCE), discover())
+    # One after the other, since loads beside each other would not always make "m" the first instance.
+    made.load_models(lambda _: None, [("m", None)])
     made.load_models(lambda _: None, [("m", None), ("other", None)])
     yield made
     for gate in runtime.gates.values():

@@ -34,7 +34,11 @@ def test_arrays_and_scalars_of_numpy_are_lists_and_numbers_whatever_their_layout
     assert json.loads(as_response({"is": value}, "GET it").body) == {"is": said}
 
 
-@pytest.mark.parametrize("value", [np.array([1j]), np.array([b"x"]), np.array([5], "m8[s]"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [np.array([1j]), np.array([b"x"]), np.array([5], "m8[s]"), object()],
+    ids=["complex", "bytes", "timedelta", "object"],
+)
 def test_what_json_has_no_form_for_is_told(value):
     with pytest.raises(BadRouteValue, match="a dict that is no JSON"):
         as_response({"is": value}, "GET it")
