@@ -22,8 +22,18 @@ _PATH = fields.String(
 class Paths(Schema):
     """Import paths of classes, by the names under which models and requests use them."""
 
-    runtimes = fields.Dict(keys=fields.String(), values=_PATH, load_default=dict)
-    codecs = fields.Dict(keys=fields.String(), values=_PATH, load_default=dict)
+    runtimes = fields.Dict(
+        keys=fields.String(),
+        values=_PATH,
+        load_default=dict,
+        metadata={"description": "Import paths of runtimes, 'module:Class', by the names that models use."},
+    )
+    codecs = fields.Dict(
+        keys=fields.String(),
+        values=_PATH,
+        load_default=dict,
+        metadata={"description": "Import paths of codecs, 'module:Class', by their content types."},
+    )
 
 
 @hookimpl

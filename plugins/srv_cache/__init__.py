@@ -19,9 +19,20 @@ _KEY = "cache.key"
 class Settings(Schema):
     """The models whose responses are cached, for how many seconds, and in how many bytes."""
 
-    models = fields.List(fields.String(), required=True)
-    seconds = fields.Float(load_default=60.0, validate=validate.Range(min=0))
-    max_bytes = fields.Integer(strict=True, load_default=64 * 1024 * 1024, validate=validate.Range(min=0))
+    models = fields.List(
+        fields.String(), required=True, metadata={"description": "The models whose responses are kept."}
+    )
+    seconds = fields.Float(
+        load_default=60.0,
+        validate=validate.Range(min=0),
+        metadata={"description": "How many seconds a response is kept."},
+    )
+    max_bytes = fields.Integer(
+        strict=True,
+        load_default=64 * 1024 * 1024,
+        validate=validate.Range(min=0),
+        metadata={"description": "The most bytes of kept responses in a worker; the least used ones leave first."},
+    )
 
 
 class Cache:

@@ -23,8 +23,16 @@ log = logging.getLogger(__name__)
 class Settings(Schema):
     """The file, and the share of the requests that are written to it."""
 
-    file = fields.String(required=True, validate=validate.Length(min=1))
-    requests = fields.Float(load_default=1.0, validate=validate.Range(min=0, max=1))
+    file = fields.String(
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "Where events are written, meant from the folder that is served."},
+    )
+    requests = fields.Float(
+        load_default=1.0,
+        validate=validate.Range(min=0, max=1),
+        metadata={"description": "The share of the requests that are written, 1 for all."},
+    )
 
 
 class EventLog:

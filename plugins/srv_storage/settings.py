@@ -33,6 +33,7 @@ class StorageSettings(Schema):
         values=fields.Dict(keys=fields.String(), values=fields.String()),
         load_default=dict,
         validate=_check,
+        metadata={"description": "Headers, such as a token, for web servers, by the beginning of their addresses."},
     )
 
 

@@ -119,6 +119,17 @@ def test_show_says_that_a_plugin_without_its_section_is_off(toll, capsys):
 
 
 @pytest.mark.e2e
+def test_show_says_what_each_setting_of_srvs_own_plugins_is(toll, capsys):
+    assert run(["plugins", "show", "srv-inference", "--json"]) == 0
+
+    [package] = json.loads(capsys.readouterr().out)
+    settings = {plugin["name"]: plugin.get("settings") or {} for plugin in package["plugins"]}
+    told = {f"{name}.{key}": each["description"] for name, keys in settings.items() for key, each in keys.items()}
+    assert told.keys() >= {"storage.headers", "cache.models", "event_log.file", "by_path.runtimes"}
+    assert [key for key, description in told.items() if not description] == []
+
+
+@pytest.mark.e2e
 def test_show_of_a_broken_plugin_says_why_and_what_metadata_knows(toll, capsys):
     toll.add("srv-broken", "[srv.runtimes]\nbroken = broken_rt:B [b.bin]\n", modules={"broken_rt": "1 / 0"})
     assert run(["plugins", "show", "broken"]) == 0
