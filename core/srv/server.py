@@ -140,7 +140,8 @@ class Server(Protocol):
     def load(self, name: str) -> None:
         """Load a model in every worker, or load it anew. As a client may: Forbidden where `model_control` is false.
 
-        Not on an event loop, and not while the model that asks is loaded itself.
+        Not on an event loop, not while the model that asks is loaded itself, and not in a hook that is told of a model,
+        such as `srv_model_loaded`.
         """
 
     def unload(self, name: str) -> None:

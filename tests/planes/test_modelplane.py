@@ -5,7 +5,7 @@ import pytest
 
 from srv import hookimpl
 from srv.discovery import discover
-from srv.errors import LoadFailed, LoadIncomplete, Unavailable, UnknownModel
+from srv.errors import Forbidden, LoadFailed, LoadIncomplete, Unavailable, UnknownModel
 from srv.messages import InferenceRequest
 from srv.planes.modelplane import ControlOff, StateNotWritten
 from srv.planes.readiness import StillLoading
@@ -182,27 +182,59 @@ def test_nothing_is_changed_before_the_first_load_has_ended(serve, write):
         server.modelplane.unload("a")
 
 
-def test_no_model_is_loaded_any_more_when_the_worker_has_begun_to_unload_them_all(tmp_path, write, isolated_plugins):
-    ends = []
+class Loads:
+    """A plugin that loads model a in whichever hook is called `where`."""
 
-    class LoadsWhatIsUnloaded:
-        @hookimpl
-        def srv_worker_started(self, server):
-            self.server = server
+    def __init__(self, where):
+        self._where = where
+        self.told = []
 
-        @hookimpl
-        def srv_model_unloaded(self, model):
+    @hookimpl
+    def srv_worker_started(self, server):
+        self._server = server
+
+    @hookimpl
+    def srv_model_reloaded(self, model):
+        self._load("reloaded")
+
+    @hookimpl
+    def srv_model_unloaded(self, model):
+        self._load("unloaded")
+
+    @hookimpl
+    def srv_worker_stopping(self):
+        self._load("stopping")
+
+    def _load(self, where):
+        if where == self._where:
             try:
-                self.server.load(model.name)
-            except Unavailable as error:
-                ends.append((model.name, str(error)))
+                self._server.load("a")
+            except (Forbidden, Unavailable) as error:
+                self.told.append(str(error))
 
-    isolated_plugins(hooks={"keeper": LoadsWhatIsUnloaded()})
-    write("a")
-    with Client.of(tmp_path / "a", settings={"model_control": True}) as client:
+
+@pytest.mark.parametrize("where", ["reloaded", "unloaded"])
+def test_a_hook_that_is_told_of_a_model_may_not_change_models_for_which_workers_would_wait_for_each_other(
+    write, isolated_plugins, where
+):
+    plugin = Loads(where)
+    isolated_plugins(hooks={"loads": plugin})
+    with Client.of(write("a"), settings={"model_control": True}) as client:
+        client.assembled.modelplane.load("a")
+        client.assembled.modelplane.unload("a")
+        client.assembled.modelplane.load("a")  # the hook has let go of what it held
+
+    assert plugin.told
+    assert all("Do it in a thread of your own" in told for told in plugin.told)
+
+
+def test_no_model_is_loaded_any_more_when_the_worker_has_unloaded_them_all(write, isolated_plugins):
+    plugin = Loads("stopping")
+    isolated_plugins(hooks={"loads": plugin})
+    with Client.of(write("a"), settings={"model_control": True}) as client:
         modelplane = client.assembled.modelplane
 
-    assert ends == [("a", "The server is shutting down.")]
+    assert plugin.told == ["The server is shutting down."]
     assert [row.state.value for row in modelplane.index()] == ["UNAVAILABLE"]
 
 

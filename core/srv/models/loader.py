@@ -24,6 +24,7 @@ from srv.models.module_names import Links
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.models.retirements import Retirements
 from srv.models.slow_loads import SlowSteps
+from srv.models.telling import Telling
 from srv.runtime import Runtime
 from srv.server import Server
 
@@ -106,12 +107,15 @@ class Loader:
         self._changes = ChangeLocks(self._instances.abandon)
         #: Held while what serves changes, which takes no code of a model.
         self._changing = threading.Lock()
-        #: Held while plugins are told what became of a model.
-        self._telling = threading.RLock()
+        self._telling = Telling()
         self._steps = SlowSteps()
         self._retirements = Retirements(
             stop=self._instances.stop, idle=self._unloaded, gone=self._gone, steps=self._steps, limit=load_timeout
         )
+
+    def tells_here(self) -> bool:
+        """Return whether plugins are told of a model by this thread at the moment."""
+        return self._telling.is_here()
 
     # -- loading -------------------------------------------------------------------------------------------------------
 

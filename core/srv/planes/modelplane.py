@@ -36,6 +36,16 @@ class ControlOff(Forbidden):
         super().__init__("Models are not loaded or unloaded over the wire here; the setting model_control is false.")
 
 
+class ChangeInHook(Forbidden):
+    """A hook that is told of a model wants to load or unload one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A hook that is told of a loaded or unloaded model was about to load or unload one, for which the other "
+            "workers would wait. Do it in a thread of your own."
+        )
+
+
 class NoOverride(InvalidInput):
     """A client sends settings or files with a load."""
 
@@ -246,6 +256,8 @@ class ModelPlane:
     def _check_control(self) -> None:
         if not self._control:
             raise ControlOff
+        if self._loader.tells_here():  # where two workers do so, each waits for the other one
+            raise ChangeInHook
         if not self._readiness.loaded:
             raise StillLoading
 
