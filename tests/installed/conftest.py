@@ -12,6 +12,8 @@ from .indexes import serving
 
 TOP = Path(__file__).parents[2]
 PARTS = ("core", "plugins", "contrib", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+#: What is never imported need not be compiled; Python compiles the rest. For pip a false value of no-compile means so.
+QUICK = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "0"}
 
 
 class Environment:
@@ -21,7 +23,7 @@ class Environment:
         self.folder = folder
         self.bin = folder / "bin"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRV_", "PYTHON"))}
-        self.environ = kept | {"PATH": f"{self.bin}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        self.environ = kept | QUICK | {"PATH": f"{self.bin}:{os.environ['PATH']}"}
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
 
     def run(self, *words, check=True, cwd=None):
@@ -39,6 +41,23 @@ class Environment:
 
     def pip(self, *words, cwd=None):
         return self.run("python", "-m", "pip", "--quiet", *words, cwd=cwd)
+
+
+def build_wheels(folder, *sources):
+    """Build wheels of sources as pip does, with the setuptools that is here instead of one installed for each of them."""
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+    ]
+    subprocess.run([*build, *sources], check=True)
+    return sorted(folder.glob("*.whl"))
 
 
 def copy_checkout(folder):
@@ -59,9 +78,7 @@ def wheels(tmp_path_factory):
     source = folder / "source"
     copy_checkout(source)
     sources = [source, *sorted((source / "contrib").iterdir())]
-    build = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", folder, *sources]
-    subprocess.run(build, check=True)
-    return {wheel.name.partition("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+    return {wheel.name.partition("-")[0].replace("_", "-"): wheel for wheel in build_wheels(folder, *sources)}
 
 
 @pytest.fixture(scope="session")

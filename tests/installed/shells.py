@@ -12,6 +12,8 @@ from pathlib import Path
 from guides import Command, blocks, commands, same, shown
 from servers import running
 
+from .conftest import QUICK
+
 
 class Shell:
     """Runs commands as bash does, one after the other, in a folder, with variables of its own beside the test's."""
@@ -23,7 +25,7 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRV_", "PYTHON", "COLUMNS"))}
         self.environ = kept | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            **QUICK,
             **variables,
         }
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from servers import running
 
+from .conftest import build_wheels
 from .wheels import write_source, write_wheel
 
 pytestmark = [pytest.mark.installed, pytest.mark.timeout(900)]
@@ -116,13 +117,11 @@ STRANGERS = {
 
 
 @pytest.fixture(scope="module")
-def build(environment, tmp_path_factory):
+def build(tmp_path_factory):
     """Build wheels of sources, all in one go, and give back their paths."""
 
     def build(*sources):
-        wheels = tmp_path_factory.mktemp("wheels")
-        environment.pip("wheel", "--no-deps", "--wheel-dir", str(wheels), *map(str, sources))
-        return [str(wheel) for wheel in wheels.iterdir()]
+        return [str(wheel) for wheel in build_wheels(tmp_path_factory.mktemp("wheels"), *sources)]
 
     return build
 

@@ -5,6 +5,8 @@ import json
 import pytest
 from servers import running
 
+from .conftest import build_wheels
+
 pytestmark = [pytest.mark.installed, pytest.mark.timeout(600)]
 
 SETUP = """
@@ -41,9 +43,7 @@ def upper(environment, tmp_path_factory):
     (source / "setup.cfg").write_text(SETUP)
     (source / "setup.py").write_text("from setuptools import setup\n\nsetup()\n")
     (source / "stranger_upper.py").write_text(UPPER)
-    wheels = source / "wheels"
-    environment.pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(source))
-    environment.pip("install", *map(str, wheels.iterdir()))
+    environment.pip("install", *map(str, build_wheels(source / "wheels", source)))
     yield
     environment.pip("uninstall", "--yes", "stranger-upper")
 
