@@ -86,7 +86,7 @@ def modules(folder: str) -> list[str]:
 
 
 #: What takes a text that begins as the names of threads do, and begins no thread.
-NO_THREADS = re.compile(r"([Ff]ile|Document|memfd_create|mkdtemp|mkstemp)$")
+NO_THREADS = re.compile(r"([Ff]ile|Document|memfd_create|mkdtemp|mkstemp|fromkeys)$")
 
 
 @functools.cache
