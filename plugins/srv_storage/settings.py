@@ -18,7 +18,7 @@ def _check(headers: Mapping[str, Mapping[str, str]]) -> None:
     for origin, own in headers.items():
         if not _ORIGIN.fullmatch(origin):
             raise ValidationError(
-                f"'{origin}' is not the beginning of addresses, such as 'https://models.example.org'."
+                f"'{origin}' must be the scheme and host of a web server, such as 'https://models.example.org'."
             )
         for name, value in own.items():
             if not _NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
@@ -33,7 +33,9 @@ class StorageSettings(Schema):
         values=fields.Dict(keys=fields.String(), values=fields.String()),
         load_default=dict,
         validate=_check,
-        metadata={"description": "Headers, such as a token, for web servers, by the beginning of their addresses."},
+        metadata={
+            "description": "Headers, such as a token, for web servers, by scheme and host: {'https://host': {…}}."
+        },
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from srv.hooks import Hooks
-from srv.hooks.errors import NoStorage, StorageContested
+from srv.hooks.errors import NoStorage, StorageContested, StorageUnused
 from srv.storage import FetchFailed, NoAccess
 
 SOURCE = """
@@ -63,6 +63,17 @@ def test_a_scheme_that_nobody_fetches_is_named_with_the_package_that_brings_it(s
         hooks.storage("abfss://container@account.dfs.core.windows.net/key")
     with pytest.raises(NoStorage, match=r"fetches 'shelf://'.*Install a package that brings it"):
         hooks.storage("shelf://book")
+
+
+def test_a_plugin_that_would_fetch_and_is_disabled_is_told_instead_of_what_to_install(site):
+    site.add("srv-storage", "[srv.plugins]\nremote_storage = never_imported\n")
+    hooks = Hooks.start(site.discover(disable=["srv-storage"]))
+
+    with pytest.raises(
+        StorageUnused, match=r"'remote_storage' of srv-storage 1\.0 .*fetches 'hf://'.*is disabled: "
+    ) as raised:
+        hooks.storage("hf://acme/iris")
+    assert "pip install" not in str(raised.value)
 
 
 def test_a_scheme_of_two_distributions_is_nobodys_until_prefer_says(site, add):

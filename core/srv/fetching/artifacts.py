@@ -42,7 +42,7 @@ class Artifacts:
     def fetch(self, settings: ModelSettings) -> LocalArtifact | None:
         """Return the artifact of a model whose `parameters.uri` has a scheme, downloaded where it must be; else None.
 
-        Raises NoStorage, StorageContested, FetchFailed or CacheUnusable, whose sentences show no secret of the URI.
+        Raises NoStorage, StorageUnused, StorageContested, FetchFailed or CacheUnusable, whose sentences show no secret of the URI.
         """
         uri = settings.parameters.uri
         if uri is None or scheme_of(uri) is None:

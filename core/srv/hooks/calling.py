@@ -132,10 +132,10 @@ class Hooks:
         return builders
 
     def storage(self, uri: str) -> PluginsFetch:
-        """Return what fetches a URI, and the plugin that brought it. Raises NoStorage, StorageContested or FetchFailed."""
+        """Return what fetches a URI, and the plugin that brought it. Raises what fetch_of raises."""
         from srv.hooks.storages import fetch_of  # here, because most servers have all their files
 
-        return fetch_of(uri, self._registration, self.plugins.choice.prefer)
+        return fetch_of(uri, self._registration, self.plugins)
 
     def worker_started(self, server: Server) -> None:
         """Call `srv_worker_started` of all plugins; quarantine a required one that fails."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from srv.discovery.plugin import OURS, Plugin
 from srv.errors import PluginFailed, SrvError, closed, nearest
 
 #: What pip installs for each scheme that srv itself does not fetch, as far as srv knows.
 STORAGE_PACKAGES = dict.fromkeys(("s3", "gs", "az", "abfs", "abfss"), "srv-storage") | {"hf": "'srv-storage[hf]'"}
+#: The plugins that fetch what srv knows of, by distribution, and the schemes of srv's own.
+STORAGE_PLUGINS = {OURS: "storage", "srv-storage": "remote_storage"}
+OWN_SCHEMES = frozenset({"file", "http", "https"})
 
 
 class BadHooks(SrvError):
@@ -109,6 +113,16 @@ class NoStorage(SrvError):
         super().__init__(
             f"No installed plugin fetches '{scheme}://', which parameters.uri asks for ({uri}). {brings}, or put the "
             "artifact into the model's folder."
+        )
+
+
+class StorageUnused(SrvError):
+    """A model's URI has a scheme that an installed plugin would fetch, were it not disabled or refused."""
+
+    def __init__(self, scheme: str, uri: str, plugin: Plugin) -> None:
+        super().__init__(
+            f"The {plugin} fetches '{scheme}://', which parameters.uri asks for ({uri}), and is {plugin.state}: "
+            f"{closed(plugin.reason or '`srv plugins` says why')}".rstrip()
         )
 
 

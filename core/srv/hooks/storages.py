@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from srv.discovery.plugin import Plugin, normalised
+from srv.discovery import Plugins
+from srv.discovery.plugin import OURS, Plugin, normalised
 from srv.errors import SrvError, said_by
-from srv.hooks.errors import NoStorage, StorageContested
+from srv.hooks.errors import (
+    OWN_SCHEMES,
+    STORAGE_PACKAGES,
+    STORAGE_PLUGINS,
+    NoStorage,
+    StorageContested,
+    StorageUnused,
+)
 from srv.hooks.registration import Registration
 from srv.storage import DISK_FULL, Download, Fetch, FetchFailed
 from srv.uris import scheme_of, shown_uri, without_secrets
@@ -42,8 +50,8 @@ class PluginsFetch(Fetch):
             return self._fetch.download(folder, download)
 
 
-def fetch_of(uri: str, registration: Registration, prefer: Mapping[str, str]) -> PluginsFetch:
-    """Return what fetches a URI. Raises NoStorage, StorageContested, or what a plugin raised, as a FetchFailed."""
+def fetch_of(uri: str, registration: Registration, plugins: Plugins) -> PluginsFetch:
+    """Return what fetches a URI. Raises NoStorage, StorageUnused, StorageContested, or what a plugin raised, as a FetchFailed."""
     scheme = scheme_of(uri) or ""
     answers: list[PluginsFetch] = []
     for implementation in registration.implementations("srv_storage"):
@@ -58,8 +66,17 @@ def fetch_of(uri: str, registration: Registration, prefer: Mapping[str, str]) ->
             )
         answers.append(PluginsFetch(uri, plugin, answer))
     if not answers:
-        raise NoStorage(scheme, shown_uri(uri))
-    return _chosen(scheme, answers, prefer.get(f"storage:{scheme}"))
+        unused = _unused(scheme, plugins)
+        raise NoStorage(scheme, shown_uri(uri)) if unused is None else StorageUnused(scheme, shown_uri(uri), unused)
+    return _chosen(scheme, answers, plugins.choice.prefer.get(f"storage:{scheme}"))
+
+
+def _unused(scheme: str, plugins: Plugins) -> Plugin | None:
+    """Return the installed plugin that would fetch a scheme and may not, if srv knows of one."""
+    distribution = OURS if scheme in OWN_SCHEMES else "srv-storage" if scheme in STORAGE_PACKAGES else None
+    meant = (distribution, STORAGE_PLUGINS.get(distribution or ""))
+    rows = (row for row in plugins.rows if not row.usable)
+    return next((row for row in rows if (normalised(row.distribution), row.name) == meant), None)
 
 
 def _chosen(scheme: str, answers: list[PluginsFetch], preferred: str | None) -> PluginsFetch:

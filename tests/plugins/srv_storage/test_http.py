@@ -211,8 +211,8 @@ def test_headers_of_the_settings_go_to_their_server_alone(web, download, tmp_pat
 @pytest.mark.parametrize(
     ("headers", "message"),
     [
-        ({"models.example.org": {}}, "'models.example.org' is not the beginning of addresses"),
-        ({"https://host/path": {}}, "is not the beginning of addresses"),
+        ({"models.example.org": {}}, "'models.example.org' must be the scheme and host"),
+        ({"https://host/path": {}}, "must be the scheme and host of a web server"),
         ({"https://host": {"Authorization": "Bearer 1\n2"}}, "The header 'Authorization' of 'https://host' is none"),
         ({"https://host": {"A b": "1"}}, "The header 'A b'"),
     ],
