@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from srv_metrics.client_files import files_in_force, fold_files_of_the_dead
 
 log = logging.getLogger(__name__)
+
+#: What may have exemplars in OpenMetrics: the family's type, and how the sample's name ends.
+_WITH_EXEMPLARS = frozenset({("counter", "total"), ("histogram", "bucket"), ("gaugehistogram", "bucket")})
 
 #: Names the folder of files, as prometheus_client reads it; the worker sets it before anybody imports that.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -68,7 +72,7 @@ class ClientMetrics:
                 self._tell(f"The metric '{family.name}' of a model or plugin is not shown: srv has one of that name.")
         elif not _can_be_written(family):
             self._tell(
-                f"The metric '{family.name}' of a model or plugin is not shown: it has samples that are no text."
+                f"The metric '{family.name}' of a model or plugin is not shown: it has samples that cannot be written."
             )
         elif family.name not in families:
             families[family.name] = family
@@ -111,12 +115,18 @@ def _names_of_the_library() -> set[str]:
 
 
 def _can_be_written(family: Metric) -> bool:
-    """Return whether values are numbers and texts are texts: one that is not would end the whole page."""
+    """Return whether values are numbers, texts are texts, and samples the family's own.
+
+    What is not would end the whole page, or be taken for another metric.
+    """
     try:
         for sample in family.samples:
             float(sample.value)
-            float(sample.timestamp or 0)
+            if not (math.isfinite(float(sample.timestamp or 0)) and sample.name.startswith(family.name)):
+                return False
+            if sample.exemplar is not None and (family.type, sample.name.rpartition("_")[2]) not in _WITH_EXEMPLARS:
+                return False
             "".join((family.documentation, sample.name, *sample.labels, *sample.labels.values())).encode()
-    except (AttributeError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
         return False
     return True

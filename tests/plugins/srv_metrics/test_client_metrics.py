@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar, Sample
 
 from srv import Runtime
 from srv.testing import model
@@ -222,19 +223,33 @@ def test_a_broken_collector_costs_what_it_would_have_shown_and_is_told_once(serv
     ours = GaugeMetricFamily("srv_models", "Taken.", value=1)
     later = GaugeMetricFamily("later", "Later.", labels=["x"])
     later.add_metric(["a"], 1, timestamp="tomorrow")
+    huge = GaugeMetricFamily("huge", "Huge.", labels=["x"])
+    huge.add_metric(["a"], 10**400)
+    ever = GaugeMetricFamily("ever", "Ever.", labels=["x"])
+    ever.add_metric(["a"], 1, timestamp=float("inf"))
+    other = GaugeMetricFamily("other", "Of another name.")
+    other.add_sample("srv_requests_total", {"model": "m"}, 1)
+    example = GaugeMetricFamily("example", "With an exemplar.")
+    example.samples.append(Sample("example", {}, 1, None, Exemplar({"trace": "a"}, 1.0)))
     row = GaugeMetricFamily("row", "No sample.")
     row.samples.append(("row", {}, 1))
-    Broken.registry.register(Custom(good, text, nothing, later, row, 7, ours, RuntimeError("no database")))
+    Broken.registry.register(
+        Custom(good, text, nothing, huge, later, ever, other, example, row, 7, ours, RuntimeError("no database"))
+    )
     client = serve(model(Broken, name="m"))
 
     assert [samples(client) for _ in range(2)] == [{("good",): 1}] * 2
 
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("srv_metrics")]
     assert lines == [
-        "The metric 'text' of a model or plugin is not shown: it has samples that are no text.",
-        "The metric 'nothing' of a model or plugin is not shown: it has samples that are no text.",
-        "The metric 'later' of a model or plugin is not shown: it has samples that are no text.",
-        "The metric 'row' of a model or plugin is not shown: it has samples that are no text.",
+        "The metric 'text' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'nothing' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'huge' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'later' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'ever' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'other' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'example' of a model or plugin is not shown: it has samples that cannot be written.",
+        "The metric 'row' of a model or plugin is not shown: it has samples that cannot be written.",
         "What a collector of a model or plugin gives, a int, is not shown: it is no Metric of prometheus_client with a name.",
         "The metric 'srv_models' of a model or plugin is not shown: srv has one of that name.",
         "Some metrics of models or plugins are not shown: RuntimeError: no database.",
