@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 
 class ArtifactMissing(SrvError):
-    """The model's folder holds none of the files that the runtime looks for."""
+    """The model's folder, or the one that parameters.uri names, holds none of the files that the runtime looks for."""
 
-    def __init__(self, names: Sequence[str], source: str) -> None:
-        wanted = " or ".join(names) or "a file"
+    def __init__(self, names: Sequence[str], source: str, *, uri: str | None = None) -> None:
+        wanted = " or ".join(names)
         super().__init__(
             f"No {wanted} was found for the model of {source}. Put it beside the settings, or name it as parameters.uri."
+            if uri is None
+            else f"No {wanted} was found in the folder that {source} names as parameters.uri. Put it there, or name the file "
+            "itself as parameters.uri."
         )
 
 
@@ -140,4 +143,4 @@ class Runtime:
         for name in well_known_names:
             if (root / name).exists():
                 return root / name
-        raise ArtifactMissing(well_known_names or (str(uri),), self.settings.source)
+        raise ArtifactMissing(well_known_names, self.settings.source, uri=uri)

@@ -12,7 +12,7 @@ from srv.messages import InferenceRequest
 from srv.model_settings import ModelParameters, ModelSettings
 from srv.models.registry import ModelState
 from srv.planes.readiness import ModelNotReady, NotServing, StillLoading
-from srv.runtime import NothingAtUri, Runtime
+from srv.runtime import ArtifactMissing, NothingAtUri, Runtime
 from srv.serve.assembly import assemble
 from srv.settings import ServerSettings
 from srv.tensors import Tensor
@@ -112,6 +112,14 @@ def test_an_artifact_that_the_settings_name_and_nobody_put_there_is_named(tmp_pa
     runtime = Runtime(ModelSettings(name="m", folder=tmp_path, parameters=ModelParameters(uri="weights/v2.bin")))
 
     with pytest.raises(NothingAtUri, match=r"Nothing is at 'weights/v2\.bin', which model-settings.json names"):
+        runtime.artifact("model.bin")
+
+
+def test_a_folder_that_the_settings_name_and_that_has_no_artifact_is_told_as_one(tmp_path):
+    (tmp_path / "weights").mkdir()
+    runtime = Runtime(ModelSettings(name="m", folder=tmp_path, parameters=ModelParameters(uri="weights")))
+
+    with pytest.raises(ArtifactMissing, match=r"No model\.bin was found in the folder that model-settings\.json names"):
         runtime.artifact("model.bin")
 
 
