@@ -201,6 +201,9 @@ class DeadlinePassed(SrvError):
     code = "DEADLINE"
 
     def __init__(self, seconds: float, *, of_client: bool = False) -> None:
+        if of_client and seconds <= 0.0:
+            super().__init__("The request's deadline had passed before it was asked.")
+            return
         time = f"the {_hundredths(seconds)} seconds that its client gave" if of_client else f"its {seconds:g} seconds"
         super().__init__(f"The request was not answered within {time}.")
 

@@ -646,6 +646,15 @@ def test_an_await_ends_at_its_deadline_also_where_a_sync_predict_runs_on(serve):
     gate.go.set()
 
 
+def test_a_deadline_that_lies_in_the_past_is_told_as_such(shared):
+    past = time.monotonic() - 1
+
+    with pytest.raises(DeadlinePassed, match="deadline had passed before it was asked"):
+        shared.server.infer("doubled", floats(), deadline=past)
+    with pytest.raises(DeadlinePassed, match="deadline had passed before it was asked"):
+        asyncio.run(shared.server.ainfer("doubled", floats(), deadline=past))
+
+
 def test_a_batch_may_be_as_large_as_its_model_says_also_where_it_is_awaited(serve):
     class Rows(Runtime):
         def predict(self, x: np.ndarray):
