@@ -19,12 +19,22 @@ QUICK = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "0"}
 class Environment:
     """A virtual environment, and what runs in it: away from the checkout, without its variables."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, copied=None):
         self.folder = folder
         self.bin = folder / "bin"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRV_", "PYTHON"))}
         self.environ = kept | QUICK | {"PATH": f"{self.bin}:{os.environ['PATH']}"}
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        if copied is None:
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        else:
+            self._copy(copied)
+
+    def _copy(self, other):
+        """Become what another environment is, under a path of its own: programs and pyvenv.cfg name where they are."""
+        shutil.copytree(other.folder, self.folder, symlinks=True)
+        for path in [*self.bin.iterdir(), self.folder / "pyvenv.cfg"]:
+            if not path.is_symlink() and path.is_file():
+                path.write_bytes(path.read_bytes().replace(bytes(other.folder), bytes(self.folder)))
 
     def run(self, *words, check=True, cwd=None):
         """Run a program of the environment; its output is in the answer, and in the failure."""
@@ -94,15 +104,21 @@ def index(wheels):
 
 
 @pytest.fixture(scope="session")
-def environment(srv_wheel, tmp_path_factory):
-    environment = Environment(tmp_path_factory.mktemp("installed") / "venv")
+def only_srv(srv_wheel, tmp_path_factory):
+    """What the others are copies of, because a copy takes a second and an installation half a minute."""
+    environment = Environment(tmp_path_factory.mktemp("only_srv") / "venv")
     environment.pip("install", str(srv_wheel))
     return environment
 
 
+@pytest.fixture(scope="session")
+def environment(only_srv, tmp_path_factory):
+    return Environment(tmp_path_factory.mktemp("installed") / "venv", copied=only_srv)
+
+
 @pytest.fixture
-def fresh_environment(srv_wheel, tmp_path):
+def fresh_environment(only_srv, tmp_path):
     """A further environment, which nobody else has touched, with srv and pytest."""
-    environment = Environment(tmp_path / "venv")
-    environment.pip("install", str(srv_wheel), "pytest")
+    environment = Environment(tmp_path / "venv", copied=only_srv)
+    environment.pip("install", "pytest")
     return environment
