@@ -202,7 +202,9 @@ def test_a_plugins_section_that_its_schema_does_not_take_is_a_problem(site, tmp_
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "settings.json").write_text('{"audit": {"size": "many"}}')
 
-    assert "'audit.size': Not a valid integer." in findings(capsys, "models", code=1)["models"]["what"]
+    found = findings(capsys, "models", code=1)
+    assert "'audit.size': Not a valid integer." in found["models"]["what"]
+    assert found["srv-audit:audit"]["remedy"].startswith("Mend its section of the settings, or leave it out with ")
 
 
 @pytest.mark.parametrize("metadata", [None, "Name: srv-bare\n\n", "Version: as you like\n\n"])

@@ -48,12 +48,17 @@ def _hindering(finding: Finding, row: Plugin) -> Finding:
 
 
 def _broken(row: Plugin) -> Finding:
-    missing = row.reason.startswith("ModuleNotFoundError")
+    if row.reason.startswith("its settings are wrong"):
+        remedy = "Mend its section of the settings"
+    elif row.reason.startswith("ModuleNotFoundError"):
+        remedy = "Install what is missing"
+    else:
+        remedy = f"Install another version of {row.distribution}"
     return problem(
         row.qualified,
         f"The {row} is quarantined: {closed(row.reason)}",
-        f"{'Install what is missing' if missing else f'Install another version of {row.distribution}'}, or leave it "
-        f'out with plugins.disable: ["{row.qualified}"]. `srv plugins check {row.distribution}` shows the traceback.',
+        f'{remedy}, or leave it out with plugins.disable: ["{row.qualified}"]. '
+        f"`srv plugins check {row.distribution}` shows the traceback.",
         row.traceback,
     )
 
