@@ -25,7 +25,7 @@ from srv.inference.routes.values import as_response
             np.ma.masked_array(np.array(["2020-01-01T02", "2020-01-02T02"], "M8[s]"), [1, 0]),
             [None, "2020-01-02T02:00:00"],
         ),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (np.zeros((1, 0)), [[]]),
     ],
     ids=lambda value: repr(value).replace("\n", "")[:40] if isinstance(value, np.ndarray | np.generic) else "",

@@ -19,7 +19,8 @@ def plain(value: object) -> Any:
         raise TypeError(f"{type(value).__name__} is not from NumPy")
     kind = value.dtype.kind
     if kind == "M":
-        times: Any = value.filled(np.datetime64("NaT")) if isinstance(value, np.ma.MaskedArray) else value
+        missing: Any = np.array("NaT", value.dtype)
+        times: Any = value.filled(missing) if isinstance(value, np.ma.MaskedArray) else value
         return np.where(np.isnat(times), np.array(None), np.datetime_as_string(times)).tolist()
     if kind == "f" and value.dtype.itemsize not in (4, 8):
         value = value.astype(np.float64)
