@@ -169,7 +169,7 @@ def test_a_link_that_leaves_the_root_is_passed_over_with_a_note(zoo, tmp_path):
     outcome = found(zoo, {})
     assert titles(outcome) == [("b", None)]
     assert outcome.notes == (
-        f"{zoo}/a is a link that leaves {zoo}, and is passed over.",
+        f"{zoo}/a is a link that leaves {zoo}, and is passed over. The setting follow_links serves it.",
         f"{zoo}/b/1 is a link that leaves {zoo}, and is passed over.",
     )
 

@@ -187,7 +187,9 @@ class Scan:
             return False
         if target.is_file() or any((target / name).exists() for name in (FILE, *self._well_known)):
             shown = self.shown_root / path.relative_to(self.root)
-            self.notes.append(f"{shown} is a link that leaves {self.shown_root}, and is passed over.")
+            is_operators = path.parent == self.root and target.is_dir()
+            advice = " The setting follow_links serves it." if is_operators else ""
+            self.notes.append(f"{shown} is a link that leaves {self.shown_root}, and is passed over.{advice}")
         return True
 
 
