@@ -59,8 +59,9 @@ class Download(Protocol):
 class Fetch(ABC):
     """What one URI names. Made for each load by `srv_storage`, without asking the storage; used in one thread at a time.
 
-    An error that is none of those above is told with the plugin's name; an OSError of a full disk may simply go through. Errors and logs show no secret: srv takes user,
-    password and query out of the URIs in what the methods raise; other secrets a plugin keeps to itself.
+    An error that is none of those above is told with the plugin's name; an OSError of a full disk may simply go through.
+    Errors and logs show no secret: srv takes user, password and query out of the URIs in what the methods raise; other
+    secrets a plugin keeps to itself.
     """
 
     def local(self) -> Path | None:

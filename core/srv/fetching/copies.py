@@ -60,8 +60,9 @@ class Copy:
         if not (self.folder / _DESCRIPTION).exists():
             taken.release()
             return False
-        os.utime(self.folder / _USE)
         self._lock = taken
+        with suppress(OSError):  # of a cache that this user may only read
+            os.utime(self.folder / _USE)
         return True
 
     def release(self) -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import socket
 import threading
 
@@ -36,11 +37,17 @@ def scheduler(in_flight):
 
 @pytest.fixture
 def exchange(scheduler):
-    """Makes exchanges, each of a connection of its own, whose client is `clients[exchange]`."""
+    """Makes exchanges, each of a connection of its own, whose client is `clients[exchange]`.
+
+    `least` is the least descriptor that the connection may have.
+    """
     ends = []
 
-    def make(lease=None):
+    def make(lease=None, least=0):
         server, client = socket.socketpair()
+        if least:
+            with server:
+                server = socket.socket(fileno=fcntl.fcntl(server, fcntl.F_DUPFD_CLOEXEC, least))
         server.settimeout(0)
         client.settimeout(5)
         ends.extend((server, client))
@@ -216,9 +223,10 @@ def test_an_exchange_that_was_taken_over_touches_its_connection_no_more(schedule
 
 
 def test_a_descriptor_is_not_watched_after_it_was_closed_although_another_connection_has_it(scheduler, exchange):
-    closed = exchange().connection
+    # So high that no other thread of this process opens it in between.
+    closed = exchange(least=700).connection
     scheduler.discard(closed)
-    other = exchange().connection
+    other = exchange(least=700).connection
     assert other.descriptor == closed.descriptor
 
     scheduler.watch(closed, LEFT)
