@@ -120,7 +120,9 @@ class HubFetch(Fetch):
 
 
 def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    from huggingface_hub.constants import ENDPOINT  # here, because it is an extra
+
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT
 
 
 def _stored(file: RepoSibling, cut: int) -> StoredObject:
