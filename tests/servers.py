@@ -160,6 +160,11 @@ class Server:
         except FileNotFoundError:
             return []
 
+    def workers_without(self, gone: list[int], count: int) -> list[int] | None:
+        """Return the workers once there are so many and none of them is one of `gone`; else None. They are listed once."""
+        workers = self.workers()
+        return workers if len(workers) == count and not set(workers) & set(gone) else None
+
     def send(self, sig: int) -> None:
         """Send a signal to the launcher only."""
         self.process.send_signal(sig)

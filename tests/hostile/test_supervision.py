@@ -85,7 +85,7 @@ def test_a_reload_that_cannot_fork_fails_and_the_old_workers_serve(folder, no_ro
         no_room.off()
         server.send(signal.SIGHUP)
         server.wait_for("Reloaded: new workers serve double")
-        eventually(lambda: server.workers() != before and len(server.workers()) == 1)
+        eventually(lambda: server.workers_without(before, 1))
 
 
 def test_a_start_that_cannot_fork_ends_with_1_and_the_reason_last(folder, no_room):

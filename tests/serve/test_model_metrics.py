@@ -118,7 +118,7 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
 
         assert server.post("/v2/models/double/infer", numbers(*range(7))).status == 200  # and a child reports more
         rows.append(7)
-        workers = eventually(lambda: len(server.workers()) == 3 and server.workers())
+        workers = eventually(lambda: server.workers_without([], 3))
         for worker in workers:  # each has reported a gauge
             eventually(lambda worker=worker: asked(server, rows) and worker in told(server)[1])
         assert value(server, "my_live") == 3
@@ -129,7 +129,7 @@ def test_three_workers_reloads_and_a_killed_worker_tell_what_the_clients_have_co
         victim = workers[0]
         os.kill(victim, signal.SIGKILL)
         server.wait_for("takes its place")
-        eventually(lambda: len(server.workers()) == 3 and victim not in server.workers())
+        eventually(lambda: server.workers_without([victim], 3))
         assert value(server, "my_live") == 2
         for _ in range(10):
             asked(server, rows)

@@ -131,8 +131,7 @@ def test_a_worker_without_a_free_thread_is_replaced(tmp_path, form, worker_class
         face = "HTTP" if form is REST else "gRPC"
         server.wait_for(f"This worker is stuck, and another one is to take its place: all 2 threads for {face} hang")
 
-        eventually(lambda: len(server.workers()) == 1 and server.workers() != [worker])
-        (fresh,) = server.workers()
+        (fresh,) = eventually(lambda: server.workers_without([worker], 1))
         assert ask(server, form, "hangs").good["output"].tolist() == [str(fresh).encode()]
         assert ready(server).status == 200
         assert server.stop() == 0
@@ -155,7 +154,7 @@ def test_a_worker_whose_event_loop_hangs_is_replaced_and_the_log_says_so(tmp_pat
         (worker,) = server.workers()
         hang(server, REST, "blocks", tmp_path / "never", times=1)
         server.wait_for("the event loop of the async models did not answer for 2 s")
-        eventually(lambda: len(server.workers()) == 1 and server.workers() != [worker])
+        eventually(lambda: server.workers_without([worker], 1))
         eventually(lambda: ready(server).status == 200)
         assert ask(server, REST, "blocks").good
 
@@ -173,7 +172,7 @@ def test_a_worker_whose_leader_hangs_is_replaced_and_the_log_says_so(tmp_path):
         connection = server.connect()
         connection.request("GET", "/v2/health/live")
         server.wait_for("the thread that leads for HTTP did not look around for 2 s")
-        eventually(lambda: len(server.workers()) == 1 and server.workers() != [worker])
+        eventually(lambda: server.workers_without([worker], 1))
         connection.close()
         eventually(lambda: ready(server).status == 200)
 
