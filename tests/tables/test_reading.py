@@ -449,3 +449,74 @@ def test_what_a_model_has_set_in_numpy_changes_no_table(column, values):
 
     with np.errstate(all="raise"):
         pd.testing.assert_frame_equal(table.read(request), expected)
+
+
+def as_texts(name, elements, **parameters):
+    return Tensor(name, np.array(elements, dtype=object), "BYTES", parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"content_type": "base64"}], ids=["as the metadata says", "as the client says"]
+)
+def test_bytes_travel_as_base64(parameters):
+    table = Table([Column("photo", "bytes"), Column("rooms", "integer")])
+    photo = as_texts("photo", [b"/wA=", b"", None], **parameters)
+
+    frame = table.read(InferenceRequest([photo, Tensor("rooms", np.array([1, 2, 3]))]))
+
+    assert frame["photo"].tolist() == [b"\xff\x00", b"", None]
+    rows = [{"photo": "/wA=", "rooms": 1}, {"photo": "", "rooms": 2}, {"photo": None, "rooms": 3}]
+    pd.testing.assert_frame_equal(table.read(as_rows(rows)), frame)
+    matrix = InferenceRequest([as_texts("x", [[b"/wA=", b"1"], [b"", b"2"], [None, b"3"]])])
+    pd.testing.assert_frame_equal(table.read(matrix), frame)
+
+
+@pytest.mark.parametrize(
+    "photo, sentence",
+    [
+        (as_texts("photo", [b"AA==", b"a b"]), "Column 'photo', row 1: 'a b' stands where base64 belongs."),
+        (
+            as_texts("photo", [b'"AA=="', b"7"], content_type="json"),
+            "Column 'photo', row 1: the number 7 stands where base64",
+        ),
+        (Tensor("photo", np.array([1, 2])), "Column 'photo', row 0: the number 1 (INT64) stands where base64 belongs."),
+    ],
+    ids=["no base64", "a number of JSON", "numbers"],
+)
+def test_what_is_no_base64_is_named_with_its_row(photo, sentence):
+    table = Table([Column("photo", "bytes"), Column("rooms", "integer")])
+    with pytest.raises(TableError) as raised:
+        table.read(InferenceRequest([photo, Tensor("rooms", np.array([1, 2]))]))
+    assert str(raised.value).startswith(sentence)
+
+
+CELLS = [{"a": [1, None]}, [0.5], "text", 7, None]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"content_type": "json"}, {"content_type": "pd_json"}], ids=str)
+@pytest.mark.parametrize("columns", [["tags"], ["tags", "city"]], ids=["alone", "beside another"])
+def test_cells_of_json_are_its_values(columns, parameters):
+    table = Table([Column(name, "json", optional=name == "city") for name in columns])
+    request = InferenceRequest([as_texts("tags", [json.dumps(value).encode() for value in CELLS], **parameters)])
+
+    assert table.read(request)["tags"].tolist() == CELLS
+    assert table.read(as_rows([{"tags": value} for value in CELLS]))["tags"].tolist() == CELLS
+
+
+def test_a_cell_that_is_no_json_is_named_with_its_row():
+    table = Table([Column("tags", "json")])
+    with pytest.raises(TableError, match=r"^Column 'tags', row 1: '\{' stands where the text"):
+        table.read(InferenceRequest([as_texts("tags", [b"1", b"{"])]))
+
+
+def test_json_beside_other_texts_is_ambiguous():
+    table = Table([Column("tags", "json"), Column("city", "text")])
+    with pytest.raises(TableError, match="send a tensor for each column, or JSON values"):
+        table.read(InferenceRequest([as_texts("x", [[b"[]", b"Ulm"]])]))
+
+
+def test_numbers_and_plain_texts_are_values_of_json_too():
+    table = Table([Column("tags", "json"), Column("word", "json")])
+    word = as_texts("word", [b"a", b"[]"], content_type="str")
+    frame = table.read(InferenceRequest([Tensor("tags", np.array([1.5, 2.0])), word]))
+    assert frame.to_dict("list") == {"tags": [1.5, 2.0], "word": ["a", "[]"]}

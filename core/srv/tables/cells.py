@@ -70,7 +70,7 @@ def cells_of(tensor: Tensor, title: str, content_type: str | None) -> Cells:
         null = null_of({"content_type": content_type})
         return Cells(Source.MOMENTS, moments([None if each == null else each for each in data], title), "BYTES")
     if content_type == "base64":
-        return Cells(Source.OCTETS, _read("base64", data.tolist(), title, "base64"), "BYTES")
+        return Cells(Source.OCTETS, octets(data.tolist(), title), "BYTES")
     if content_type is not None and content_type not in PLAIN_TYPES:
         raise NotInTable(tensor.name, f"its content type is {quoted(content_type)}, which no column has")
     if len(data) and all(element is None for element in data):
@@ -130,6 +130,11 @@ def texts(data: Any, title: str) -> list[str | None]:
 def moments(data: Any, title: str) -> list[datetime | None]:
     """The datetimes of ISO 8601 texts, None for missing ones. Raises UnfitValue naming the row of anything else."""
     return _read("datetime", list(data), title, "a datetime in ISO 8601")
+
+
+def octets(elements: list[bytes | None], title: str) -> list[bytes | None]:
+    """The bytes of base64 texts, None for missing ones. Raises UnfitValue naming the row of anything else."""
+    return _read("base64", elements, title, "base64")
 
 
 def _read(content_type: str, elements: list[bytes | None], title: str, wanted: str) -> list[Any]:

@@ -17,8 +17,12 @@ KINDS: dict[str, str | None] = {
     "text": "BYTES",
     "category": "BYTES",
     "datetime": "BYTES",
+    "bytes": "BYTES",
+    "json": "BYTES",
     "any": None,
 }
+#: The content type that the metadata names for a kind.
+CONTENT_TYPES = {"datetime": "datetime", "text": "str", "bytes": "base64", "json": "json"}
 #: The missing values of arrays that cannot hold NaN.
 MISSING = ("none", "nan", "na")
 
@@ -29,8 +33,8 @@ class Column:
 
     Kinds: `number` takes integers, floats and booleans, as they come; `float` takes numbers and gives float64;
     `integer` takes integers, also those that travel as floats because some are missing; `boolean`, `text`, `datetime`
-    (ISO 8601) take these; `category` takes the `categories`, or others too where it is not `closed`; `any` takes what
-    the client's datatype says.
+    (ISO 8601) take these; `bytes` takes base64; `json` takes a JSON value in each cell, such as a list or an object;
+    `category` takes the `categories`, or others too where it is not `closed`; `any` takes what the client's datatype says.
 
     `dtype` is the pandas dtype of training where it is not the kind's usual one, such as Int64 or float32. `missing`
     says what a missing text or boolean was in training: None ("none"), NaN ("nan") or pandas.NA ("na"); left out, it
@@ -70,7 +74,7 @@ class Column:
 
     def spec(self) -> Spec:
         """The column as one of the model's inputs."""
-        content_type = {"datetime": "datetime", "text": "str"}.get(self.value_kind)
+        content_type = CONTENT_TYPES.get(self.value_kind)
         parameters: dict[str, Any] = {} if content_type is None else {"content_type": content_type}
         if self.optional:
             parameters["optional"] = True

@@ -10,7 +10,7 @@ import numpy as np
 from srv.messages import InferenceRequest
 from srv.model_settings import ModelSettings, Spec
 from srv.tables.cells import PLAIN_TYPES, Cells, Source, cells_of, json_values, native, shown
-from srv.tables.columns import Column
+from srv.tables.columns import CONTENT_TYPES, Column
 from srv.tables.errors import ColumnsMissing, Nameless, NotInTable, RowCounts, UnfitShape, UnfitValue, UnknownColumn
 from srv.tables.frames import array_of, check_dtypes, frame_of, one_column, pandas_module
 from srv.tables.values import Array, values_of
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: The name of the only input of a model whose columns have no names.
 INPUT = "input"
 _DIRECT = frozenset({"number", "any"})
+#: Kinds of columns whose texts are read by the content type of the metadata where the client names none.
+_ENCODED = frozenset({"bytes", "json"})
 
 
 class Table:
@@ -94,7 +96,7 @@ class Table:
         if len(shape) == 2 and shape[1] == width and (width > 1 or not is_json):
             return self._of_matrix(tensor, content_type, is_json=is_json)
         is_list = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
-        if is_json and is_list:
+        if is_json and is_list and not self._holds_json(tensor.name):
             values = json_values(tensor.data.reshape(-1), f"Input '{tensor.name[:80]}'")
             if not (width == 1 or tensor.name in self._by_name) or any(
                 isinstance(each, dict | list) for each in values
@@ -123,8 +125,7 @@ class Table:
         else:
             rows = tensor.data
             if len(self.columns) == 1:
-                cells = cells_of(tensor, self._titles[self.columns[0].name], content_type)
-                return self._built({self.columns[0].name: cells})
+                return self._built({self.columns[0].name: self._cells(tensor, self.columns[0], content_type)})
             if content_type is not None and content_type not in PLAIN_TYPES:
                 raise NotInTable(tensor.name, f"its content type is '{content_type}', which no table has")
             source = Source.MIXED_TEXTS if self._takes_texts and not self._is_open else Source.TEXTS
@@ -156,11 +157,22 @@ class Table:
             name = only or tensor.name
             if name not in self._by_name:
                 raise UnknownColumn(name, list(self._by_name))
-            given[name] = cells_of(tensor, self._titles[name], self._type_of(tensor, whole))
+            given[name] = self._cells(tensor, self._by_name[name], self._type_of(tensor, whole))
             first = next(iter(given))
             if len(given[name]) != len(given[first]):
                 raise RowCounts(first, len(given[first]), name, len(given[name]))
         return self._built(given)
+
+    def _cells(self, tensor: Tensor, column: Column, content_type: str | None) -> Cells:
+        """Return the cells of a column's own tensor; without a content type bytes are base64, and JSON values are JSON."""
+        if content_type is None and tensor.datatype == "BYTES" and column.kind in _ENCODED:
+            content_type = CONTENT_TYPES[column.kind]
+        return cells_of(tensor, self._titles[column.name], content_type)
+
+    def _holds_json(self, name: str) -> bool:
+        """Whether the elements of a tensor of JSON are the cells of one column of the kind json, and no rows."""
+        column = self._by_name.get(name) if self.named else self.columns[0] if len(self.columns) == 1 else None
+        return column is not None and column.kind == "json"
 
     def _of_rows(self, rows: Sequence[Any]) -> Any:
         """Read a JSON object for each row, or a JSON array of the row's values in the order of the columns."""

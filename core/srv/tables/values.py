@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from srv.errors import listed, quoted
-from srv.tables.cells import Cells, Source, moments, shown, texts
+from srv.tables.cells import Cells, Source, moments, octets, shown, texts
 from srv.tables.columns import Column
 from srv.tables.errors import Ambiguous, UnfitColumn, UnfitValue
 
@@ -28,6 +28,8 @@ _WANTED = {
     "boolean": "true or false",
     "text": "text",
     "datetime": "a datetime in ISO 8601",
+    "bytes": "base64",
+    "json": "a JSON value",
 }
 _INT64 = np.iinfo(np.int64)
 
@@ -122,6 +124,33 @@ def _datetime(cells: Cells, title: str) -> Array:
     return objects(_of_one_form(found, title))
 
 
+def _bytes(cells: Cells, title: str) -> Array:
+    match cells.source:
+        case Source.OCTETS:
+            return objects(cells.data)
+        case Source.TEXTS | Source.MIXED_TEXTS:
+            return objects(octets(list(cells.data), title))
+        case Source.VALUES:
+            for row, value in enumerate(cells.data):
+                if value is not None and not isinstance(value, str):
+                    raise UnfitValue(title, row, shown(value), _WANTED["bytes"])
+            return objects(octets([None if value is None else value.encode() for value in cells.data], title))
+    raise _unfit_native(cells, title, "bytes")
+
+
+def _json(cells: Cells, title: str) -> Array:
+    match cells.source:
+        case Source.VALUES:
+            return objects(list(cells.data))
+        case Source.TEXTS:
+            return objects(texts(cells.data, title))
+        case Source.NATIVE:
+            return objects(cells.data.tolist())
+        case Source.MIXED_TEXTS:
+            raise Ambiguous(title)
+    raise _unfit_native(cells, title, "json")
+
+
 def _any(cells: Cells, title: str) -> Array:
     match cells.source:
         case Source.NATIVE:
@@ -143,6 +172,8 @@ _READERS: Mapping[str, Callable[[Cells, str], Array]] = {
     "boolean": _boolean,
     "text": _text,
     "datetime": _datetime,
+    "bytes": _bytes,
+    "json": _json,
     "any": _any,
 }
 
