@@ -141,6 +141,7 @@ SOME_TABLES = st.sampled_from(
         Table([Column("a", "integer", dtype="Int8"), Column("b", "datetime", timezone="Europe/Berlin", optional=True)]),
         Table([Column("a", "category", categories=(1, 2)), Column("b", "boolean"), Column("c", "float", dtype="float32")]),
         Table([Column("a", "datetime")]),
+        Table([Column("a", "label"), Column("b", "number")]),
         Table([Column("0", "number"), Column("1", "any")], frame=False, named=False),
         Table([Column("input", "text", nullable=False)], frame=False, named=False, flat=True),
     ]

@@ -233,6 +233,7 @@ def test_booleans_with_gaps_are_objects_as_pandas_holds_them():
         (Column("x", "any"), [True, None], pd.Series([True, None])),
         (Column("x", "any"), [{"a": 1}, "b"], pd.Series([{"a": 1}, "b"])),
         (Column("x", "number"), [True, 2], pd.Series([1.0, 2.0])),
+        (Column("x", "label"), ["3", 3, True, None], pd.Series(["3", 3, True, None], dtype=object)),
     ],
 )  # fmt: skip
 def test_a_column_has_the_dtype_of_training(column, values, expected):
@@ -250,6 +251,9 @@ def test_a_column_has_the_dtype_of_training(column, values, expected):
         (Column("x", "datetime", timezone="UTC"), ["2020-01-01"], "Column 'x', row 0: '2020-01-01T00:00:00' stands where a datetime with an offset belongs."),
         (Column("x", "text", nullable=False), ["a", None], "Column 'x', row 1: a missing value stands where text belongs."),
         (Column("x", "number", nullable=False), [1, None], "Column 'x', row 1: a missing value stands where a number belongs."),
+        (Column("x", "label"), ["a", 1.0], "Column 'x', row 1: the number 1.0 stands where text or an integer belongs."),
+        (Column("x", "label"), [1, 2**63], "Column 'x', row 1: the number 9223372036854775808 stands where text or an integer belongs."),
+        (Column("x", "label", nullable=False), [1, None], "Column 'x', row 1: a missing value stands where text or an integer belongs."),
         (Column("x", "category", categories=(1, "a")), [[1]], "Column 'x', row 0: a JSON array stands where one of the categories ('1', 'a') belongs."),
     ],
 )  # fmt: skip
@@ -285,6 +289,28 @@ def test_a_text_among_others_is_ambiguous_where_nobody_knows_the_columns_kind():
     table = Table([Column("a", "text"), Column("b", "any")])
     with pytest.raises(TableError, match="Column 'b' may hold values of any kind"):
         table.read(InferenceRequest([Tensor("x", [["a", "1"]])]))
+
+
+@pytest.mark.parametrize("values", [[3, 4], [True, False], ["3", "ü"]], ids=["integers", "booleans", "texts"])
+def test_a_label_comes_as_the_client_sent_it(values):
+    table = Table([Column("a", "number"), Column("x", "label")])
+    for sent in (
+        Tensor("x", values),
+        Tensor("x", [json.dumps(each) for each in values], parameters={"content_type": "json"}),
+    ):
+        assert table.read(InferenceRequest([Tensor("a", [0.5, 1.5]), sent]))["x"].tolist() == values
+
+
+def test_a_label_is_no_float():
+    with pytest.raises(TableError, match=r"Column 'x', row 0: the number 3.0 \(FP64\) stands where text or an integer"):
+        Table([Column("x", "label")]).read(InferenceRequest([Tensor("x", [3.0])]))
+
+
+def test_a_label_is_read_from_texts_beside_other_columns_unless_it_may_be_a_boolean():
+    table = Table([Column("a", "number"), Column("x", "label")])
+    assert table.read(InferenceRequest([Tensor("t", [["0.5", "3"], ["1", "ü"]])]))["x"].tolist() == ["3", "ü"]
+    with pytest.raises(TableError, match="Column 'x' may hold values of any kind"):
+        table.read(InferenceRequest([Tensor("t", [["0.5", "true"]])]))
 
 
 @pytest.mark.parametrize("name", [column.name for column in HOMES.columns if column.name != "city"])

@@ -15,6 +15,7 @@ KINDS: dict[str, str | None] = {
     "integer": "INT64",
     "boolean": "BOOL",
     "text": "BYTES",
+    "label": "BYTES",
     "category": "BYTES",
     "datetime": "BYTES",
     "bytes": "BYTES",
@@ -33,7 +34,8 @@ class Column:
 
     Kinds: `number` takes integers, floats and booleans, as they come; `float` takes numbers and gives float64;
     `integer` takes integers, also those that travel as floats because some are missing; `boolean`, `text`, `datetime`
-    (ISO 8601) take these; `bytes` takes base64; `json` takes a JSON value in each cell, such as a list or an object;
+    (ISO 8601) take these; `label` takes texts, integers and booleans, for models to which 3 and "3" are one category, and
+    gives them as they came; `bytes` takes base64; `json` takes a JSON value in each cell, such as a list or an object;
     `category` takes the `categories`, or others too where it is not `closed`; `any` takes what the client's datatype says.
 
     `dtype` is the pandas dtype of training where it is not the kind's usual one, such as Int64 or float32. `missing`

@@ -27,6 +27,7 @@ _WANTED = {
     "integer": "an integer",
     "boolean": "true or false",
     "text": "text",
+    "label": "text or an integer",
     "datetime": "a datetime in ISO 8601",
     "bytes": "base64",
     "json": "a JSON value",
@@ -108,6 +109,31 @@ def _text(cells: Cells, title: str) -> Array:
     raise _unfit_native(cells, title, "text")
 
 
+def _label(cells: Cells, title: str) -> Array:
+    """Texts, integers and booleans as they come. The texts true and false beside other columns may be booleans too."""
+    match cells.source:
+        case Source.NATIVE if cells.data.dtype.kind in "iu":
+            return _as_int64(cells.data, title)
+        case Source.NATIVE if cells.data.dtype.kind == "b":
+            data: Array = cells.data
+            return data
+        case Source.TEXTS | Source.MIXED_TEXTS:
+            found = texts(cells.data, title)
+            if cells.source is Source.MIXED_TEXTS and not _BOOLEANS.keys().isdisjoint(found):
+                raise Ambiguous(title)
+            return objects(found)
+        case Source.VALUES:
+            for row, value in enumerate(cells.data):
+                if not _is_label(value):
+                    raise UnfitValue(title, row, shown(value), _WANTED["label"])
+            return objects(cells.data)
+    raise _unfit_native(cells, title, "label")
+
+
+def _is_label(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool) or (type(value) is int and _INT64.min <= value <= _INT64.max)
+
+
 def _datetime(cells: Cells, title: str) -> Array:
     match cells.source:
         case Source.MOMENTS:
@@ -171,6 +197,7 @@ _READERS: Mapping[str, Callable[[Cells, str], Array]] = {
     "integer": _integer,
     "boolean": _boolean,
     "text": _text,
+    "label": _label,
     "datetime": _datetime,
     "bytes": _bytes,
     "json": _json,
