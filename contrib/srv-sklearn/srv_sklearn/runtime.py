@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -14,8 +13,8 @@ from marshmallow import Schema, fields
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor
 from srv.codecs import request_codec
-from srv.errors import SrvError, listed, nearest, quoted
-from srv.tables import Column, Table, columns_of_schema, columns_of_specs
+from srv.errors import SrvError, listed, quoted
+from srv.tables import Column, Table, columns_of_schema, columns_of_specs, described_columns
 from srv_sklearn.client_errors import as_clients_fault
 from srv_sklearn.files import WELL_KNOWN, read_estimator
 from srv_sklearn.probing import tried, with_kinds
@@ -48,16 +47,6 @@ class Extra(Schema):
     )
 
 
-class UnknownColumns(SrvError):
-    """The settings describe columns that the estimator was not trained on."""
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(
-            f"parameters.extra.columns names {quoted(name)}, and the model was trained on {listed(known)}."
-            f"{nearest(name, known)}"
-        )
-
-
 class PandasMissing(SrvError):
     """The model was trained on a DataFrame, does not predict from an array, and pandas is not installed."""
 
@@ -65,16 +54,6 @@ class PandasMissing(SrvError):
         super().__init__(
             "The model was trained on a table with named columns, and such a table needs pandas, which is not installed. "
             "Install it: pip install srv-sklearn[pandas]."
-        )
-
-
-class WrongNumberOfColumns(SrvError):
-    """The settings name columns of a model whose columns have no names, and not all of them."""
-
-    def __init__(self, given: int, wanted: int) -> None:
-        super().__init__(
-            f"parameters.extra.columns names {given} columns, and the model was trained on an array with {wanted}. "
-            "Name all of them, in their order."
         )
 
 
@@ -153,7 +132,7 @@ class SklearnRuntime(Runtime):
         said = self._described_columns(learnt)
         self._known = learnt.known
         is_named = learnt.is_named or bool(said)
-        columns = self._with_settings(learnt, said)
+        columns = described_columns(learnt.columns, said, named=learnt.is_named)
         has_pandas = find_spec("pandas") is not None
         make = partial(
             Table,
@@ -192,34 +171,10 @@ class SklearnRuntime(Runtime):
         names = [column.name for column in learnt.columns]
         specs = self.settings.inputs or ()
         if learnt.is_named:
-            for name in said:
-                if name not in names:
-                    raise UnknownColumns(name, names)
             return columns_of_specs(spec for spec in specs if spec.name in names) | said
-        if said and len(said) != len(names):
-            raise WrongNumberOfColumns(len(said), len(names))
         if not said and len(specs) == len(names) > 1:
             return columns_of_specs(specs)
         return said
-
-    def _with_settings(self, learnt: Learnt, said: dict[str, Column]) -> list[Column]:
-        """Return the estimator's columns, completed from the settings."""
-        if not said:
-            return list(learnt.columns)
-        if not learnt.is_named:
-            pairs = list(zip(learnt.columns, said.values(), strict=True))
-        else:
-            pairs = [(own, said.get(own.name, own)) for own in learnt.columns]
-        return [
-            replace(
-                given,
-                kind=own.kind if given.kind == "any" else given.kind,
-                missing=given.missing or own.missing,
-                nullable=given.nullable and own.nullable,
-                optional=given.optional or own.optional,
-            )
-            for own, given in pairs
-        ]
 
     def _takes_arrays(self) -> bool:
         """Whether the columns are numbers or booleans, and the estimator answers a made-up row of them in an array."""

@@ -11,15 +11,17 @@ from srv.tables.columns import KINDS, Column
 from srv.tables.errors import (
     BadColumn,
     ColumnsMissing,
+    NoRows,
     NotInTable,
     PandasMissing,
     TableError,
+    UndescribedColumns,
     UnfitColumn,
     UnfitShape,
     UnfitValue,
     UnknownColumn,
 )
-from srv.tables.schema import columns_of_schema, columns_of_specs
+from srv.tables.schema import columns_of_schema, columns_of_specs, described_columns
 from srv.tables.table import Table
 
 __all__ = [
@@ -27,14 +29,17 @@ __all__ = [
     "BadColumn",
     "Column",
     "ColumnsMissing",
+    "NoRows",
     "NotInTable",
     "PandasMissing",
     "Table",
     "TableError",
+    "UndescribedColumns",
     "UnfitColumn",
     "UnfitShape",
     "UnfitValue",
     "UnknownColumn",
     "columns_of_schema",
     "columns_of_specs",
+    "described_columns",
 ]

@@ -75,6 +75,13 @@ class Ambiguous(TableError):
         )
 
 
+class NoRows(TableError):
+    """The request brings columns without any row, to a model that answers for one row at least."""
+
+    def __init__(self) -> None:
+        super().__init__("The request has no rows; the model takes one or more.")
+
+
 class NotInTable(TableError):
     """A tensor's content type or elements cannot be read as a part of a table."""
 
@@ -100,6 +107,18 @@ class PandasMissing(SrvError):
             "The model was trained on a pandas.DataFrame, and pandas is not installed here; install it with: "
             "pip install 'srv-inference[pandas]'."
         )
+
+
+class UndescribedColumns(SrvError):
+    """The settings describe columns that the model was not trained on, or not all columns of a model that names none."""
+
+    def __init__(self, given: Sequence[str], known: Sequence[str] | None, width: int) -> None:
+        if known is None:
+            said = f"{len(given)} columns, and the model was trained on an array with {width}. Name all of them, in their order."
+        else:
+            name = next(name for name in given if name not in known)
+            said = f"{quoted(name)}, and the model was trained on {listed(known)}.{nearest(name, known)}"
+        super().__init__(f"parameters.extra.columns names {said}")
 
 
 class BadColumn(SrvError):

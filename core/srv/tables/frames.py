@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srv.tables.cells import shown
-from srv.tables.columns import Column
+from srv.tables.columns import FIGURES, Column
 from srv.tables.errors import BadColumn, PandasMissing, UnfitValue
 from srv.tables.values import Array
 
@@ -37,6 +37,20 @@ def array_of(values: Sequence[Array], columns: Sequence[Column]) -> Array:
     return table
 
 
+def figures_of(values: Sequence[Array], columns: Sequence[Column]) -> Array:
+    """An array `[n, columns]` of numbers: booleans are 1 and 0, categories their positions, missing values NaN."""
+    return np.column_stack([_figures(array, column) for array, column in zip(values, columns, strict=True)])
+
+
+def _figures(array: Array, column: Column) -> Array:
+    if column.kind == "category":
+        places: dict[Any, float] = {value: place for place, value in enumerate(column.categories or ())}
+        return np.array([places.get(value, math.nan) for value in array.tolist()], dtype=np.float64)
+    if array.dtype.kind == "O":
+        return np.array([math.nan if value is None else float(value) for value in array], dtype=np.float64)
+    return array.astype(np.float64) if array.dtype.kind == "b" else array
+
+
 def one_column(array: Array, column: Column) -> Array:
     """An array `[n]` of a model's only column."""
     return _with_missing(array, column) if array.dtype.kind == "O" else array
@@ -50,6 +64,15 @@ def check_dtypes(columns: Iterable[Column]) -> None:
                 pandas_module().api.types.pandas_dtype(column.dtype)
             except TypeError:
                 raise BadColumn(column.name, f"has the unknown dtype '{column.dtype}'") from None
+
+
+def check_figures(columns: Iterable[Column], *, frame: bool) -> None:
+    """Raise ValueError for a table of figures that is a DataFrame, or has a column whose values are none."""
+    if frame:
+        raise ValueError("A table of figures is an array; say frame=False.")
+    for column in columns:
+        if not (column.closed and (column.kind == "category" or column.kind in FIGURES)):
+            raise BadColumn(column.name, f"is of the kind '{column.kind}', which the model cannot take as numbers")
 
 
 def pandas_module() -> ModuleType:

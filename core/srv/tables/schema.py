@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from srv.errors import listed, nearest, quoted
 from srv.model_settings import Spec
 from srv.tables.columns import KINDS, MISSING, Column
-from srv.tables.errors import BadColumn
+from srv.tables.errors import BadColumn, UndescribedColumns
 
 _KEYS = {
     "kind": str,
@@ -35,6 +36,33 @@ def columns_of_schema(schema: Mapping[str, Any]) -> dict[str, Column]:
 def columns_of_specs(specs: Iterable[Spec]) -> dict[str, Column]:
     """The columns that declared inputs describe, by name: a datatype each, and the content type `datetime`."""
     return {spec.name: Column(spec.name, _kind_of(spec)) for spec in specs}
+
+
+def described_columns(own: Sequence[Column], said: Mapping[str, Column], *, named: bool) -> list[Column]:
+    """The columns that a model's file tells of, completed by those that its settings describe.
+
+    Settings may describe some columns of a model that names its columns. Where it does not (`named=False`), they name all
+    of them, in the order of training. Raises UndescribedColumns.
+    """
+    if not said:
+        return list(own)
+    names = [column.name for column in own]
+    if named and not said.keys() <= set(names):
+        raise UndescribedColumns(list(said), names, len(names))
+    if not named and len(said) != len(own):
+        raise UndescribedColumns(list(said), None, len(own))
+    pairs = zip(own, said.values(), strict=True) if not named else ((each, said.get(each.name, each)) for each in own)
+    return [
+        replace(
+            given,
+            kind=mine.kind if given.kind == "any" else given.kind,
+            categories=mine.categories if given.kind == "any" else given.categories,
+            missing=given.missing or mine.missing,
+            nullable=given.nullable and mine.nullable,
+            optional=given.optional or mine.optional,
+        )
+        for mine, given in pairs
+    ]
 
 
 def _kind_of(spec: Spec) -> str:

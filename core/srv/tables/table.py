@@ -11,8 +11,17 @@ from srv.messages import InferenceRequest
 from srv.model_settings import ModelSettings, Spec
 from srv.tables.cells import PLAIN_TYPES, Cells, Source, cells_of, json_values, native, shown
 from srv.tables.columns import CONTENT_TYPES, Column
-from srv.tables.errors import ColumnsMissing, Nameless, NotInTable, RowCounts, UnfitShape, UnfitValue, UnknownColumn
-from srv.tables.frames import array_of, check_dtypes, frame_of, one_column, pandas_module
+from srv.tables.errors import (
+    ColumnsMissing,
+    Nameless,
+    NoRows,
+    NotInTable,
+    RowCounts,
+    UnfitShape,
+    UnfitValue,
+    UnknownColumn,
+)
+from srv.tables.frames import array_of, check_dtypes, check_figures, figures_of, frame_of, one_column, pandas_module
 from srv.tables.values import Array, values_of
 from srv.tensors import Tensor
 
@@ -38,7 +47,9 @@ class Table:
 
     With `frame` it gives a pandas.DataFrame, else an array. A table whose columns have no names (`named=False`) takes the
     first form, and the last with JSON arrays. With `flat` it has one column and gives an array `[n]`, for vectorisers of
-    texts.
+    texts. With `figures` the array is of numbers, as gradient boosting takes it: booleans are 1 and 0, a category is its
+    position among the categories, and NaN is missing; its columns are numbers, booleans and closed categories. With
+    `empty=False` a request without rows is refused.
     """
 
     def __init__(
@@ -48,12 +59,18 @@ class Table:
         frame: bool = True,
         named: bool = True,
         flat: bool = False,
+        figures: bool = False,
+        empty: bool = True,
         settings: ModelSettings | None = None,
     ) -> None:
+        if figures:
+            check_figures(columns, frame=frame)
         self.columns = tuple(columns)
         self.frame = frame
         self.named = named
         self.flat = flat
+        self.figures = figures
+        self.empty = empty
         self._by_name = {column.name: column for column in self.columns}
         self._titles = {
             column.name: f"Column '{column.name}'" if named else f"Input '{INPUT}'" if flat else f"Column {place}"
@@ -85,8 +102,12 @@ class Table:
         whole = request.parameters.get("content_type") if request.parameters else None
         with np.errstate(all="ignore"):  # because a model may have set numpy to raise in this thread
             if len(inputs) == 1 and whole != "pd":
-                return self._of_one(inputs[0], self._type_of(inputs[0], whole))
-            return self._of_columns(inputs, whole)
+                table = self._of_one(inputs[0], self._type_of(inputs[0], whole))
+            else:
+                table = self._of_columns(inputs, whole)
+        if not self.empty and not len(table):
+            raise NoRows
+        return table
 
     # -- forms ----------------------------------------------------------------------------------------------------------
 
@@ -229,6 +250,8 @@ class Table:
         for column in self.columns:
             if column.name not in values:
                 values[column.name] = np.full(rows, np.nan)
+        if self.figures:
+            return figures_of([values[column.name] for column in self.columns], self.columns)
         if self.flat:
             return one_column(values[self.columns[0].name], self.columns[0])
         return array_of([values[column.name] for column in self.columns], self.columns)
