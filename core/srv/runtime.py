@@ -94,6 +94,16 @@ class Runtime:
         #: Takes what `metric` reports; set by srv before `load`.
         self.metric_reporter: MetricReporter | None = None
 
+    @classmethod
+    def recognise(cls, path: Path) -> bool:  # noqa: ARG003  for subclasses
+        """Return whether the file at `path`, called as one of those that the runtime's entry point names, is one of its own.
+
+        Asked only where the files in a model's folder would be served by several installed runtimes, and then whenever the
+        folders are read. So it reads little, imports nothing heavy, and opens the file only as bytes or text. The folder
+        around the file may be looked at too. An exception counts as no.
+        """
+        return True
+
     def load(self) -> Any:
         """Make the model ready to predict. False means that it could not; None counts as True."""
         return True

@@ -188,8 +188,7 @@ def _found(folder: Path, settings: ServerSettings, values: Mapping[str, Any], pl
         models_dir = folder / OURS / "mounted"  # not there now, as little as the folder that is mounted later
         by_image = {} if "models_dir" in values else {"models_dir": f"{DEFAULT_PREFIX}MODELS_DIR"}
         settings = replace(settings, models_dir=models_dir, origins={**settings.origins, **by_image})
-    repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
-    found = repository.models()
+    found = Repository.of(settings, plugins).models()
     for failure in found.failures:
         raise failure.error
     return found

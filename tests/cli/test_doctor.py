@@ -88,7 +88,27 @@ def test_a_conflict_is_advice(site, capsys):
 
     assert found["runtime:scale"]["weight"] == "advice"
     assert found["runtime:scale"]["remedy"].startswith('Set plugins.prefer to {"runtime:scale": "srv-a"}')
-    assert "srv-a:scale and srv-b:scale both recognise" in found["model.x"]["what"]
+    assert found["model.x"]["what"] == (
+        "The runtimes srv-a:scale and srv-b:scale recognise files called model.x, and srv-a:scale and srv-b:scale take any "
+        "of them, whatever it holds."
+    )
+
+
+@pytest.mark.parametrize("those_that_ask", [("srv-a", "srv-b"), ("srv-b",)])
+def test_files_of_two_runtimes_are_advice_until_each_tells_its_own_by_the_content(site, capsys, those_that_ask):
+    for name in ("srv-a", "srv-b"):
+        own = "@classmethod\n    def recognise(cls, path): return True" if name in those_that_ask else "..."
+        module = name.replace("-", "_")
+        source = f"from srv import Runtime\nclass Scale(Runtime):\n    {own}\n"
+        site.add(name, f"[srv.runtimes]\n{name[-1]} = {module}:Scale [model.x]\n", modules={module: source})
+
+    told = findings(capsys, code=0).get("model.x", {"what": ""})["what"]
+
+    assert told == (
+        ""
+        if "srv-a" in those_that_ask
+        else "The runtimes a and b recognise files called model.x, and a takes any of them, whatever it holds."
+    )
 
 
 def test_a_package_that_names_no_version_of_srv_is_advice(site, capsys):

@@ -67,6 +67,7 @@ def test_plugins_as_json_has_every_field(scale, capsys):
         "import_seconds": None,
         "ours": False,
         "name_taken": False,
+        "recognises": False,
         "missing_extra": None,
         "files": ["model.scale"],
         "required": None,

@@ -796,31 +796,28 @@ def test_recognised_files_are_the_extras_of_a_runtimes_entry_point(site):
     site.add("srv-sklearn", "[srv.runtimes]\nsklearn = sk:Sk [model.skops,model.joblib, model.pkl]\n")
 
     assert site.discover().recognised_files() == {
-        "model.skops": ("sklearn", False),
-        "model.joblib": ("sklearn", True),
-        "model.pkl": ("sklearn", True),
+        "model.skops": ("sklearn",),
+        "model.joblib": ("sklearn",),
+        "model.pkl": ("sklearn",),
     }
 
 
-def test_a_file_of_two_runtimes_is_contested_until_prefer_says(site):
+def test_a_file_of_two_runtimes_is_recognised_by_both_until_prefer_says(site):
     site.add("srv-a", "[srv.runtimes]\na = a:A [model.bin,model.a]\n")
     site.add("srv-b", "[srv.runtimes]\nb = b:B [model.bin]\n")
 
-    plugins = site.discover()
-    assert plugins.recognised_files() == {"model.a": ("a", False)}
-    assert plugins.contested_files() == {"model.bin": ("a", "b")}
+    assert site.discover().recognised_files() == {"model.bin": ("a", "b"), "model.a": ("a",)}
 
     plugins = site.discover(prefer={"file:model.bin": "srv-b"})
-    assert plugins.recognised_files()["model.bin"] == ("b", False)
-    assert plugins.contested_files() == {}
+    assert plugins.recognised_files() == {"model.bin": ("b",), "model.a": ("a",)}
 
 
 def test_files_of_a_contested_runtime_name_go_to_the_preferred_one(site):
     site.add("srv-a", "[srv.runtimes]\nonnx = a:A [model.onnx]\n")
     site.add("srv-b", "[srv.runtimes]\nonnx = b:B [model.onnx]\n")
 
-    assert site.discover().contested_files() == {"model.onnx": ("srv-a:onnx", "srv-b:onnx")}
-    assert site.discover(prefer={"runtime:onnx": "srv-b"}).recognised_files() == {"model.onnx": ("onnx", False)}
+    assert site.discover().recognised_files() == {"model.onnx": ("srv-a:onnx", "srv-b:onnx")}
+    assert site.discover(prefer={"runtime:onnx": "srv-b"}).recognised_files() == {"model.onnx": ("onnx",)}
 
 
 def test_a_disabled_runtime_recognises_nothing(site):

@@ -9,12 +9,12 @@ from srv.settings import read_server_settings
 from srv.settings.errors import SettingError
 
 RECOGNISED = {
-    "model.skops": ("sklearn", False),
-    "model.onnx": ("onnx", False),
-    "model.joblib": ("sklearn", True),
-    "model.pkl": ("sklearn", True),
+    "model.skops": ("sklearn",),
+    "model.onnx": ("onnx",),
+    "model.joblib": ("sklearn",),
+    "model.pkl": ("sklearn",),
+    "model.ubj": ("one:xgboost", "two:xgboost"),
 }
-CONTESTED = {"model.ubj": ("one:xgboost", "two:xgboost")}
 SETTINGS = "model-settings.json"
 ANY = {"implementation": "models.M"}
 
@@ -39,7 +39,7 @@ def lay(folder, files):
 def repository(folder, models_dir=None, **environ):
     if models_dir is not None:
         environ["SRV_MODELS_DIR"] = str(models_dir)
-    return Repository(read_server_settings(folder, environ=environ), RECOGNISED, CONTESTED)
+    return Repository(read_server_settings(folder, environ=environ), RECOGNISED)
 
 
 def found(folder, files, models_dir=None, **environ):
@@ -650,9 +650,9 @@ def test_a_root_that_is_a_broken_model_is_a_failure_of_that_model_only(zoo):
         ({f"a/{SETTINGS}": ANY | {"concurrency": "much"}}, "ZOO/a/model-settings.json, line 1: 'concurrency' must be an integer of 1 or more or null, not the text 'much'."),
         ({f"a/{SETTINGS}": {}}, "ZOO/a/model-settings.json: neither 'runtime' nor 'implementation' is given, and there is no file that an installed runtime recognises (model.joblib, model.onnx, model.pkl, model.skops, model.ubj). Give one of the two."),
         ({f"a/{SETTINGS}": {}, "a/model.pkl": ""}, 'ZOO/a/model-settings.json: model.pkl is code that runs when it is loaded, and is not served just because it is there. Say "allow_pickle": true in the model\'s settings if you trust it.'),
-        ({"a/model.onnx": "", "a/model.skops": ""}, "ZOO/a: model.onnx, model.skops can be served by onnx, sklearn. Say which is meant with 'runtime' in the model's settings."),
-        ({"a/model.ubj": ""}, "ZOO/a: model.ubj can be served by one:xgboost, two:xgboost. Say which is meant with 'runtime' in the model's settings."),
-        ({"a/model.ubj": "", "a/model.skops": ""}, "ZOO/a: model.skops, model.ubj can be served by one:xgboost, sklearn, two:xgboost. Say which is meant with 'runtime' in the model's settings."),
+        ({"a/model.onnx": "", "a/model.skops": ""}, "ZOO/a: model.onnx, model.skops can be served by onnx, sklearn. Say which is meant in the model's settings: \"runtime\": \"onnx\" or \"runtime\": \"sklearn\"."),
+        ({"a/model.ubj": ""}, "ZOO/a: model.ubj can be served by one:xgboost, two:xgboost. Say which is meant in the model's settings: \"runtime\": \"one:xgboost\" or \"runtime\": \"two:xgboost\"."),
+        ({"a/model.ubj": "", "a/model.skops": ""}, "ZOO/a: model.skops, model.ubj can be served by one:xgboost, sklearn, two:xgboost. Say which is meant in the model's settings: \"runtime\": \"one:xgboost\" or \"runtime\": \"sklearn\" or \"runtime\": \"two:xgboost\"."),
         ({"stats/model.onnx": ""}, "ZOO/stats: no model can be called as this folder, 'stats'. Give the model a 'name' in its model-settings.json: letters, digits and ._- that begin with a letter, a digit or _."),
         ({f"a b/{SETTINGS}": ANY}, "ZOO/a b/model-settings.json: no model can be called as this folder, 'a b'. Give the model a 'name' in its model-settings.json: letters, digits and ._- that begin with a letter, a digit or _."),
         ({f"a/1 2/{SETTINGS}": ANY}, "ZOO/a/1 2/model-settings.json: no version can be called as this folder, '1 2'. Rename the folder, or give 'parameters.version' in its model-settings.json."),

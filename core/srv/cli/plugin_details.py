@@ -190,7 +190,8 @@ def _lines_of(each: Details) -> Iterator[str]:
         yield f"  required: {row.required}"
     for what, names in {"files": row.files, "hooks": each.hooks, **each.brings}.items():
         if names and not (what == "files" and row.kind is not PluginKind.RUNTIME):
-            yield f"  {what}: {listed(names, most=100)}"
+            asked = ", told by their content from files of other runtimes" if what == "files" and row.recognises else ""
+            yield f"  {what}: {listed(names, most=100)}{asked}"
     yield from _lines_of_settings(each)
 
 

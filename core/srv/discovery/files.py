@@ -14,26 +14,8 @@ from srv.discovery.plugin import Plugin, PluginKind, normalised
 CODE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill", ".cloudpickle", ".py"})
 
 
-def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
-    """Return, for each file that exactly one usable runtime recognises, its name and whether the file is code."""
-    return {
-        file: (runtimes[0], is_code(file))
-        for file, runtimes in _claims(rows, names, prefer).items()
-        if len(runtimes) == 1
-    }
-
-
-def unchosen(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the files that several runtimes recognise, with these runtimes."""
-    return {file: runtimes for file, runtimes in _claims(rows, names, prefer).items() if len(runtimes) > 1}
-
-
-def is_code(file: str) -> bool:
-    """Whether reading a file of this name runs code from it, as every kind of pickle does."""
-    return PurePath(file).suffix.lower() in CODE_SUFFIXES
-
-
-def _claims(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return each file that usable runtimes recognise by its name, with these runtimes: one, or several that `prefer` leaves."""
     usable = set(names)
     claims: dict[str, list[Plugin]] = {}
     for row in rows:
@@ -44,6 +26,11 @@ def _claims(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, s
         file: tuple(row.name if row.name in usable else row.qualified for row in _preferred(file, claimants, prefer))
         for file, claimants in claims.items()
     }
+
+
+def is_code(file: str) -> bool:
+    """Whether reading a file of this name runs code from it, as every kind of pickle does."""
+    return PurePath(file).suffix.lower() in CODE_SUFFIXES
 
 
 def _preferred(file: str, claimants: list[Plugin], prefer: Mapping[str, str]) -> list[Plugin]:

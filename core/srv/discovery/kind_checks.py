@@ -21,6 +21,16 @@ def _wrong_runtime(_: str, loaded: object) -> str:
     return f"it gives {_shown(loaded)}, where a subclass of srv.Runtime is needed"
 
 
+def has_recognise(loaded: object) -> bool:
+    """Return whether a runtime has a `recognise` of its own."""
+    from srv.runtime import Runtime  # as above
+
+    method = next(
+        (vars(each)["recognise"] for each in getattr(loaded, "__mro__", ()) if "recognise" in vars(each)), None
+    )
+    return method is not vars(Runtime)["recognise"]
+
+
 def _wrong_codec(name: str, loaded: object) -> str:
     from srv.codec import InputCodec, RequestCodec  # imports numpy, and most commands load no codec
 

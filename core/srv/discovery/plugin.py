@@ -73,6 +73,8 @@ class Plugin:
     missing_extra: str = ""
     #: Well-known files that a runtime recognises: what else stands in the brackets of its entry point.
     files: tuple[str, ...] = ()
+    #: Whether a runtime has a `recognise` of its own, which tells its files from others of the same names; known when loaded.
+    recognises: bool = False
     #: Why the server does not serve without it; empty where it is not required. For hook modules only.
     required: str = ""
     #: Refused only because the plain name is another's; `distribution:name` still reaches it.

@@ -22,8 +22,8 @@ from srv.discovery.errors import (
     UnknownPlugin,
     UnknownRuntime,
 )
-from srv.discovery.files import recognised, unchosen
-from srv.discovery.kind_checks import fault_of
+from srv.discovery.files import recognised
+from srv.discovery.kind_checks import fault_of, has_recognise
 from srv.discovery.metadata import Metadata, read_metadata
 from srv.discovery.plugin import Plugin, PluginKind, PluginState, normalised
 from srv.discovery.plugin_states import PluginChoice, covers, decide, rows_of, sort_key
@@ -194,13 +194,9 @@ class Plugins:
             for row in self._rows
         )
 
-    def recognised_files(self) -> dict[str, tuple[str, bool]]:
-        """Return the runtime for each well-known file, and whether the file is code. Imports no runtime."""
+    def recognised_files(self) -> dict[str, tuple[str, ...]]:
+        """Return the runtimes for each well-known file. Imports no runtime."""
         return recognised(self._rows, self.names(PluginKind.RUNTIME), self.choice.prefer)
-
-    def contested_files(self) -> dict[str, tuple[str, ...]]:
-        """Return files that several runtimes recognise, so that a model's settings must name the runtime."""
-        return unchosen(self._rows, self.names(PluginKind.RUNTIME), self.choice.prefer)
 
     def failures(self) -> list[Plugin]:
         """Return the rows that need attention: refused and quarantined ones, but for a missing extra."""
@@ -284,6 +280,7 @@ class Plugins:
             self.quarantine(row, fault)
             raise PluginBroken(row)
         row.loaded, row.state = loaded, PluginState.LOADED
+        row.recognises = row.kind is PluginKind.RUNTIME and has_recognise(loaded)
         if row.kind is PluginKind.HOOKS:
             self._mark_required(row)
         if row.import_seconds > SLOW_IMPORT_SECONDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from srv.errors import listed, quoted
 from srv.settings.errors import SettingError
@@ -75,10 +75,27 @@ class CodeNotAllowed(SettingError):
 
 
 class FileContested(SettingError):
-    """Several runtimes recognise what is in a model's folder."""
+    """Several runtimes can serve what is in a model's folder."""
 
-    def __init__(self, place: str, files: Iterable[str], runtimes: Iterable[str]) -> None:
+    def __init__(self, place: str, candidates: Iterable[tuple[str, str]]) -> None:
+        files, runtimes = map(set, zip(*candidates, strict=True))
         super().__init__(
-            f"{place}: {listed(files)} can be served by {listed(runtimes)}. Say which is meant with 'runtime' in the "
-            "model's settings."
+            f"{place}: {listed(files)} can be served by {listed(runtimes)}. Say which is meant in the model's settings: "
+            f"{_keys(runtimes)}."
         )
+
+
+class FileRefused(SettingError):
+    """Several runtimes recognise a file by its name, and each of them says that it cannot serve it."""
+
+    def __init__(self, place: str, refusals: Mapping[tuple[str, str], str]) -> None:
+        files = {file for file, _ in refusals}
+        said = "; ".join(f"{runtime} refuses {file}: {how}" for (file, runtime), how in refusals.items())
+        super().__init__(
+            f"{place}: {listed(files)} can be served by no installed runtime. {said}. If one of them can serve it all the "
+            f"same, say so in the model's settings: {_keys({runtime for _, runtime in refusals})}."
+        )
+
+
+def _keys(runtimes: Iterable[str]) -> str:
+    return " or ".join(f'"runtime": "{runtime}"' for runtime in sorted(runtimes))

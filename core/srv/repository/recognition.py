@@ -1,50 +1,60 @@
-"""Recognition: the runtime for a file, by the names that installed runtimes recognise."""
+"""Recognition: the runtime for a file, by its name, and by what runtimes say of its content where names do not decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
-from srv.repository.errors import CodeNotAllowed, FileContested, NoRuntimeGiven
+from srv.discovery.files import is_code
+from srv.repository.errors import CodeNotAllowed, FileContested, FileRefused, NoRuntimeGiven
+
+#: A file and a runtime that recognises files of its name.
+Candidate: TypeAlias = tuple[str, str]
+#: Asks a runtime whether it can serve a file; returns how it refuses the file, and nothing where it can.
+Refusal: TypeAlias = Callable[[str, Path], str]
+
+
+def nobody_refuses(runtime: str, path: Path) -> str:  # noqa: ARG001
+    """Let each runtime have the files that are called as it says."""
+    return ""
 
 
 class Recognition(msgspec.Struct, frozen=True):
-    """The files that installed runtimes recognise: name → (runtime, whether the file is code).
+    """The names of files that installed runtimes recognise, each with its runtimes.
 
-    `contested` are those that several runtimes recognise, with the runtimes.
+    The runtimes are asked for a `refusal` only where the files of a folder would be served by several of them.
     """
 
-    files: Mapping[str, tuple[str, bool]]
-    contested: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    files: Mapping[str, Sequence[str]]
+    refusal: Refusal = nobody_refuses
 
-    def names(self) -> tuple[str, ...]:
-        """Return all names of files that a runtime recognises."""
-        return (*self.files, *(name for name in self.contested if name not in self.files))
-
-    def choose(self, present: Iterable[str], *, place: str, code_allowed: bool) -> tuple[str, str]:
+    def choose(self, present: Mapping[str, Path | None], *, place: str, code_allowed: bool) -> Candidate:
         """Return the file to serve and its runtime; files that are not code come first.
 
-        Raises NoRuntimeGiven, CodeNotAllowed, or FileContested.
+        `present` has the path of each file by its name, None for one that is elsewhere and cannot be looked at.
+        Raises NoRuntimeGiven, CodeNotAllowed, FileContested, or FileRefused.
         """
-        present = list(present)
-        known = [name for name in present if name in self.files]
-        safe = [name for name in known if not self.files[name][1]]
-        contested = [name for name in present if name in self.contested]
-        if safe or contested:
-            return self._only(safe, contested, place)
+        known = [(name, runtime) for name in present for runtime in self.files.get(name, ())]
         if not known:
-            raise NoRuntimeGiven(place, self.names())
-        if not code_allowed:
-            raise CodeNotAllowed(place, known[0])
-        return self._only(known, [], place)
+            raise NoRuntimeGiven(place, self.files)
+        refusals: dict[Candidate, str] = {}
+        if len({runtime for _, runtime in known}) > 1:
+            refusals = {each: self._refusal(each, present) for each in known}
+        left = [each for each in known if not refusals.get(each)]
+        if not left:
+            raise FileRefused(place, refusals)
+        safe = [each for each in left if not is_code(each[0])]
+        if not (safe or code_allowed):
+            raise CodeNotAllowed(place, left[0][0])
+        chosen = safe or left
+        if len({runtime for _, runtime in chosen}) > 1:
+            raise FileContested(place, chosen)
+        return chosen[0]
 
-    def is_code(self, name: str) -> bool:
-        """Return whether a recognised file is code."""
-        return name in self.files and self.files[name][1]
-
-    def _only(self, known: list[str], contested: list[str], place: str) -> tuple[str, str]:
-        runtimes = {self.files[name][0] for name in known}.union(*(self.contested[name] for name in contested))
-        if len(runtimes) > 1:
-            raise FileContested(place, [*known, *contested], runtimes)
-        return known[0], runtimes.pop()
+    def _refusal(self, candidate: Candidate, present: Mapping[str, Path | None]) -> str:
+        name, runtime = candidate
+        path = present[name]
+        return "" if path is None else self.refusal(runtime, path)

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from srv.discovery import Plugins
+from srv.discovery.files import is_code
+from srv.discovery.recognisers import Recognisers
 from srv.model_settings import ModelSettings
 from srv.repository.defaults import Defaults
 from srv.repository.errors import CodeNotAllowed, ForeignImplementation, ModelTwice, NoModelName, NoVersionName
-from srv.repository.recognition import Recognition
+from srv.repository.recognition import Recognition, Refusal, nobody_refuses
 from srv.repository.root_role import Role, exists, role_of, uri_of
 from srv.repository.scan import ModelFolder, Scan
 from srv.repository.version_order import told, version_key
@@ -64,9 +67,10 @@ class Repository:
     def __init__(
         self,
         settings: ServerSettings,
-        recognised: Mapping[str, tuple[str, bool]],
-        contested: Mapping[str, tuple[str, ...]] | None = None,
+        recognised: Mapping[str, Sequence[str]],
+        refusal: Refusal = nobody_refuses,
     ) -> None:
+        """Read models below these folders; `recognised` are well-known files with their runtimes, as Recognition has them."""
         self._folder = settings.folder
         self._root_name = settings.root_name
         self._models_dir = settings.models_dir
@@ -79,7 +83,12 @@ class Repository:
         self._root = settings.folder.absolute()
         self._further_root = None if settings.models_dir is None else settings.models_dir.absolute()
         self._model_defaults = settings.model_defaults
-        self._recognition = Recognition(recognised, contested or {})
+        self._recognition = Recognition(recognised, refusal)
+
+    @classmethod
+    def of(cls, settings: ServerSettings, plugins: Plugins) -> Repository:
+        """Return the repository of a server with these plugins."""
+        return cls(settings, plugins.recognised_files(), Recognisers(plugins).refusal)
 
     def models(self) -> Found:
         """Return all models in the folders. Raises a SettingError where the root's own file cannot be read.
@@ -129,7 +138,7 @@ class Repository:
 
     def _scans(self) -> list[Scan]:
         root, further = self._root, self._further_root
-        scan = partial(Scan, well_known=self._recognition.names(), follow_links=self._follow_links)
+        scan = partial(Scan, well_known=tuple(self._recognition.files), follow_links=self._follow_links)
         if self._models_dir is None or further is None or not further.is_dir() or _same(further, root):
             return [scan(root, shown=self._folder, skip=self._cache, called=self._root_name)]
         own = scan(root, shown=self._folder, skip={further.resolve(), *self._cache}, called=self._root_name)
@@ -167,11 +176,11 @@ class Repository:
         # Of what is elsewhere the name alone is known; whether it is code that may run is seen when it has been fetched.
         is_elsewhere = scheme_of(uri) is not None
         code_allowed = is_elsewhere or leaves.get(_ALLOW_PICKLE, self._is_trusted(place))
-        file, runtime = self._recognition.choose(files, place=_spoken(place), code_allowed=code_allowed)
+        paths = {name: None if is_elsewhere else place.folder / at for name, at in files.items()}
+        file, runtime = self._recognition.choose(paths, place=_spoken(place), code_allowed=code_allowed)
         chosen = {path: value for path, value in leaves.items() if path not in (_RUNTIME, _IMPLEMENTATION)}
         chosen |= {_RUNTIME: runtime, _URI: files[file]}
-        is_code = self._recognition.is_code(file) and not is_elsewhere
-        return chosen | {_ALLOW_PICKLE: True} if is_code else chosen
+        return chosen | {_ALLOW_PICKLE: True} if is_code(file) and not is_elsewhere else chosen
 
     def _files_at(self, folder: Path, uri: str) -> dict[str, str]:
         """Return the well-known files at a uri, each with a uri of its own; by its name alone where it is elsewhere."""
@@ -179,7 +188,7 @@ class Repository:
             return {name_of(uri): uri}
         path = folder / uri
         if path.is_dir():
-            return {name: f"{uri.rstrip('/')}/{name}" for name in self._recognition.names() if (path / name).exists()}
+            return {name: f"{uri.rstrip('/')}/{name}" for name in self._recognition.files if (path / name).exists()}
         return {path.name: uri} if path.is_file() else {}
 
     def _is_trusted(self, place: ModelFolder) -> bool:

@@ -86,7 +86,7 @@ class Assembled:
         )
         plugins.check_required()
         self.codecs = Codecs(plugins)
-        self.repository = Repository(settings, plugins.recognised_files(), plugins.contested_files())
+        self.repository = Repository.of(settings, plugins)
         self.registry = Registry()
         #: Runs the async methods of all models.
         self.event_loop = EventLoop()

@@ -29,12 +29,21 @@ def examine(found: Plugins, tried: Sequence[Plugin]) -> Iterator[Finding]:
     yield from _deprecated(tried)
     for sentence in found.unmatched():
         yield advice("plugins", sentence, "Correct the settings, or the options of the command.")
-    for file, runtimes in found.contested_files().items():
-        yield advice(
-            file,
-            f"The runtimes {' and '.join(runtimes)} both recognise files called {file}.",
-            f'Name the runtime in the model\'s settings, or set plugins.prefer to {{"file:{file}": "distribution"}}.',
-        )
+    yield from _undivided(found, tried)
+
+
+def _undivided(found: Plugins, tried: Iterable[Plugin]) -> Iterator[Finding]:
+    """Yield files that several runtimes recognise and not all of them tell from the others' by the content."""
+    recognising = {name for row in tried if row.recognises for name in (row.name, row.qualified)}
+    for file, runtimes in found.recognised_files().items():
+        silent = [runtime for runtime in runtimes if runtime not in recognising]
+        if len(runtimes) > 1 and silent:
+            yield advice(
+                file,
+                f"The runtimes {' and '.join(runtimes)} recognise files called {file}, and {' and '.join(silent)} "
+                f"{'takes' if len(silent) == 1 else 'take'} any of them, whatever it holds.",
+                f'Name the runtime in the model\'s settings, or set plugins.prefer to {{"file:{file}": "distribution"}}.',
+            )
 
 
 def _hindering(finding: Finding, row: Plugin) -> Finding:
