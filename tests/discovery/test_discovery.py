@@ -802,6 +802,17 @@ def test_recognised_files_are_the_extras_of_a_runtimes_entry_point(site):
     }
 
 
+def test_words_in_a_runtimes_brackets_say_something_of_all_its_files(site):
+    site.add("srv-mlflow", "[srv.runtimes]\nmlflow = ml:Ml [MLmodel,code,folder]\n")
+    site.add("srv-x", "[srv.runtimes]\nx = x:X [a.x,b.x,code]\ny = x:Y [c.x]\n")
+    plugins = site.discover()
+
+    assert sorted(plugins.recognised_files()) == ["MLmodel", "a.x", "b.x", "c.x"]
+    assert plugins.marked_files("code") == {"MLmodel", "a.x", "b.x"}
+    assert plugins.marked_files("folder") == {"MLmodel"}
+    assert site.discover(disable=["mlflow"]).marked_files("folder") == frozenset()
+
+
 def test_a_file_of_two_runtimes_is_recognised_by_both_until_prefer_says(site):
     site.add("srv-a", "[srv.runtimes]\na = a:A [model.bin,model.a]\n")
     site.add("srv-b", "[srv.runtimes]\nb = b:B [model.bin]\n")

@@ -26,8 +26,10 @@ class Shelf(Fetch):
         return folder / next(iter(self.files)) if len(self.files) == 1 else folder
 
 
-def fetched(tmp_path, files, **settings):
-    artifacts = Artifacts(lambda _: Shelf(files), folder=tmp_path / "cache", limit=None, seconds=60.0)
+def fetched(tmp_path, files, code_files=(), **settings):
+    artifacts = Artifacts(
+        lambda _: Shelf(files), folder=tmp_path / "cache", limit=None, seconds=60.0, code_files=code_files
+    )
     parameters = ModelParameters(uri="shelf://host/x?token=0123456789", format=settings.pop("format", None))
     return artifacts.fetch(ModelSettings(name="iris", parameters=parameters, **settings))
 
@@ -66,6 +68,16 @@ def test_the_word_of_a_file_that_travels_with_the_model_does_not_allow_it_and_th
 @pytest.mark.parametrize("files", DATA, ids=str)
 def test_what_is_no_pickle_is_taken(tmp_path, files):
     assert fetched(tmp_path, files).path.exists()
+
+
+def test_a_file_that_its_runtime_calls_code_is_refused_as_a_pickle_is(tmp_path):
+    files = {"MLmodel": b"flavors: {}", "code.py": b"import os"}
+    with pytest.raises(
+        PickleFetched, match=r"^'MLmodel' of shelf://host/x\?\*\*\* names code that runs when it is loaded\. If"
+    ):
+        fetched(tmp_path, files, code_files={"MLmodel"})
+
+    assert fetched(tmp_path, files, code_files={"MLmodel"}, operator_allows_pickle=True).path.exists()
 
 
 def test_a_format_that_is_a_pickle_makes_every_file_one(tmp_path):

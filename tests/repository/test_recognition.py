@@ -12,6 +12,7 @@ FILES = {
     "model.bst": ("lightgbm", "xgboost"),
     "model.json": ("catboost", "xgboost"),
     "model.pt": ("lightning", "torch"),
+    "MLmodel": ("mlflow",),
 }
 
 
@@ -24,7 +25,9 @@ def choose(yes, *present, code_allowed=False, elsewhere=False):
         return "" if runtime in yes else "it says no"
 
     paths = {name: None if elsewhere else Path("folder") / name for name in present}
-    chosen = Recognition(FILES, refusal).choose(paths, place="P", code_allowed=code_allowed)
+    chosen = Recognition(FILES, refusal, code={"MLmodel"}, whole={"MLmodel"}).choose(
+        paths, place="P", code_allowed=code_allowed
+    )
     return (*chosen, asked)
 
 
@@ -95,6 +98,14 @@ def test_code_is_served_by_the_one_that_takes_it_only_where_it_may_run():
 )
 def test_code_is_served_where_no_runtime_takes_a_file_that_is_none(yes, chosen):
     assert choose(yes, "model.pt", "model.skops", code_allowed=True)[:2] == chosen
+
+
+def test_a_file_that_describes_its_folder_comes_before_the_others_there():
+    present = ["model.skops", "MLmodel", "model.bst"]
+    assert choose(["mlflow", "sklearn", "xgboost"], *present, code_allowed=True)[:2] == ("MLmodel", "mlflow")
+    assert choose(["sklearn"], *present)[:2] == ("model.skops", "sklearn")
+    with pytest.raises(CodeNotAllowed, match="P: MLmodel is code"):
+        choose(["mlflow", "sklearn"], *present)
 
 
 def test_a_file_that_nobody_recognises_gives_no_runtime():

@@ -32,6 +32,10 @@ class PluginKind(StrEnum):
         return {PluginKind.HOOKS: "hook module", PluginKind.UNKNOWN: "plugin"}.get(self, self.value)
 
 
+#: Words in the brackets of a runtime's entry point that say something of all its files: reading one runs code that it holds
+#: or names, whatever it is called; and one of them describes the whole folder, whose other files are parts of its model.
+CODE, FOLDER = "code", "folder"
+
 #: The four entry-point groups, and what each brings.
 GROUPS = {
     "srv.runtimes": PluginKind.RUNTIME,
@@ -75,6 +79,8 @@ class Plugin:
     files: tuple[str, ...] = ()
     #: Whether a runtime has a `recognise` of its own, which tells its files from others of the same names; known when loaded.
     recognises: bool = False
+    #: The words in the brackets of a runtime that are none of its files: `code` and `folder`.
+    marks: frozenset[str] = frozenset()
     #: Why the server does not serve without it; empty where it is not required. For hook modules only.
     required: str = ""
     #: Refused only because the plain name is another's; `distribution:name` still reaches it.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from srv.discovery.metadata import Distribution, Entry
-from srv.discovery.plugin import GROUPS, OURS, Plugin, PluginKind, PluginState, normalised
+from srv.discovery.plugin import CODE, FOLDER, GROUPS, OURS, Plugin, PluginKind, PluginState, normalised
 from srv.discovery.renamed import RENAMED
 from srv.version import __version__
 
@@ -115,6 +115,7 @@ def _rows_of(distribution: Distribution) -> list[Plugin]:
 
 def _row_of(distribution: Distribution, entry: Entry) -> Plugin:
     kind = GROUPS[entry.group]
+    marks = frozenset({CODE, FOLDER}.intersection(entry.extras) if kind is PluginKind.RUNTIME else ())
     return Plugin(
         kind=kind,
         name=entry.name,
@@ -123,7 +124,10 @@ def _row_of(distribution: Distribution, entry: Entry) -> Plugin:
         entry_point=entry.value,
         ours=normalised(distribution.name) == OURS,
         # A hook module has no files: it is required by the word in brackets, whatever else the word may be.
-        files=tuple(each for each in entry.extras if kind is PluginKind.HOOKS or each not in distribution.extras),
+        files=tuple(
+            each for each in entry.extras if kind is PluginKind.HOOKS or each not in (*distribution.extras, *marks)
+        ),
+        marks=marks,
         extras=tuple(each for each in entry.extras if each in distribution.extras),
         missing_extra=next(filter(None, map(distribution.extras.get, entry.extras)), ""),
     )

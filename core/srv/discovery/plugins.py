@@ -198,6 +198,15 @@ class Plugins:
         """Return the runtimes for each well-known file. Imports no runtime."""
         return recognised(self._rows, self.names(PluginKind.RUNTIME), self.choice.prefer)
 
+    def marked_files(self, mark: str) -> frozenset[str]:
+        """Return the well-known files of usable runtimes in whose brackets a word stands, CODE or FOLDER."""
+        return frozenset(
+            file
+            for row in self._rows
+            if row.kind is PluginKind.RUNTIME and row.usable and mark in row.marks
+            for file in row.files
+        )
+
     def failures(self) -> list[Plugin]:
         """Return the rows that need attention: refused and quarantined ones, but for a missing extra."""
         return [row for row in self._rows if row.faulty]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +29,21 @@ class Artifacts:
     """Fetches the artifacts of models. Safe to call from several threads."""
 
     def __init__(
-        self, fetch_of: Callable[[str], Fetch], *, folder: Path | None, limit: int | None, seconds: float
+        self,
+        fetch_of: Callable[[str], Fetch],
+        *,
+        folder: Path | None,
+        limit: int | None,
+        seconds: float,
+        code_files: Collection[str] = (),
     ) -> None:
+        """Fetch with what `fetch_of` returns; `code_files` are names of files that are code for their runtimes."""
         self._fetch_of = fetch_of
         # Absolute from the start, because a model may change the current directory.
         self._folder = None if folder is None else folder.absolute()
         self._limit = limit
         self._seconds = seconds
+        self._code_files = code_files
         self._lock = threading.Lock()
         self._cache: Cache | None = None
 
@@ -58,10 +66,10 @@ class Artifacts:
         if not settings.operator_allows_pickle:
             from srv.fetching.pickles import pickle_in  # as the cache
 
-            pickle = pickle_in(copy.path, settings.parameters.format)
+            pickle = pickle_in(copy.path, settings.parameters.format, self._code_files)
             if pickle is not None:
                 copy.release()
-                raise PickleFetched(shown_uri(uri), pickle)
+                raise PickleFetched(shown_uri(uri), pickle, is_pickle=pickle not in self._code_files)
         return LocalArtifact(copy.path, copy.release)
 
     def _opened(self) -> Cache:

@@ -54,8 +54,9 @@ class FetchTooLong(FetchFailed):
 class PickleFetched(FetchFailed):
     """What was fetched holds code, and the operator has not said that it may run."""
 
-    def __init__(self, shown: str, file: str) -> None:
+    def __init__(self, shown: str, file: str, *, is_pickle: bool) -> None:
+        what = "is a pickle, which is code" if is_pickle else "names code that runs when it is loaded"
         super().__init__(
-            f"'{file}' of {shown} is a pickle, which is code. If you trust whoever may write there, say \"allow_pickle\": true "
+            f"'{file}' of {shown} {what}. If you trust whoever may write there, say \"allow_pickle\": true "
             "in the model-settings.json of the folder that srv start is given, or set SRV_MODEL__ALLOW_PICKLE=true"
         )

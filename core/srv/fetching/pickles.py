@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from srv.discovery.files import is_code
@@ -16,10 +16,14 @@ _SOURCE = ".py"
 _INSTRUCTIONS = frozenset(each.code for each in pickletools.opcodes)
 
 
-def pickle_in(artifact: Path, form: str | None) -> str | None:
-    """Return the name of a file in an artifact that is a pickle, or None."""
+def pickle_in(artifact: Path, form: str | None, code_files: Collection[str] = ()) -> str | None:
+    """Return the name of a file in an artifact that is a pickle, or None.
+
+    `code_files` are those that runtimes name as code, which can do as much as a pickle.
+    """
     for file in _files(artifact):
-        if (is_code(file.name) and file.suffix.lower() != _SOURCE) or form in _FORMATS or _begins_as_pickle(file):
+        is_named_code = is_code(file.name) and file.suffix.lower() != _SOURCE
+        if is_named_code or file.name in code_files or form in _FORMATS or _begins_as_pickle(file):
             return file.name
     return None
 

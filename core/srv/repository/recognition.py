@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,11 +25,15 @@ def nobody_refuses(runtime: str, path: Path) -> str:  # noqa: ARG001
 class Recognition(msgspec.Struct, frozen=True):
     """The names of files that installed runtimes recognise, each with its runtimes.
 
-    The runtimes are asked for a `refusal` only where the files of a folder would be served by several of them.
+    The runtimes are asked for a `refusal` only where the files of a folder would be served by several of them. A file of
+    `whole` describes its folder, so that other files there count only where its own runtime refuses it. Those of `code`
+    are code, beside those whose suffix says so.
     """
 
     files: Mapping[str, Sequence[str]]
     refusal: Refusal = nobody_refuses
+    code: Collection[str] = ()
+    whole: Collection[str] = ()
 
     def choose(self, present: Mapping[str, Path | None], *, place: str, code_allowed: bool) -> Candidate:
         """Return the file to serve and its runtime; files that are not code come first.
@@ -42,17 +46,24 @@ class Recognition(msgspec.Struct, frozen=True):
             raise NoRuntimeGiven(place, self.files)
         refusals: dict[Candidate, str] = {}
         if len({runtime for _, runtime in known}) > 1:
+            whole = [each for each in known if each[0] in self.whole and not self._refusal(each, present)]
+            known = whole or known
+        if len({runtime for _, runtime in known}) > 1:
             refusals = {each: self._refusal(each, present) for each in known}
         left = [each for each in known if not refusals.get(each)]
         if not left:
             raise FileRefused(place, refusals)
-        safe = [each for each in left if not is_code(each[0])]
+        safe = [each for each in left if not self.is_code(each[0])]
         if not (safe or code_allowed):
             raise CodeNotAllowed(place, left[0][0])
         chosen = safe or left
         if len({runtime for _, runtime in chosen}) > 1:
             raise FileContested(place, chosen)
         return chosen[0]
+
+    def is_code(self, name: str) -> bool:
+        """Return whether reading a file of this name runs code."""
+        return is_code(name) or name in self.code
 
     def _refusal(self, candidate: Candidate, present: Mapping[str, Path | None]) -> str:
         name, runtime = candidate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from srv.discovery import Plugins
-from srv.discovery.files import is_code
+from srv.discovery.plugin import CODE, FOLDER
 from srv.discovery.recognisers import Recognisers
 from srv.model_settings import ModelSettings
 from srv.repository.defaults import Defaults
@@ -69,8 +69,11 @@ class Repository:
         settings: ServerSettings,
         recognised: Mapping[str, Sequence[str]],
         refusal: Refusal = nobody_refuses,
+        *,
+        code: Collection[str] = (),
+        whole: Collection[str] = (),
     ) -> None:
-        """Read models below these folders; `recognised` are well-known files with their runtimes, as Recognition has them."""
+        """Read models below these folders; `recognised` are well-known files with their runtimes, all as Recognition has it."""
         self._folder = settings.folder
         self._root_name = settings.root_name
         self._models_dir = settings.models_dir
@@ -83,12 +86,18 @@ class Repository:
         self._root = settings.folder.absolute()
         self._further_root = None if settings.models_dir is None else settings.models_dir.absolute()
         self._model_defaults = settings.model_defaults
-        self._recognition = Recognition(recognised, refusal)
+        self._recognition = Recognition(recognised, refusal, code, whole)
 
     @classmethod
     def of(cls, settings: ServerSettings, plugins: Plugins) -> Repository:
         """Return the repository of a server with these plugins."""
-        return cls(settings, plugins.recognised_files(), Recognisers(plugins).refusal)
+        return cls(
+            settings,
+            plugins.recognised_files(),
+            Recognisers(plugins).refusal,
+            code=plugins.marked_files(CODE),
+            whole=plugins.marked_files(FOLDER),
+        )
 
     def models(self) -> Found:
         """Return all models in the folders. Raises a SettingError where the root's own file cannot be read.
@@ -180,7 +189,7 @@ class Repository:
         file, runtime = self._recognition.choose(paths, place=_spoken(place), code_allowed=code_allowed)
         chosen = {path: value for path, value in leaves.items() if path not in (_RUNTIME, _IMPLEMENTATION)}
         chosen |= {_RUNTIME: runtime, _URI: files[file]}
-        return chosen | {_ALLOW_PICKLE: True} if is_code(file) and not is_elsewhere else chosen
+        return chosen | {_ALLOW_PICKLE: True} if self._recognition.is_code(file) and not is_elsewhere else chosen
 
     def _files_at(self, folder: Path, uri: str) -> dict[str, str]:
         """Return the well-known files at a uri, each with a uri of its own; by its name alone where it is elsewhere."""

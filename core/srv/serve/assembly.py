@@ -11,6 +11,7 @@ import orjson
 
 from srv.codecs import Codecs
 from srv.discovery import PluginError, Plugins
+from srv.discovery.plugin import CODE
 from srv.errors import LoadFailed, SrvError, listed
 from srv.fetching.artifacts import Artifacts
 from srv.hooks import Hooks
@@ -98,6 +99,7 @@ class Assembled:
             folder=settings.cache_dir,
             limit=settings.cache_limit,
             seconds=settings.load_timeout,
+            code_files=plugins.marked_files(CODE),
         )
         self.loader = Loader(
             self.registry,
