@@ -1,6 +1,8 @@
 """What was fetched is code only where the operator has said so."""
 
+import io
 import pickle
+import zipfile
 
 import pytest
 
@@ -34,30 +36,43 @@ def fetched(tmp_path, files, code_files=(), **settings):
     return artifacts.fetch(ModelSettings(name="iris", parameters=parameters, **settings))
 
 
+def archive(*names):
+    """A zip archive with empty files of these names."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for name in names:
+            made.writestr(name, b"")
+    return stream.getvalue()
+
+
 PICKLED = pickle.dumps({"weights": [1.0]})
 CODE = [
     {"model.joblib": b"x"},
     {"model.onnx": PICKLED},
     {"model.onnx": pickle.dumps([1], protocol=2)},
     {"config.json": b"{}", "model.pkl": b"x"},
+    {"model.pt2": b"x"},
+    {"pytorch_model.bin": archive("pytorch_model/data.pkl", "pytorch_model/version")},
+    {"weights.zip": archive("net/models/model.json", "net/archive_format")},
 ]
 DATA = [
     {"model.onnx": b"\x08\x07\x12\x04"},
     {"model.safetensors": (640).to_bytes(8, "little") + b"{}"},
     {"config.json": b"{}", "modeling.py": b"import os"},
     {"empty.onnx": b""},
+    {"arrays.npz": archive("weights.npy"), "model.skops": archive("schema.json"), "torn.zip": archive("x")[:40]},
 ]
 
 
-@pytest.mark.parametrize("files", CODE, ids=str)
+@pytest.mark.parametrize("files", CODE, ids=" ".join)
 def test_a_pickle_is_refused_with_the_file_and_what_to_say(tmp_path, files):
     with pytest.raises(
-        PickleFetched, match=r"^'model\.\w+' of shelf://host/x\?\*\*\* is a pickle.*SRV_MODEL__ALLOW_PICKLE"
+        PickleFetched, match=r"^'[\w.]+' of shelf://host/x\?\*\*\* is a pickle.*SRV_MODEL__ALLOW_PICKLE"
     ):
         fetched(tmp_path, files)
 
 
-@pytest.mark.parametrize("files", CODE, ids=str)
+@pytest.mark.parametrize("files", CODE, ids=" ".join)
 def test_the_word_of_a_file_that_travels_with_the_model_does_not_allow_it_and_the_operators_does(tmp_path, files):
     with pytest.raises(PickleFetched):
         fetched(tmp_path, files, allow_pickle=True)
@@ -65,7 +80,7 @@ def test_the_word_of_a_file_that_travels_with_the_model_does_not_allow_it_and_th
     assert fetched(tmp_path, files, operator_allows_pickle=True).path.exists()
 
 
-@pytest.mark.parametrize("files", DATA, ids=str)
+@pytest.mark.parametrize("files", DATA, ids=" ".join)
 def test_what_is_no_pickle_is_taken(tmp_path, files):
     assert fetched(tmp_path, files).path.exists()
 

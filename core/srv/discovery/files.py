@@ -11,7 +11,9 @@ from srv.discovery.metadata import installed
 from srv.discovery.plugin import Plugin, PluginKind, normalised
 
 #: Reading one of these runs code that is in it.
-CODE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill", ".cloudpickle", ".py"})
+CODE_SUFFIXES = frozenset(
+    {".pkl", ".pickle", ".joblib", ".pt", ".pt2", ".pth", ".ckpt", ".dill", ".cloudpickle", ".py"}
+)
 
 
 def recognised(rows: Iterable[Plugin], names: Iterable[str], prefer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
