@@ -26,6 +26,19 @@ def frame_of(values: Mapping[str, Array], columns: Mapping[str, Column]) -> pd.D
     return pandas.DataFrame({name: _series(array, columns[name], pandas) for name, array in values.items()})
 
 
+def arrays_of(values: Mapping[str, Array], columns: Mapping[str, Column]) -> dict[str, Array]:
+    """An array for each column, in its numpy dtype where it has one. Raises UnfitValue where a value is none of that dtype."""
+    return {name: _in_dtype(one_column(array, columns[name]), columns[name]) for name, array in values.items()}
+
+
+def _in_dtype(array: Array, column: Column) -> Array:
+    if column.dtype is None or array.dtype.kind == "O":
+        return array
+    dtype = np.dtype(column.dtype)
+    _check_range(array, dtype, column, is_nullable=False)
+    return array.astype(dtype, copy=False)
+
+
 def array_of(values: Sequence[Array], columns: Sequence[Column]) -> Array:
     """An array `[n, columns]`: of numbers where all are, else of objects."""
     if all(array.dtype.kind != "O" and column.dtype != "object" for array, column in zip(values, columns, strict=True)):
@@ -166,7 +179,7 @@ def _as_trained(series: Any, column: Column, pandas: ModuleType) -> Any:
     dtype = pandas.api.types.pandas_dtype(column.dtype)
     plain = getattr(dtype, "numpy_dtype", dtype)
     if isinstance(plain, np.dtype) and plain.kind in "iuf" and series.dtype.kind in "iuf":
-        _check_range(series, plain, column, is_nullable=plain is not dtype)
+        _check_range(series.to_numpy(), plain, column, is_nullable=plain is not dtype)
     try:
         return series.astype(dtype)
     except (ValueError, TypeError, OverflowError):
@@ -174,8 +187,7 @@ def _as_trained(series: Any, column: Column, pandas: ModuleType) -> Any:
         raise UnfitValue(_title(column), row, shown(series.iloc[row]), f"a value of {column.dtype}") from None
 
 
-def _check_range(series: Any, dtype: np.dtype[Any], column: Column, *, is_nullable: bool) -> None:
-    numbers = series.to_numpy()
+def _check_range(numbers: Array, dtype: np.dtype[Any], column: Column, *, is_nullable: bool) -> None:
     missing = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(len(numbers), dtype=bool)
     if dtype.kind == "f":
         with np.errstate(all="ignore"):

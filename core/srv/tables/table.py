@@ -21,7 +21,16 @@ from srv.tables.errors import (
     UnfitValue,
     UnknownColumn,
 )
-from srv.tables.frames import array_of, check_dtypes, check_figures, figures_of, frame_of, one_column, pandas_module
+from srv.tables.frames import (
+    array_of,
+    arrays_of,
+    check_dtypes,
+    check_figures,
+    figures_of,
+    frame_of,
+    one_column,
+    pandas_module,
+)
 from srv.tables.values import Array, values_of
 from srv.tensors import Tensor
 
@@ -50,6 +59,8 @@ class Table:
     texts. With `figures` the array is of numbers, as gradient boosting takes it: booleans are 1 and 0, a category is its
     position among the categories, and NaN is missing; its columns are numbers, booleans and closed categories. With
     `empty=False` a request without rows is refused.
+
+    `read_columns` of a table with `by_column`, for models with an input for each column, gives an array for each.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class Table:
         flat: bool = False,
         figures: bool = False,
         empty: bool = True,
+        by_column: bool = False,
         settings: ModelSettings | None = None,
     ) -> None:
         if figures:
@@ -71,13 +83,16 @@ class Table:
         self.flat = flat
         self.figures = figures
         self.empty = empty
+        self.by_column = by_column
         self._by_name = {column.name: column for column in self.columns}
         self._titles = {
             column.name: f"Column '{column.name}'" if named else f"Input '{INPUT}'" if flat else f"Column {place}"
             for place, column in enumerate(self.columns)
         }
         self._required = [column.name for column in self.columns if not column.optional]
-        self._direct = all(column.kind in _DIRECT and column.nullable and column.dtype is None for column in columns)
+        self._direct = not by_column and all(
+            column.kind in _DIRECT and column.nullable and column.dtype is None for column in columns
+        )
         self._is_open = all(column.kind == "any" for column in columns)
         self._takes_texts = any(
             column.value_kind not in ("number", "float", "integer", "boolean") for column in columns
@@ -98,16 +113,28 @@ class Table:
 
     def read(self, request: InferenceRequest) -> pd.DataFrame | Array:
         """Return the DataFrame or array for a request in any form. Raises TableError, a 400 with column and row."""
+        table = self._read(request)
+        if not self.empty and not len(table):
+            raise NoRows
+        return table
+
+    def read_columns(self, request: InferenceRequest) -> dict[str, Array]:
+        """Return an array `[n]` for each column, in the column's dtype, of a table with `by_column`; text as objects.
+
+        Needs no pandas. A column that is optional and not sent is left out. Raises TableError, a 400 with column and row.
+        """
+        values: dict[str, Array] = self._read(request)
+        if not self.empty and not all(map(len, values.values())):
+            raise NoRows
+        return values
+
+    def _read(self, request: InferenceRequest) -> Any:
         inputs = request.inputs
         whole = request.parameters.get("content_type") if request.parameters else None
         with np.errstate(all="ignore"):  # because a model may have set numpy to raise in this thread
             if len(inputs) == 1 and whole != "pd":
-                table = self._of_one(inputs[0], self._type_of(inputs[0], whole))
-            else:
-                table = self._of_columns(inputs, whole)
-        if not self.empty and not len(table):
-            raise NoRows
-        return table
+                return self._of_one(inputs[0], self._type_of(inputs[0], whole))
+            return self._of_columns(inputs, whole)
 
     # -- forms ----------------------------------------------------------------------------------------------------------
 
@@ -244,6 +271,8 @@ class Table:
             for column in self.columns
             if column.name in given
         }
+        if self.by_column:
+            return arrays_of(values, self._by_name)
         if self.frame:
             return frame_of(values, self._by_name)
         rows = len(next(iter(values.values())))
