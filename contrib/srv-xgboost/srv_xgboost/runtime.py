@@ -1,0 +1,99 @@
+"""The runtime: requests become arrays of numbers, and what a booster gives becomes outputs.
+
+xgboost is imported by `load` and not here, because srv imports this module to ask which files are XGBoost's.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+from marshmallow import Schema, fields, validate
+
+from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
+from srv_xgboost.columns import codes_of, table_of
+from srv_xgboost.files import WELL_KNOWN, is_xgboost
+
+
+class Extra(Schema):
+    """What a model's settings may have under `parameters.extra`."""
+
+    classes = fields.List(
+        fields.Raw(),
+        load_default=None,
+        validate=validate.Length(min=2),
+        metadata={
+            "description": "The names of the classes, in their order: texts or integers. `predict` gives them then, where "
+            "a classifier gives their places, and a Booster the probabilities."
+        },
+    )
+    columns = fields.Dict(
+        keys=fields.String(),
+        load_default=dict,
+        metadata={
+            "description": "Kinds of columns that the file does not say, such as {'size': {'category': ['S', 'M', 'L']}}, in "
+            "the order of training."
+        },
+    )
+    missing = fields.Float(
+        load_default=math.nan,
+        allow_nan=True,
+        metadata={"description": "The number that stood for a missing value in training, beside NaN, such as -999."},
+    )
+    best_iteration = fields.Boolean(
+        load_default=None,
+        metadata={
+            "description": "Whether the trees after the best iteration of early stopping are left out. Unless it is said, they "
+            "are where an estimator of xgboost.sklearn has saved the file, and not where a Booster has, as these predict."
+        },
+    )
+
+
+class XGBoostRuntime(Runtime):
+    """Serves a booster or an estimator of XGBoost; a request chooses among its outputs.
+
+    Trained with names of features, it has an input for each; otherwise one, `input`, with a row for each sample. Threads
+    share the booster.
+    """
+
+    extra = Extra
+    any_input_name: ClassVar[bool] = True
+    missing_values: ClassVar[bool] = True
+
+    @classmethod
+    def recognise(cls, path: Path) -> bool:
+        """Whether the file's first bytes are those of XGBoost's JSON, UBJSON or old binary format."""
+        return is_xgboost(path)
+
+    def load(self) -> None:
+        """Read the file, and learn from the booster what it takes and gives."""
+        from srv_xgboost.booster import OUTPUTS, Booster  # the only import of xgboost
+
+        extra = self.settings.parameters.extra
+        self._booster = Booster(
+            self.artifact(*WELL_KNOWN),
+            cores=getattr(self, "cores", 1),
+            missing=extra.get("missing", math.nan),
+            classes=extra.get("classes"),
+            best_iteration=extra.get("best_iteration"),
+        )
+        booster = self._booster
+        self._table = table_of(booster.names, booster.types, booster.width, booster.categories, self.settings)
+        booster.codes = codes_of(self._table, booster.types)
+        self._compute = OUTPUTS
+        self.parameters |= booster.description()
+        if self.inputs is None:
+            self.inputs = self._table.specs()
+        examples = booster.outputs()
+        self._default = next(iter(examples))
+        if self.outputs is None:
+            tensors = [Tensor(name, example) for name, example in examples.items()]
+            self.outputs = [Spec(each.datatype, (-1, *each.shape[1:]), name=each.name) for each in tensors]
+
+    def predict(self, request: InferenceRequest) -> InferenceResponse:
+        """Return the outputs that the request names; without any, `predict`."""
+        rows: Any = self._table.read(request)
+        asked = dict.fromkeys(output.name for output in request.outputs or ()) or [self._default]
+        found = self._booster.rows(rows)
+        return InferenceResponse([Tensor(name, self._compute[name](found)) for name in asked])
