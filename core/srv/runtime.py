@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from srv.cores import cores
 from srv.errors import SrvError
 from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings, Spec
@@ -80,6 +82,15 @@ class Runtime:
     #: `load`, but not in `__init__`; a `load` may ask only models that serve already, whose order is nobody's promise.
     server: Server = not_running()
 
+    @cached_property
+    def cores(self) -> int:
+        """How many cores this instance may use: the worker's share, cores divided by `workers`. There from before `load`.
+
+        For libraries that are told how many threads to start. Those that follow OMP_NUM_THREADS, POLARS_MAX_THREADS,
+        RAYON_NUM_THREADS or NUMBA_NUM_THREADS have the share already.
+        """
+        return cores()
+
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.name = settings.name
@@ -107,6 +118,12 @@ class Runtime:
     def load(self) -> Any:
         """Make the model ready to predict. False means that it could not; None counts as True."""
         return True
+
+    def thread_started(self) -> Any:
+        """Set up a thread: called once in each thread of srv's before `predict`, or another method that answers, runs there.
+
+        For what a library keeps per thread, such as torch.set_grad_enabled. What it raises is the error of the request.
+        """
 
     if TYPE_CHECKING:
         #: Answer one request: takes the InferenceRequest, or inputs by name, as its signature says.

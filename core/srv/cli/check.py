@@ -18,10 +18,10 @@ from srv import logs
 from srv.cli.open_folder import open_folder
 from srv.cli.options import root_name_flag, settings_flags
 from srv.cli.output import echo
+from srv.cores import share_cores
 from srv.errors import LoadFailed, SrvError, closed, listed, said_by
 from srv.models.tracebacks import place_of
 from srv.probe.sections import check_sections
-from srv.serve.cores import share_cores
 from srv.settings import ServerSettings
 from srv.settings.reading import FILE
 

@@ -42,6 +42,7 @@ from srv.inference.response_validation import check_response
 from srv.inference.routes.declared import read_routes, with_routes
 from srv.inference.signatures import Signature, read_signature
 from srv.inference.streamed_values import streamed_values
+from srv.inference.thread_setup import MethodThreads
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.metrics_types import Stages
 from srv.model_settings import ModelSettings, Spec
@@ -69,7 +70,7 @@ def prepare(
     Raises BadSignature where predict's arguments cannot be made from a request.
     """
     answering = Answering(runtime, codecs, loop, settings, model.thread)
-    routes = read_routes(runtime, answering.execution, model.thread, settings.root_routes)
+    routes = read_routes(runtime, answering.execution, answering.threads, settings.root_routes)
     model.answer = answering
     model.stream = answering.stream
     model.wait_idle = answering.execution.wait_idle
@@ -119,7 +120,7 @@ class Answering:
         thread: OwnThread | None = None,
     ) -> None:
         mine = runtime.settings
-        self._thread = thread
+        self.threads = MethodThreads(runtime, thread)
         self._name = mine.name
         self._decoding = Decoding(codecs, mine)
         self._writable = runtime.writable_inputs
@@ -287,19 +288,13 @@ class Answering:
         encoding = Encoding(codecs, signature, declared.outputs or (), method=name)
         only = only_input(declared.inputs, runtime.inputs, signature) if runtime.any_input_name else None
         check_declared([*(declared.inputs or ()), *(runtime.inputs or ())], signature, name, only)
+        bound = self.threads.bound_stream(call) if name == "predict_stream" else self.threads.bound(call)
         if only is None:
-            check = input_check(declared.inputs, signature)
-            return _Method(self._in_its_thread(call, name), signature, check, encoding)
+            return _Method(bound, signature, input_check(declared.inputs, signature), encoding)
         told, check = input_check_of_any_name(declared.inputs, signature, only)
         if self._decoding.apply_settings(of=told, to=only):
             signature = read_signature(call, name, codecs, self._decoding)
-        return _Method(self._in_its_thread(call, name), signature, check, encoding, only)
-
-    def _in_its_thread(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """Return the method, wrapped to run in the model's own thread where it has one."""
-        if self._thread is None:
-            return call
-        return self._thread.bound_stream(call) if name == "predict_stream" else self._thread.bound(call)
+        return _Method(bound, signature, check, encoding, only)
 
     def _check(self, request: InferenceRequest, method: _Method) -> None:
         """Raise InvalidInput where a request cannot be for this method."""

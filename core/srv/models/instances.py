@@ -60,6 +60,7 @@ class Instances:
         main_thread: MainThread,
         server_of: Callable[[ModelVersion], Server],
         load_timeout: float | None,
+        cores: int,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
     ) -> None:
@@ -72,6 +73,8 @@ class Instances:
         self._main_thread = main_thread
         self._server_of = server_of
         self._load_timeout = load_timeout
+        #: The share of the machine's cores that this worker has.
+        self._cores = cores
         self._metrics = metrics
         self._guard = threading.Condition()
         #: The model that loads with plain names for its modules.
@@ -100,6 +103,7 @@ class Instances:
             if self._metrics is not None:
                 runtime.metric_reporter = model.metrics = self._metrics(model.name, model.wire_version)
             self._give_server(runtime, model)
+            self._give_cores(runtime)
             self._check_loaded(run(runtime.load, loads=True))
             model.runtime = runtime
             check_predict(runtime)
@@ -111,6 +115,11 @@ class Instances:
         """Set `runtime.server`, unless the runtime has something of its own under that name."""
         if type(runtime).server is Runtime.server and "server" not in vars(runtime):
             runtime.server = self._server_of(model)
+
+    def _give_cores(self, runtime: Runtime) -> None:
+        """Set `runtime.cores`, unless the runtime has something of its own under that name."""
+        if type(runtime).cores is Runtime.cores:
+            vars(runtime).setdefault("cores", self._cores)
 
     def stop(self, model: ModelVersion) -> None:
         """Unload a model's runtime, in which no request runs any more, and keep nothing of it."""

@@ -84,6 +84,7 @@ class Loader:
         links: Links,
         main_thread: MainThread,
         server_of: Callable[[ModelVersion], Server],
+        cores: int,
         load_timeout: float | None = None,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
@@ -98,6 +99,7 @@ class Loader:
             main_thread=main_thread,
             server_of=server_of,
             load_timeout=load_timeout,
+            cores=cores,
             metrics=metrics,
             fetch=fetch,
         )

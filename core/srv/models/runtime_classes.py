@@ -11,7 +11,9 @@ from srv.model_settings import ModelSettings
 from srv.models.model_imports import BadImplementation
 from srv.runtime import Runtime
 
-_METHODS = ("load", "predict", "predict_stream", "unload")
+_METHODS = ("load", "predict", "predict_stream", "unload", "thread_started")
+#: Those that are called without arguments and answer nothing.
+_STEPS = ("load", "unload", "thread_started")
 #: The attributes that Runtime.__init__ sets.
 _ATTRIBUTES = ("settings", "name", "version", "log", "inputs", "outputs", "parameters")
 
@@ -127,10 +129,12 @@ def _check_method(runtime: Runtime, name: str) -> None:
         raise BadMethod(
             f"{title} is a generator, which has many answers. Call it predict_stream, or return one answer from predict."
         )
-    if generates and name in ("load", "unload"):
+    if generates and name in _STEPS:
         raise BadMethod(f"{title} is a generator, so that calling it does nothing; return, and do not yield.")
-    if name in ("load", "unload") and not takes(method):
+    if name in _STEPS and not takes(method):
         raise BadMethod(f"{title} takes arguments, and is called without; the settings are self.settings.")
+    if name == "thread_started" and inspect.iscoroutinefunction(method):
+        raise BadMethod(f"{title} is async, so it would set up the event loop's thread only; write it without async.")
 
 
 def _parameters(method: Callable[..., Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from srv.codecs import Codecs
+from srv.cores import share_of
 from srv.discovery import PluginError, Plugins
 from srv.discovery.plugin import CODE
 from srv.errors import LoadFailed, SrvError, listed
@@ -110,6 +111,7 @@ class Assembled:
             events=self.hooks,
             main_thread=self.main_thread,
             load_timeout=settings.load_timeout,
+            cores=share_of(settings.workers),
             metrics=self.model_metrics.reporter,
             server_of=self.running.of_model,
             fetch=artifacts.fetch,

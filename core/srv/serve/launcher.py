@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from srv import logs
+from srv.cores import share_cores
 from srv.errors import SrvError, said_by
 from srv.serve.arbiter import Master
-from srv.serve.cores import share_cores
 from srv.serve.gunicorn_app import Assemble, GunicornApp, WorkerServer
 from srv.serve.gunicorn_internals import ARBITER_LACKS
 from srv.serve.listening import AddressTaken, PortReservation, listen, reserve_port

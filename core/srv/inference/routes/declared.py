@@ -12,8 +12,8 @@ from srv.inference.execution import Execution
 from srv.inference.routes.calls import RuntimeRoute
 from srv.inference.routes.failures import BadRoute
 from srv.inference.routes.paths import RoutePath
+from srv.inference.thread_setup import MethodThreads
 from srv.messages import ModelRoute
-from srv.models.own_thread import OwnThread
 from srv.models.runtime_classes import takes
 from srv.routes import RouteRequest
 from srv.runtime import Runtime
@@ -25,7 +25,7 @@ _EXAMPLE = 'routes = [("POST", "explain", "explain")]: an HTTP method, a path, a
 
 
 def read_routes(
-    runtime: Runtime, execution: Execution, thread: OwnThread | None, root_routes: Mapping[str, str]
+    runtime: Runtime, execution: Execution, threads: MethodThreads, root_routes: Mapping[str, str]
 ) -> tuple[RuntimeRoute, ...]:
     """Return the routes of a loaded runtime that are served, in the order in which they are tried.
 
@@ -46,7 +46,7 @@ def read_routes(
         if (method, template) in methods:
             raise BadRoute(f"The route {method} {quoted(template)} is declared twice.")
         methods.add((method, template))
-        routes.append((path, _route(runtime, method, path, name, execution, thread)))
+        routes.append((path, _route(runtime, method, path, name, execution, threads)))
     served = [(path, route) for path, route in routes if not path.at_root or _is_given(path, runtime.name, root_routes)]
     _tell_of_missing(runtime.name, {path.template for path, _ in routes}, root_routes)
     return tuple(route for _, route in sorted(served, key=lambda each: each[0].order))
@@ -82,7 +82,7 @@ def _declared(runtime: Runtime) -> Iterator[tuple[str, str, str]]:
 
 
 def _route(
-    runtime: Runtime, method: str, path: RoutePath, name: str, execution: Execution, thread: OwnThread | None
+    runtime: Runtime, method: str, path: RoutePath, name: str, execution: Execution, threads: MethodThreads
 ) -> RuntimeRoute:
     kind, route = type(runtime).__name__, f"The route {method} {quoted(path.template)} of {type(runtime).__name__}"
     if method not in _METHODS:
@@ -97,7 +97,7 @@ def _route(
         raise BadRoute(
             f"{route} cannot be called: write def {name}(self, request), which gets an srv.RouteRequest and nothing else."
         )
-    if thread is not None and (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
+    if threads.own is not None and (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
         raise BadRoute(
             f"{kind} says same_thread, and its {name} is async, so it would run on the event loop, in another thread; write "
             f"{name} without async, or leave same_thread out."
@@ -105,8 +105,7 @@ def _route(
     streams = inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
     told = inspect.getdoc(call) or ""
     described = ModelRoute(method, path.template, told.partition("\n")[0], told, streams)
-    if thread is not None:
-        call = thread.bound_stream(call) if streams else thread.bound(call)
+    call = threads.bound_stream(call) if streams else threads.bound(call)
     return RuntimeRoute(described, path, call, execution, runtime.name)
 
 

@@ -9,7 +9,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
-from srv.serve.cores import cores
+from srv.cores import cores
 from srv.serve.gunicorn_internals import Worker, ssl_context
 from srv.serve.http.limits import Limits
 from srv.serve.open_files import most_connections

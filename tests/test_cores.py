@@ -5,8 +5,8 @@ import os
 import pytest
 from cgroups import Tree
 
-from srv.serve import cores as module
-from srv.serve.cores import cores, share_cores
+from srv import cores as module
+from srv.cores import cores, share_cores
 
 
 @pytest.fixture
@@ -33,6 +33,26 @@ def test_who_speaks_for_openmp_speaks_for_those_that_follow_it(eight_cores):
     share_cores(2, environ)
     assert "OPENBLAS_NUM_THREADS" not in environ
     assert "MKL_NUM_THREADS" not in environ
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "POLARS_MAX_THREADS",
+        "RAYON_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+        "LOKY_MAX_CPU_COUNT",
+    ],
+)
+def test_libraries_that_do_not_follow_openmp_have_their_share_unless_somebody_speaks_for_them(eight_cores, name):
+    environ = {"OMP_NUM_THREADS": "5"}
+    share_cores(2, environ)
+    assert environ[name] == "4"
+
+    environ = {name: "3"}
+    share_cores(2, environ)
+    assert environ[name] == "3"
 
 
 @pytest.mark.parametrize(

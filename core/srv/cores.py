@@ -1,4 +1,4 @@
-"""How many threads numeric libraries may take, so that workers do not fight over the cores."""
+"""Cores: how many this process may use, and the share of them that each worker and its numeric libraries get."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from srv.cgroups import cpu_quota
 #: Read by OpenMP itself, and by the others where their own variable is not set.
 _OPENMP = "OMP_NUM_THREADS"
 _LIBRARIES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_VECLIB = "VECLIB_MAXIMUM_THREADS"
+#: Variables of libraries that do not look at OpenMP's: Accelerate, Polars, Rayon (tokenizers), Numba, OpenCV, joblib.
+_OTHERS = (
+    *("VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"),
+    *("OPENCV_FOR_THREADS_NUM", "LOKY_MAX_CPU_COUNT"),
+)
 
 
 def cores(root: Path = Path("/")) -> int:
@@ -24,13 +28,19 @@ def cores(root: Path = Path("/")) -> int:
     return available if quota is None else max(1, min(available, round(quota)))
 
 
+def share_of(workers: int) -> int:
+    """Return how many cores each of so many workers has for itself, which is one at least."""
+    return max(1, cores() // workers)
+
+
 def share_cores(workers: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Give each worker's BLAS and OpenMP its share of the cores, where the user said nothing.
+    """Give the libraries of each worker that start threads its share of the cores, where the user said nothing.
 
     Called before anything imports numpy. Who sets OMP_NUM_THREADS has spoken for the libraries that follow it too.
     """
-    share = str(max(1, cores() // workers))
+    share = str(share_of(workers))
     if _OPENMP not in environ:
         for name in (*_LIBRARIES, _OPENMP):
             environ.setdefault(name, share)
-    environ.setdefault(_VECLIB, share)
+    for name in _OTHERS:
+        environ.setdefault(name, share)
