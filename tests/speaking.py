@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from srv.client.bodies import NoJsonForm, as_json
+from srv.client.grpc_messages import as_message, as_response
 from srv.grpc.descriptors import INFERENCE, ModelInferRequest, ModelInferResponse, message
 from srv.grpc.typed_contents import FIELDS
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.tensors import DTYPES, EMPTY, Tensor
 from srv.testing import Answer
-from srv.testing.grpc_client import as_message, as_response
-from srv.testing.requests import NoJsonForm, as_binary, as_json, path_of
+from srv.testing.requests import as_binary, path_of
 
 PATIENCE = 60.0
 Code = grpc.StatusCode

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srv import codecs
+    from srv.client import Client
     from srv.codec import InputCodec, RequestCodec
     from srv.errors import Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
     from srv.hookspecs import hookimpl
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Where each public name lives. They come on first use, so that `srv --help` imports neither numpy nor msgspec.
 _HOMES = {
+    "Client": "srv.client",
     "Forbidden": "srv.errors",
     "InferenceRequest": "srv.messages",
     "InferenceResponse": "srv.messages",
@@ -39,6 +41,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "Forbidden",
     "InferenceRequest",
     "InferenceResponse",

@@ -71,6 +71,10 @@ class SrvError(Exception):
     unsaid: ClassVar[str] = "Something went wrong."
     #: Whether paths in the sentence are those of URLs, which may be told, and not of files.
     names_urls: ClassVar[bool] = False
+    #: The id of the request, on errors that the client raises for what a server has answered.
+    request_id: str | None = None
+    #: After how many seconds the server asks for another try, on such errors.
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         said = " ".join(map(str, self.args))

@@ -61,7 +61,8 @@ def draw() -> str:
 def check_threads() -> None:
     """Raise NotInTheCode where the code has a thread that is not drawn, or the picture one that is gone."""
     drawn = {name for threads in (*THREADS.values(), RELOADING) for name in threads}
-    named = thread_names()
+    # The client's threads are those of its user's process, and no server's.
+    named = {name: module for name, module in thread_names().items() if not module.startswith("client.")}
     if missing := sorted(named.keys() - drawn):
         raise NotInTheCode(f"the threads {', '.join(f'{name} (srv.{named[name]})' for name in missing)} are not drawn.")
     if gone := sorted(drawn - named.keys()):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Tensor
+from srv.client.grpc_messages import as_message
 from srv.grpc.descriptors import INFERENCE
 from srv.hookspecs import StreamSummary, hookimpl
 from srv.testing import model
-from srv.testing.grpc_client import as_message
 
 GREETING = "grüße"  # with more bytes than letters
 

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from srv import InferenceRequest, InvalidInput, Runtime, Tensor
+from srv.client.bodies import NoJsonForm
 from srv.errors import LoadFailed, SettingsError
 from srv.testing import Client, model
-from srv.testing.requests import NoJsonForm
 
 
 class Doubler(Runtime):

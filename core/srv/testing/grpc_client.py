@@ -9,14 +9,13 @@ from typing import Any
 import grpc
 import orjson
 
-from srv.grpc.convert import read_parameters, write_parameters
-from srv.grpc.descriptors import INFERENCE, ModelInferRequest, ModelInferResponse
-from srv.grpc.typed_contents import read_contents, write_contents
-from srv.messages import InferenceRequest, InferenceResponse
-from srv.rest.errors import INTERNAL, STATUSES
-from srv.tensors import EMPTY, Tensor
+from srv.client.grpc_messages import as_message, as_response
+from srv.grpc.descriptors import INFERENCE, ModelInferResponse
+from srv.messages import InferenceRequest
+from srv.rest.errors import INTERNAL
+from srv.rest.statuses import STATUSES
+from srv.tensors import EMPTY
 from srv.testing.answers import Answer
-from srv.wire.raw_tensors import read_raw, write_raw
 
 _SECONDS = 60.0
 
@@ -46,42 +45,6 @@ def call(
         except grpc.RpcError as error:
             return refusal_of(error)
     return Answer(200, dict(done.trailing_metadata() or ()), b"", as_response(ModelInferResponse.FromString(data)))
-
-
-def as_message(model: str, request: InferenceRequest, *, version: str | None = None, typed: bool = False) -> bytes:
-    """Return the message that a client sends, with the tensors as raw or as typed contents."""
-    message = ModelInferRequest(model_name=model, model_version=version or "", id=request.id or "")
-    write_parameters(request.parameters, message.parameters)
-    for tensor in request.inputs:
-        given = message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        write_parameters(tensor.parameters, given.parameters)
-        if typed:
-            given.contents.SetInParent()  # so that one without elements is typed too
-            write_contents(tensor, given.contents)
-        else:
-            message.raw_input_contents.append(bytes(write_raw(tensor)))
-    for output in request.outputs or ():
-        write_parameters(output.parameters, message.outputs.add(name=output.name).parameters)
-    written: bytes = message.SerializeToString()
-    return written
-
-
-def as_response(message: Any) -> InferenceResponse:
-    """Return the response that a ModelInferResponse holds."""
-    raw = message.raw_output_contents
-    outputs = []
-    for place, output in enumerate(message.outputs):
-        where = f"outputs[{place}]"
-        if raw:
-            array = read_raw(raw[place], output.datatype, list(output.shape), where)
-        else:
-            array = read_contents(output.contents, output.datatype, list(output.shape), where)
-        outputs.append(Tensor.trusted(output.name, array, output.datatype, read_parameters(output.parameters, where)))
-    response = InferenceResponse(outputs, read_parameters(message.parameters, "parameters"))
-    response.model_name = message.model_name
-    response.model_version = message.model_version or None
-    response.id = message.id or None
-    return response
 
 
 def refusal_of(error: Any) -> Answer:

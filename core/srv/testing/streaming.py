@@ -10,13 +10,16 @@ from typing import Any
 import grpc
 import msgspec
 
+from srv.client.bodies import as_json
+from srv.client.grpc_messages import as_message, as_response
 from srv.grpc.descriptors import INFERENCE, message
 from srv.messages import InferenceRequest, InferenceResponse
-from srv.rest.errors import INTERNAL, STATUSES
+from srv.rest.errors import INTERNAL
+from srv.rest.statuses import STATUSES
 from srv.tensors import EMPTY, Tensor
 from srv.testing.answers import Answer
-from srv.testing.grpc_client import as_message, as_response, refusal_of
-from srv.testing.requests import ServerUnderTest, as_json, path_of
+from srv.testing.grpc_client import refusal_of
+from srv.testing.requests import ServerUnderTest, path_of
 
 _Response = message("inference.ModelStreamInferResponse")
 _DATA = b"data: "

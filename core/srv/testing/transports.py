@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from srv.client.bodies import NoJsonForm, as_json
 from srv.messages import InferenceRequest
 from srv.tensors import EMPTY
 from srv.testing.answers import Answer
-from srv.testing.requests import NoJsonForm, ServerUnderTest, as_binary, as_json, path_of
+from srv.testing.requests import ServerUnderTest, as_binary, path_of
 
 
 class Form(Protocol):

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from srv import InvalidInput, Runtime, Tensor
+from srv.client.bodies import as_json
+from srv.client.grpc_messages import as_message
 from srv.discovery import PluginBroken
 from srv.testing import Client, model
-from srv.testing.grpc_client import as_message
-from srv.testing.requests import as_json, as_request
+from srv.testing.requests import as_request
 
 
 class Doubler(Runtime):
