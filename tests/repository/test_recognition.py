@@ -153,6 +153,27 @@ def test_installed_runtimes_tell_their_files_apart_in_the_folders(one_and_two, s
     )
 
 
+def test_a_folder_inside_a_model_that_no_runtime_takes_is_a_part_of_that_model(one_and_two, site):
+    for inside in ("1_part", "2"):
+        (one_and_two / "one" / inside).mkdir()
+        (one_and_two / "one" / inside / "model.x").write_text("one" if inside == "2" else "weights of a layer")
+    (one_and_two / "three" / "model.x").write_text("two")
+
+    def models(folder):
+        found = Repository.of(read_server_settings(folder, environ={}), site.discover()).models()
+        assert found.failures == ()
+        return [(model.name, model.version) for model in found.models], found.notes
+
+    assert models(one_and_two)[0] == [("one", None), ("one", "2"), ("three", None), ("two", None)]
+    names, notes = models(one_and_two / "one")
+    assert names == [("2", None), ("one", None)]
+    [note] = notes
+    assert note == (
+        f"{one_and_two}/one/1_part is a part of the model around it, for no installed runtime can serve its model.x by "
+        "itself. To serve it all the same, give it a model-settings.json."
+    )
+
+
 def test_prefer_decides_without_asking(one_and_two, site):
     plugins = site.discover(prefer={"file:model.x": "srv-two"})
 

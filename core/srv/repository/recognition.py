@@ -65,6 +65,12 @@ class Recognition(msgspec.Struct, frozen=True):
         """Return whether reading a file of this name runs code."""
         return is_code(name) or name in self.code
 
+    def is_taken(self, present: Mapping[str, Path | None]) -> bool:
+        """Return whether a runtime says of one of these files that it can serve it."""
+        return any(
+            not self._refusal((name, runtime), present) for name in present for runtime in self.files.get(name, ())
+        )
+
     def _refusal(self, candidate: Candidate, present: Mapping[str, Path | None]) -> str:
         name, runtime = candidate
         path = present[name]

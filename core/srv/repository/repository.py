@@ -13,6 +13,7 @@ import msgspec
 from srv.discovery import Plugins
 from srv.discovery.plugin import CODE, FOLDER
 from srv.discovery.recognisers import Recognisers
+from srv.errors import listed
 from srv.model_settings import ModelSettings
 from srv.repository.defaults import Defaults
 from srv.repository.errors import CodeNotAllowed, ForeignImplementation, ModelTwice, NoModelName, NoVersionName
@@ -121,8 +122,11 @@ class Repository:
                     said_by_operator = defaults
                     given = defaults.as_model(scan.root)
             for place in scan.others:
-                if _is_part_of_a_model(place, scan):
+                inside = _is_in_a_model(place, scan, role)
+                if inside and not _is_called_as_a_version(place):
                     findings.notes.append(_as_part(place))
+                elif inside and not self._recognition.is_taken({name: place.folder / name for name in place.files}):
+                    findings.notes.append(_as_unknown_part(place))
                 else:
                     findings.add(place, partial(self._read, said_by_operator=said_by_operator), defaults)
         if not (self._may_be_missing and findings.has_models()):
@@ -272,20 +276,34 @@ def _claims(scan: Scan) -> Iterator[Path]:
             yield path
 
 
-def _is_part_of_a_model(place: ModelFolder, scan: Scan) -> bool:
-    """Return whether a folder with a well-known file is a part of the model around it, and not a version of it.
+def _is_in_a_model(place: ModelFolder, scan: Scan, role: Role) -> bool:
+    """Return whether a folder with a well-known file and no settings is in the folder of a model: a part of it, perhaps."""
+    if not place.is_bare:
+        return False
+    if place.depth == 1:
+        return role.is_model
+    return any(other.relative == str(Path(place.relative).parent) for other in scan.others)
+
+
+def _is_called_as_a_version(place: ModelFolder) -> bool:
+    """Return whether a folder in a model's folder may be a version of it by its name, or beside the root a model of its own.
 
     A version would take the place of the model around it, which has none, so its name must look like a version's.
     """
-    if not place.is_bare or place.depth != 2 or _LIKE_A_VERSION.match(place.folder.name):
-        return False
-    return any(other.relative == str(Path(place.relative).parent) for other in scan.others)
+    return place.depth == 1 or _LIKE_A_VERSION.match(place.folder.name) is not None
 
 
 def _as_part(place: ModelFolder) -> str:
     return (
         f"{place.shown} is a part of the model around it and no version, for its name does not begin with a number. "
         f"To serve {place.files[0]} as a version, give it a model-settings.json."
+    )
+
+
+def _as_unknown_part(place: ModelFolder) -> str:
+    return (
+        f"{place.shown} is a part of the model around it, for no installed runtime can serve its {listed(place.files)} by "
+        "itself. To serve it all the same, give it a model-settings.json."
     )
 
 
