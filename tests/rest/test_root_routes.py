@@ -31,10 +31,25 @@ def test_settings_say_which_model_has_a_path_at_the_root():
 
 
 def test_without_settings_nobody_has_a_path_at_the_root_and_the_log_says_what_to_write(caplog):
+    caplog.set_level("INFO")
     with Client.of(Scoring) as client:
         assert client.post("/score", {}).code == "NOT_FOUND"
         assert client.get("/v2/models/Scoring/score").status == 200
     assert '"root_routes": {"/score": "Scoring"}' in caplog.text
+
+
+def test_one_line_without_a_warning_tells_of_all_paths_that_a_model_does_not_serve_at_the_root(caplog):
+    caplog.set_level("INFO")
+    models = [model(Scoring, name="first"), model(Scoring, name="second")]
+    with Client.of(*models, settings={"root_routes": {"/score": "second"}}):
+        pass
+    [of_first, of_second] = [record for record in caplog.records if "at the root" in record.message]
+    assert of_first.levelname == of_second.levelname == "INFO"
+    assert of_first.message == (
+        "Model 'first' does not serve /score, /v1/{what} at the root, because the setting root_routes does not give that to it. "
+        'It gives /score to model \'second\'. To serve it there, write "root_routes": {"/score": "first"} into settings.json.'
+    )
+    assert "does not serve /v1/{what} at the root" in of_second.message
 
 
 def test_a_path_that_settings_give_to_a_model_without_that_route_is_told(caplog):

@@ -47,7 +47,11 @@ def read_routes(
             raise BadRoute(f"The route {method} {quoted(template)} is declared twice.")
         methods.add((method, template))
         routes.append((path, _route(runtime, method, path, name, execution, threads)))
-    served = [(path, route) for path, route in routes if not path.at_root or _is_given(path, runtime.name, root_routes)]
+    served = [
+        (path, route) for path, route in routes if not path.at_root or root_routes.get(path.template) == runtime.name
+    ]
+    kept = {path.template for path, _ in served}
+    _tell_of_left_out(runtime.name, [path.template for path, _ in routes if path.template not in kept], root_routes)
     _tell_of_missing(runtime.name, {path.template for path, _ in routes}, root_routes)
     return tuple(route for _, route in sorted(served, key=lambda each: each[0].order))
 
@@ -109,18 +113,19 @@ def _route(
     return RuntimeRoute(described, path, call, execution, runtime.name)
 
 
-def _is_given(path: RoutePath, model: str, root_routes: Mapping[str, str]) -> bool:
-    """Return whether settings give a path at the root to a model; the log says where they do not."""
-    owner = root_routes.get(path.template)
-    if owner == model:
-        return True
-    gives = "does not name" if owner is None else f"gives to model '{owner}'"
-    log.warning(
-        "Model '%s' does not serve its route %s at the root, which the setting root_routes %s. "
-        'To serve it, write "root_routes": {"%s": "%s"} into settings.json.',
-        model, path.template, gives, path.template, model,
+def _tell_of_left_out(model: str, templates: list[str], root_routes: Mapping[str, str]) -> None:
+    """Say in the log which paths at the root settings do not give to the model, in one line."""
+    if not templates:
+        return
+    owners = {path: root_routes[path] for path in templates if path in root_routes}
+    given = (
+        f" It gives {listed(f'{path} to model {quoted(owner)}' for path, owner in owners.items())}." if owners else ""
+    )
+    log.info(
+        "Model '%s' does not serve %s at the root, because the setting root_routes does not give that to it.%s "
+        'To serve it there, write "root_routes": {"%s": "%s"} into settings.json.',
+        model, listed(templates), given, templates[0], model,
     )  # fmt: skip
-    return False
 
 
 def _tell_of_missing(model: str, templates: set[str], root_routes: Mapping[str, str]) -> None:
