@@ -1,6 +1,8 @@
-"""Images for NVIDIA's GPUs: which index and which variables a version of CUDA means."""
+"""Images for NVIDIA's GPUs, and for processors alone: which of PyTorch's indexes, and which variables, these mean."""
 
 from __future__ import annotations
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from srv.errors import listed
 from srv.images import ImagePlan
@@ -50,11 +52,30 @@ def add_cuda(plan: ImagePlan, version: str) -> None:
 
 def stage_variables(plan: ImagePlan) -> dict[str, str]:
     """Return what uv and micromamba are told while the environment is made, on a machine that has no GPU."""
-    if plan.cuda is None:
-        return {}
-    return {"CONDA_OVERRIDE_CUDA": plan.cuda, "UV_TORCH_BACKEND": index_name(plan.cuda)}
+    index = _index(plan)
+    found = {} if index is None else {"UV_TORCH_BACKEND": index}
+    return found if plan.cuda is None else {"CONDA_OVERRIDE_CUDA": plan.cuda, **found}
 
 
 def index_words(plan: ImagePlan) -> list[str]:
-    """Return the option that shows pip the builds for this CUDA, beside those of the index."""
-    return [] if plan.cuda is None else [f"--extra-index-url {INDEX}/{index_name(plan.cuda)}"]
+    """Return the option that shows pip PyTorch's builds, beside those of the index."""
+    index = _index(plan)
+    return [] if index is None else [f"--extra-index-url {INDEX}/{index}"]
+
+
+def _index(plan: ImagePlan) -> str | None:
+    """Return the name of PyTorch's index to take torch from; None for wherever the user's own words take it from.
+
+    Without CUDA, and where a plugin asks for torch and not the user, that is the one for processors: on Linux, torch of the
+    ordinary index brings gigabytes for GPUs.
+    """
+    if plan.cuda is not None:
+        return index_name(plan.cuda)
+    return "cpu" if "torch" not in plan.named and any(map(_is_torch, plan.requirements)) else None
+
+
+def _is_torch(word: str) -> bool:
+    try:
+        return Requirement(word).name.lower() == "torch"
+    except InvalidRequirement:  # an option of pip's
+        return False

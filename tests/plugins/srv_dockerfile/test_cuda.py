@@ -30,6 +30,23 @@ def test_without_it_nothing_is_said_of_gpus(plan):
     assert not [word for word in ("NVIDIA", "CUDA", "TORCH", "pytorch.org") if word in text]
 
 
+def test_torch_that_a_plugin_asks_for_comes_without_cuda(plan):
+    made = plan()
+    made.requirements += ["--pre", "torch==2.13.0"]
+    environment = stages(render(made))[1]
+
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu " in environment[-1]
+    assert " --pre torch==2.13.0 " in environment[-1]
+    assert 'ENV UV_TORCH_BACKEND="cpu"' in environment
+    assert not [line for line in environment if "CUDA" in line]
+
+
+def test_torch_that_the_user_names_comes_from_the_users_index(plan):
+    made = plan({"requirements.txt": "torch==2.6.0\n"})
+    made.requirements.append("torchvision==0.21")
+    assert not [word for word in ("TORCH", "pytorch.org") if word in render(made)]
+
+
 def test_an_unknown_version_is_a_sentence_with_those_known(plan):
     with pytest.raises(UnknownCuda) as error:
         plan(cuda="12.5")
