@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from benching import libraries
 from benching.environments import Environments, NotInstalled, run
+from benching.libraries import LIBRARIES
 from benching.processes import SERVER_CORE, Server, free_port, has_loaded, started
 
 PROGRAMS = Path(__file__).with_name("programs")
-#: The models of iris are files, all others classes of that name.
+#: The models of iris and of LIBRARIES are files, all others classes of that name.
 IRIS = "iris"
 
 
@@ -54,7 +56,9 @@ class Srv:
             ours = {"access_log": False, "http_port": http, "grpc_port": grpc}
             write(top / "settings.json", {**ours, **self.settings})
             for model in models:
-                kind = {"runtime": "sklearn", "allow_pickle": True} if model == IRIS else code(model)
+                kind = code(model)
+                if model == IRIS or model in LIBRARIES:
+                    kind = {"runtime": "sklearn" if model == IRIS else model, "allow_pickle": True}
                 write(top / model / "model-settings.json", {**kind, **self.model_settings})
                 bring(self.python, PROGRAMS / "srv_models.py", top / model, model)
             command = [str(self.python), "-m", "srv", "start", folder]
@@ -70,6 +74,7 @@ class MLServer:
     python: Path
     name: str = "mlserver"
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
     requirements = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1")
 
     @contextmanager
@@ -85,10 +90,13 @@ class MLServer:
                 if model == IRIS:
                     uri = {"parameters": {"uri": "./model.joblib"}}
                     kind = {"implementation": "mlserver_sklearn.SKLearnModel", **uri}
+                elif model in LIBRARIES:
+                    uri = {"parameters": {"uri": f"./{LIBRARIES[model].file}"}}
+                    kind = {"implementation": LIBRARIES[model].mlserver, **uri}
                 write(top / model / "model-settings.json", {"name": model, **kind, **self.model_settings})
                 bring(self.python, PROGRAMS / "mlserver_models.py", top / model, model)
             command = [str(self.python.with_name("mlserver")), "start", folder]
-            where: dict[str, Any] = {"grpc_port": grpc, "folder": top}
+            where: dict[str, Any] = {"grpc_port": grpc, "folder": top, "environ": self.environ}
             with started(self.name, command, http, ready=has_loaded(models), **where) as server:
                 yield server
 
@@ -148,6 +156,8 @@ def bring(python: Path, source: Path | None, folder: Path, model: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if model == IRIS:
         train(python, folder / "model.joblib")
+    elif model in LIBRARIES:
+        libraries.train(python, model, folder)
     elif source:
         shutil.copy(source, folder / "models.py")
 

@@ -20,7 +20,8 @@ INTERPRETER = f"{sys.implementation.cache_tag} {sys.base_prefix}"
 #: For the benchmark itself: clients to check answers with, and plots.
 TOOLS = ("matplotlib>=3.8", "numpy>=1.26", "tritonclient[grpc]>=2.40")
 #: What the checkout installs from.
-SOURCES = ("core", "plugins", "contrib/srv-sklearn", "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+CORE = ("core", "plugins", "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (*CORE, "contrib/srv-sklearn")
 DEBIAN = {"wrk": "wrk", "h2load": "nghttp2-client"}
 
 
@@ -43,7 +44,15 @@ class Environments:
         """A Python with srv and srv-sklearn as the checkout has them now."""
         if self.here:
             return Path(sys.executable)
-        return self.made("srv", [digest()], install=install_checkout)
+        return self.made("srv", [digest(SOURCES)], install=lambda python, _: install_checkout(python, SOURCES))
+
+    def srv_with(self, packages: Sequence[str], wanted: Sequence[str] = ()) -> Path:
+        """A Python with srv, these folders of contrib/, and what else is wanted from the index."""
+        if self.here:
+            return Path(sys.executable)
+        sources = (*CORE, *packages)
+        install = lambda python, _: install_checkout(python, sources, wanted)  # noqa: E731
+        return self.made("srv-runtimes", [digest(sources), *wanted], install=install)
 
     def made(
         self, name: str, wanted: Sequence[str], *, install: Callable[[Path, Sequence[str]], None] | None = None
@@ -78,10 +87,10 @@ def pip(python: Path, wanted: Sequence[str]) -> None:
     run(" and ".join(wanted), [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted])
 
 
-def install_checkout(python: Path, _: Sequence[str]) -> None:
-    """Install srv and srv-sklearn as built packages, from a copy, because building leaves files behind."""
+def install_checkout(python: Path, sources: Sequence[str], wanted: Sequence[str] = ()) -> None:
+    """Install srv and packages of contrib/ as built packages, from a copy, because building leaves files behind."""
     with tempfile.TemporaryDirectory() as name:
-        for source in SOURCES:
+        for source in sources:
             target = Path(name, source)
             target.parent.mkdir(parents=True, exist_ok=True)
             if (TOP / source).is_dir():
@@ -89,13 +98,14 @@ def install_checkout(python: Path, _: Sequence[str]) -> None:
                 shutil.copytree(TOP / source, target, ignore=litter)
             else:
                 shutil.copy2(TOP / source, target)
-        pip(python, [name, str(Path(name, "contrib/srv-sklearn"))])
+        packages = [str(Path(name, source)) for source in sources if source.startswith("contrib/")]
+        pip(python, [name, *packages, *wanted])
 
 
-def digest() -> str:
-    """One word that changes with the sources of srv and srv-sklearn."""
+def digest(sources: Sequence[str]) -> str:
+    """One word that changes with these sources."""
     told = hashlib.sha256()
-    for source in SOURCES:
+    for source in sources:
         for path in sorted([TOP / source] if (TOP / source).is_file() else (TOP / source).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts and not path.match("*.egg-info/*"):
                 told.update(path.relative_to(TOP).as_posix().encode() + path.read_bytes())

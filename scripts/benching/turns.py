@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benching.contestants import Contestant, Srv
-from benching.environments import NotInstalled, say
+from benching.environments import Environments, NotInstalled, say
 from benching.load import Generator, Loaded, NoGenerator, by_h2load, measured
 from benching.processes import DoesNotServe, Server
 from benching.results import Result, Sample
@@ -28,13 +28,14 @@ class Bench:
     python: Path
     peers: tuple[Contestant, ...]
     http: Generator
+    environments: Environments
     rounds: int = 5
     seconds: float = 3.0
     connections: int = 32
 
-    def srv(self, name: str = "srv", **options: Any) -> Srv:
-        """srv, as it comes or with settings of its own."""
-        return Srv(self.python, name, **options)
+    def srv(self, name: str = "srv", python: Path | None = None, **options: Any) -> Srv:
+        """srv, as it comes or with settings or an environment of its own."""
+        return Srv(python or self.python, name, **options)
 
     def all(self) -> tuple[Contestant, ...]:
         """All contestants: srv and its peers."""

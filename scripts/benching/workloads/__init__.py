@@ -8,6 +8,7 @@ from benching.turns import Bench
 WORKLOADS = (
     "tiny",
     "iris",
+    "runtimes",
     "numbers",
     "binary_1m",
     "binary_16m",
