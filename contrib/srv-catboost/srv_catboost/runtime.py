@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,8 @@ from srv_catboost.rows import Rows
 
 #: Outputs whose shape is known without computing them, because that takes long.
 _KNOWN = ("leaf", "contributions")
+#: How many rows times trees are worth the start of further threads: some milliseconds of one thread's time.
+_MUCH = 2_000_000
 
 
 class Extra(Schema):
@@ -90,9 +93,16 @@ class CatBoostRuntime(Runtime):
             if name not in self._declared:
                 raise InvalidInput(f"The model has no output {quoted(name)}; it has {listed(self._declared)}.")
         rows = self._rows.read(request)
-        threads = self._thread_count or 1
+        threads = self._threads(len(rows), asked)
         pool = self._model.pool(rows, threads=threads)
         return InferenceResponse([_tensor(name, self._model.compute(name, pool, threads=threads)) for name in asked])
+
+    def _threads(self, rows: int, asked: Collection[str]) -> int:
+        """Return how many threads a request takes: one, or with much to compute as many as there are cores."""
+        if self._thread_count is not None:
+            return self._thread_count
+        is_much = "contributions" in asked or rows * self._model.trees >= _MUCH
+        return self.cores if is_much else 1
 
     def _outputs(self, width: int) -> list[Spec]:
         """Return the Spec of each output, by computing them for a row that is made up."""

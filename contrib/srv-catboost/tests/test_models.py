@@ -128,3 +128,21 @@ def test_the_number_of_threads_changes_no_answer(tmp_path, threads):
     runtime = loaded(tmp_path, trained("RMSE"), extra={"thread_count": threads})
     [output] = runtime.predict(InferenceRequest([Tensor("x", ROWS)])).outputs
     assert np.array_equal(output.data, trained("RMSE").predict(ROWS))
+
+
+@pytest.mark.parametrize(
+    "rows, outputs, extra, threads",
+    [
+        (1000, ["predict"], {}, 1),
+        (300_000, ["predict"], {}, 3),
+        (1, ["predict", "contributions"], {}, 3),
+        (300_000, ["contributions"], {"thread_count": 2}, 2),
+    ],
+    ids=["little", "much", "contributions", "as the settings say"],
+)
+def test_a_request_takes_the_workers_cores_where_there_is_much_to_compute(
+    tmp_path, monkeypatch, rows, outputs, extra, threads
+):
+    runtime = loaded(tmp_path, trained("RMSE"), extra=extra)
+    monkeypatch.setattr(CatBoostRuntime, "cores", property(lambda _: 3))
+    assert runtime._threads(rows, outputs) == threads
