@@ -73,7 +73,7 @@ class XGBoostRuntime(Runtime):
         extra = self.settings.parameters.extra
         self._booster = Booster(
             self.artifact(*WELL_KNOWN),
-            cores=getattr(self, "cores", 1),
+            cores=self.cores,
             missing=extra.get("missing", math.nan),
             classes=extra.get("classes"),
             best_iteration=extra.get("best_iteration"),
