@@ -1,0 +1,27 @@
+"""The image of transformers models: what it needs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from srv import hookimpl
+
+if TYPE_CHECKING:
+    from srv.images import ImagePlan  # here, because servers import this module too
+
+#: What the models are best read by: the releases of the machine where they were tried.
+_PINNED = ("transformers", "torch")
+
+
+@hookimpl
+def srv_image_plan(plan: ImagePlan) -> None:
+    """Give the image the transformers and the torch of this machine, since other releases read some models otherwise."""
+    models = [model for model in plan.models if model.runtime in ("huggingface", "srv-huggingface:huggingface")]
+    if models:
+        plan.requirements += [f"{name}=={_plain(version(name))}" for name in _PINNED if name not in plan.named]
+
+
+def _plain(version: str) -> str:
+    """Return a version without the word for its build, such as +cpu, which an index may not have."""
+    return version.partition("+")[0]
