@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-GUIDES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *sorted(TOP.glob("contrib/*/README.md"))]
+#: READMEs of packages once more, as pages of docs/, whose examples are run where they stand.
+COPIES = sorted((TOP / "docs" / "runtimes").glob("*.md"))
+GUIDES = [
+    TOP / "README.md",
+    *(page for page in sorted((TOP / "docs").rglob("*.md")) if page not in COPIES),
+    *sorted(TOP.glob("contrib/*/README.md")),
+]
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<file>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

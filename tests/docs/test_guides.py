@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
-from guides import GUIDES, TOP, blocks, console, installs, same, shown
+from guides import COPIES, GUIDES, TOP, blocks, console, installs, same, shown
 from servers import running
 
 from srv.cli import CommandLine, cli
@@ -84,7 +84,7 @@ def test_a_guide_that_takes_srv_from_the_index_says_what_to_do_until_it_is_there
     assert guide.name == "install.md" or re.search(r"\]\([^)]*install\.md\)", guide.read_text())
 
 
-@pytest.mark.parametrize("guide", [*GUIDES, TOP / "CONTRIBUTING.md", TOP / "SECURITY.md"], ids=shown)
+@pytest.mark.parametrize("guide", [*GUIDES, *COPIES, TOP / "CONTRIBUTING.md", TOP / "SECURITY.md"], ids=shown)
 def test_links_in_a_guide_lead_somewhere(guide):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", guide.read_text(), flags=re.DOTALL))
     broken = [link for link in links if "://" not in link and not (guide.parent / link).exists()]
