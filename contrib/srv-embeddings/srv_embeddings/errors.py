@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from srv.errors import InvalidInput, SrvError, closed, listed, nearest, quoted
 
@@ -29,11 +29,11 @@ class NoModelFile(SrvError):
 class NoPooling(SrvError):
     """No file says how the vectors of a text's tokens become one."""
 
-    def __init__(self, modes: Iterable[str]) -> None:
+    def __init__(self, modes: Sequence[str]) -> None:
         super().__init__(
-            "Nothing says how the vectors of a text's tokens become one vector: the folder has no 1_Pooling/config.json, and the "
-            "ONNX graph no output 'sentence_embedding'. Put in the files that sentence-transformers has written, or "
-            f"set parameters.extra.pooling to one of {listed(modes)}; a wrong one gives wrong vectors."
+            "No file says how to pool: 1_Pooling/config.json is missing, and the ONNX graph has no output 'sentence_embedding'. "
+            "Add the files that sentence-transformers wrote, or set parameters.extra.pooling "
+            f"({', '.join(modes)}); a wrong one gives wrong vectors."
         )
 
 

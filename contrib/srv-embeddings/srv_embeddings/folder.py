@@ -311,7 +311,7 @@ def _after_the_graph(root: Path, modules: Sequence[tuple[str, Path]]) -> tuple[P
 def _pooling(folder: Path) -> Pooling:
     name = f"{folder.name}/config.json"
     if not (folder / "config.json").is_file():
-        raise UnfitFolder(name, "is missing, which says how to pool")
+        raise UnfitFolder(name, "is missing, which says how to pool. Copy it from where the model comes from")
     config = _read(folder / "config.json")
     found = config.get("pooling_mode")
     if found is None:

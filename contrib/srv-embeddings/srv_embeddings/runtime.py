@@ -28,16 +28,23 @@ TEXT, QUERY = "text", "query"
 EMBEDDING, SCORE, TOKENS = "embedding", "score", "tokens"
 
 
+class _Modes(fields.List):  # type: ignore[type-arg]  # older releases of marshmallow know no arguments of it
+    """A list of ways of pooling, or one of them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        return super()._deserialize([value] if isinstance(value, str) else value, attr, data, **kwargs)
+
+
 class Extra(Schema):
     """What a model's settings may have under `parameters.extra`."""
 
-    pooling = fields.List(
+    pooling = _Modes(
         fields.String(validate=validate.OneOf(MODES)),
         load_default=None,
         allow_none=True,
         validate=validate.Length(min=1),
         metadata={
-            "description": "How the vectors of tokens become one, where no file of the folder says it: ['mean']."
+            "description": "How the vectors of tokens become one, where no file of the folder says it: 'mean', or ['cls', 'mean'] for both side by side."
         },
     )
     normalize = fields.Boolean(
@@ -99,7 +106,7 @@ class EmbeddingsRuntime(Runtime):
         self._folder = folder
         options: dict[str, Any] = {
             "output": said["output"],
-            "threads": getattr(self, "cores", 1),
+            "threads": self.cores,
             "batch_tokens": said["batch_tokens"],
         }
         if folder.kind == "reranker":

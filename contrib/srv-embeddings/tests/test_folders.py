@@ -95,7 +95,7 @@ OWN_CODE = [{"path": "", "type": "sentence_transformers.models.Transformer"}, {"
 @pytest.mark.parametrize(
     "make, extra, said",
     [
-        (plain_graph, {}, "Nothing says how the vectors of a text's tokens become one vector"),
+        (plain_graph, {}, "No file says how to pool"),
         (weights_of_torch, {}, "There are weights for torch: export the model to ONNX"),
         (write_tokenizer, {}, "no model beside it: model.onnx, onnx/model.onnx is missing"),
         (sentence_model, {"file": "other.onnx"}, "other.onnx is missing"),

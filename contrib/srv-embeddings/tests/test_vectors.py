@@ -230,7 +230,7 @@ def test_the_settings_say_how_to_pool_where_no_file_does(served):
         network.save(folder / "model.onnx")
         return network
 
-    client = served(make, pooling=["max"])
+    client = served(make, pooling="max")
     assert close(vectors_of(client, TEXTS[:50]), embedded(client.made, TEXTS[:50], mode="max"))
 
 
