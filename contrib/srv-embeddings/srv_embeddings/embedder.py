@@ -26,7 +26,7 @@ class Embedder:
         pooling: tuple[str, ...] | None = None,
         output: str | None = None,
         threads: int = 1,
-        batch_tokens: int = 8192,
+        batch_tokens: int = 1024,
     ) -> None:
         self._encoder: StaticVectors | Transformer
         if folder.kind in ("static", "model2vec"):

@@ -38,6 +38,8 @@ class Graph:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - the library raises classes of a private module
             raise UnfitFolder(name, f"is no graph that this onnxruntime runs: {error}") from None
+        self._options = onnxruntime.RunOptions()
+        self._options.log_severity_level = 4  # because what it raises would go to stderr too
         self._name = name
         self._inputs: dict[str, Any] = {}
         for given in self._session.get_inputs():
@@ -56,7 +58,7 @@ class Graph:
     def run(self, batch: Batch, output: str) -> Array:
         """Return one output for a batch, as FP32."""
         feeds = {name: self._feed(name, batch).astype(kind, copy=False) for name, kind in self._inputs.items()}
-        [result] = self._session.run([output], feeds)
+        [result] = self._session.run([output], feeds, self._options)
         return np.asarray(result).astype(np.float32, copy=False)
 
     def token_output(self, wanted: str | None) -> str | None:

@@ -22,5 +22,7 @@ def srv_image_plan(plan: ImagePlan) -> None:
     # An onnxruntime for GPUs is the user's word, and the image has no second one beside it.
     has_other = any(name.startswith("onnxruntime") for name in plan.named)
     for library in LIBRARIES:
-        if library not in plan.named and not (library == "onnxruntime" and has_other):
-            plan.requirements.append(f"{library}=={version(library)}")
+        requirement = f"{library}=={version(library)}"
+        is_chosen = library in plan.named or (library == "onnxruntime" and has_other)
+        if not is_chosen and requirement not in plan.requirements:  # where srv-onnx has put it there too
+            plan.requirements.append(requirement)

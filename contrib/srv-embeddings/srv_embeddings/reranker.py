@@ -22,7 +22,7 @@ class Reranker:
     """Gives a score to each pair of a query and a text, from any number of threads."""
 
     def __init__(
-        self, folder: ModelFolder, *, output: str | None = None, threads: int = 1, batch_tokens: int = 8192
+        self, folder: ModelFolder, *, output: str | None = None, threads: int = 1, batch_tokens: int = 1024
     ) -> None:
         if labels_of(folder.config) != 1:
             raise UnknownTask(labels_of(folder.config))

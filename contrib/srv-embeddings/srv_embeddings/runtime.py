@@ -65,7 +65,7 @@ class Extra(Schema):
         metadata={"description": "The output of the ONNX graph that is used, where its name is an unusual one."},
     )
     batch_tokens = fields.Integer(
-        load_default=8192,
+        load_default=1024,
         strict=True,
         validate=validate.Range(min=1),
         metadata={

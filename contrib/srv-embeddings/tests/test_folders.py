@@ -8,9 +8,20 @@ from functools import partial
 import numpy as np
 import pytest
 from onnx import TensorProto
-from tiny_models import Transformer, reranking_model, sentence_model, static_model, write, write_tokenizer
+from tiny_models import (
+    Transformer,
+    embedded,
+    reranking_model,
+    sentence_model,
+    static_model,
+    texts,
+    write,
+    write_tokenizer,
+)
 
+from srv import InvalidInput, ModelSettings
 from srv.errors import LoadFailed
+from srv.model_settings import ModelParameters
 from srv_embeddings import EmbeddingsRuntime
 
 
@@ -51,21 +62,16 @@ def test_importing_the_runtime_imports_no_library_of_models():
 
 
 def test_a_real_server_serves_a_bare_folder(tmp_path, srv_server):
-    network = sentence_model(tmp_path / "sentences")
+    network = sentence_model(tmp_path / "sentences", file="model.onnx")
     static_model(tmp_path / "words")
     server = srv_server(tmp_path)
-    ids = [2, *_ids("the fox"), 3]
-    wanted = network.token_vectors(ids, [0] * len(ids)).mean(axis=0)
+    given = texts(1000)
+    wanted = embedded(network, given)
+    elements = np.array([text.encode() for text in given], dtype=object)
     for form in ("json", "binary", "grpc", "grpc-typed"):
-        answer = server.infer("sentences", {"text": ["the fox"]}, form=form)
-        assert np.abs(answer["embedding"][0] - wanted).max() < 1e-5
+        answer = server.infer("sentences", {"text": elements}, form=form)
+        assert np.abs(answer["embedding"] - wanted).max() < 1e-5
     assert server.infer("words", {"text": ["the fox"]})["embedding"].shape == (1, 16)
-
-
-def _ids(text):
-    from tiny_models import tokenizer
-
-    return tokenizer().encode(text, add_special_tokens=False).ids
 
 
 def changed(folder, file, content):
@@ -136,6 +142,11 @@ OWN_CODE = [{"path": "", "type": "sentence_transformers.models.Transformer"}, {"
             {},
             "'tokenizer.json' is no tokenizer that this release reads",
         ),
+        (
+            partial(changed, file="onnx/model.onnx", content={}),
+            {},
+            "'onnx/model.onnx' is no graph that this onnxruntime runs",
+        ),
         (partial(changed, file="config.json", content=[1]), {}, "'config.json' holds no JSON object"),
         (partial(reranking_model, labels=3), {}, "The model classifies into 3 labels"),
         (reranking_model, {"pooling": ["mean"]}, "parameters.extra.pooling is about vectors of texts"),
@@ -175,10 +186,6 @@ def test_a_graph_of_another_name_is_served_where_the_settings_name_it(served):
 
 
 def test_plugins_may_ask_the_runtime_itself(tmp_path):
-    from srv import ModelSettings
-    from srv.errors import InvalidInput
-    from srv.model_settings import ModelParameters
-
     def loaded(folder):
         extra = EmbeddingsRuntime.extra().load({})
         runtime = EmbeddingsRuntime(ModelSettings(name="m", folder=folder, parameters=ModelParameters(extra=extra)))

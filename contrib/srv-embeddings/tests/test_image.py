@@ -29,3 +29,11 @@ def test_srv_image_plan_pins_the_libraries_that_decide_about_vectors(tmp_path, r
     srv_image_plan(plan)
 
     assert plan.requirements == requirements
+
+
+def test_srv_image_plan_takes_no_requirement_twice(tmp_path):
+    plan = ImagePlan(tmp_path, "m", models=(ModelSettings(name="m", runtime="embeddings"),), requirements=[ONNXRUNTIME])
+
+    srv_image_plan(plan)
+
+    assert plan.requirements == [ONNXRUNTIME, TOKENIZERS]

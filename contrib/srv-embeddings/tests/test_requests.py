@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from tiny_models import sentence_model, static_model
+from tiny_models import sentence_model, static_model, tokenizer
 
 WRONG = "INVALID_INPUT"
 
@@ -131,8 +131,6 @@ def test_odd_texts_have_vectors(client):
 
 def test_a_text_without_tokens_has_no_vector(served):
     def make(folder):
-        from tiny_models import tokenizer
-
         network = sentence_model(folder)
         made = tokenizer()
         made.post_processor = None
@@ -145,8 +143,6 @@ def test_a_text_without_tokens_has_no_vector(served):
 
 def test_a_text_without_tokens_beside_its_prompt_has_no_vector(served):
     def make(folder):
-        from tiny_models import tokenizer
-
         network = sentence_model(folder, include_prompt=False)
         made = tokenizer()
         made.post_processor = None

@@ -184,13 +184,14 @@ def sentence_model(
     include_prompt: bool = True,
     then: tuple[str, ...] = (),
     limit: int = 32,
+    file: str = "onnx/model.onnx",
     prompts: dict[str, str] | None = None,
     **options: Any,
 ) -> Transformer:
-    """Write a folder as sentence-transformers does, with an ONNX graph in onnx/; `then` are modules after the pooling."""
+    """Write a folder as sentence-transformers does, with an ONNX graph; `then` are modules after the pooling."""
     write_tokenizer(folder, limit=limit)
     network = Transformer()
-    network.save(folder / "onnx/model.onnx", **options)
+    network.save(folder / file, **options)
     kinds = ["Transformer", "Pooling", *then]
     write(
         folder / "modules.json",
