@@ -346,6 +346,21 @@ def test_weights_may_lie_in_a_file_beside_the_model(serve, tmp_path):
     assert np.array_equal(ask(runtime, "logits", x=x)[0].data, expected)
 
 
+@pytest.mark.parametrize("is_absolute", [False, True], ids=["above the folder", "anywhere"])
+def test_weights_outside_of_the_folder_are_refused(serve, tmp_path, is_absolute):
+    import onnx
+
+    folder = tmp_path / "m"
+    folder.mkdir()
+    save_apart(onnx.load_from_string(perceptron()), folder / "model.onnx")
+    (folder / "weights.bin").rename(tmp_path / "weights.bin")
+    made = onnx.load(folder / "model.onnx", load_external_data=False)
+    for weight in made.graph.initializer:
+        weight.external_data[0].value = str(tmp_path / "weights.bin") if is_absolute else "../weights.bin"
+    with pytest.raises(SrvError, match=r"cannot load 'model.onnx': External data path validation failed"):
+        serve(made.SerializeToString(), "m/model.onnx")
+
+
 def test_a_provider_that_is_not_there_is_refused_with_those_that_are(serve):
     with pytest.raises(
         SrvError, match=r"names 'CUDAExecutionProvider', which is not installed; this onnxruntime has .*CPU"
