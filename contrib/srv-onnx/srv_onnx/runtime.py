@@ -101,7 +101,7 @@ class OnnxRuntime(Runtime):
         described = read_model_file(file) if file.suffix != ".ort" else ModelFile()
         session = open_session(
             file,
-            threads=extra.get("threads") or int(getattr(self, "cores", 1)),
+            threads=extra.get("threads") or self.cores,
             optimisation=extra.get("optimisation", "all"),
             providers=extra.get("providers") or ["CPUExecutionProvider"],
             custom_ops=self._custom_ops(),
