@@ -7,19 +7,21 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, fields, validate
 
-from srv import InferenceRequest, InferenceResponse, Runtime, Spec
-from srv.errors import SrvError
+from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec
+from srv.errors import SrvError, quoted
 from srv_onnx.client_errors import as_clients_fault
 from srv_onnx.columns import Columns, are_columns
 from srv_onnx.model_file import ModelFile, is_onnx, read_model_file
 from srv_onnx.results import Result
-from srv_onnx.tensors import Tensors
+from srv_onnx.tensors import Tensors, check_numbers
 from srv_onnx.value_types import Value, value_of
 
 #: The file that is looked for where the settings name none.
 WELL_KNOWN = "model.onnx"
 #: Files beside a model.onnx that say that it is one part of an embedding model, whose runtime is another.
 _OF_EMBEDDINGS = ("modules.json", "1_Pooling", "sentence_bert_config.json", "config_sentence_transformers.json")
+#: What onnxruntime has for the version of a model that says none.
+_NO_VERSION = frozenset({0, 2**63 - 1})
 _OPTIMISATIONS = ("none", "basic", "extended", "all")
 
 
@@ -54,6 +56,10 @@ class Extra(Schema):
         load_default=True,
         metadata={"description": "Whether dimensions that the model gives one name must have one length in a request."},
     )
+    nan = fields.Boolean(
+        load_default=True,
+        metadata={"description": "Whether floats may be NaN, a missing number; false refuses it."},
+    )
     custom_ops = fields.List(
         fields.String(),
         load_default=list,
@@ -72,6 +78,16 @@ class UntrustedOps(SrvError):
             "parameters.extra.custom_ops names libraries, which are code. If you trust them, name them in the "
             "model-settings.json of the folder that srv start is given, or in SRV_MODEL__PARAMETERS__EXTRA; a file that "
             "travels with the model is not asked."
+        )
+
+
+class NoValue(InvalidInput):
+    """The request asks for an output of an optional type that is empty in the answer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Output {quoted(name)} has no value in the answer to this request, which the model allows; ask for the outputs "
+            "without it, or for none by name."
         )
 
 
@@ -114,6 +130,7 @@ class OnnxRuntime(Runtime):
             self._inputs: Columns | Tensors = Columns(inputs, self.settings)
         else:
             self._inputs = Tensors(inputs, same_lengths=extra.get("same_lengths", True))
+        self._takes_nan = extra.get("nan", True)
         self._run = Run(session, bfloat16=[each.name for each in (*inputs, *outputs) if each.datatype == "BF16"])
         if self.inputs is None:
             self.inputs = self._inputs.specs()
@@ -124,6 +141,8 @@ class OnnxRuntime(Runtime):
     def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Return the outputs that the request names, or all of them."""
         feed = self._inputs.feed(request)
+        if not self._takes_nan:
+            check_numbers(feed)
         names = [*dict.fromkeys(output.name for output in request.outputs or ())] or [*self._results]
         try:
             given = self._run(names, feed)
@@ -133,8 +152,12 @@ class OnnxRuntime(Runtime):
                 raise
             self.log.info("The model cannot use a request's values.", exc_info=error)
             raise fault from error
-        found = zip(names, given, strict=True)
-        return InferenceResponse([self._results[name].tensor(each) for name, each in found if each is not None])
+        found = dict(zip(names, given, strict=True))
+        if request.outputs is not None:
+            for name, each in found.items():
+                if each is None:
+                    raise NoValue(name)
+        return InferenceResponse([self._results[name].tensor(each) for name, each in found.items() if each is not None])
 
     def _custom_ops(self) -> list[Path]:
         """Return the libraries of operators that the operator names. Raises UntrustedOps for others."""
@@ -156,7 +179,7 @@ class OnnxRuntime(Runtime):
             "graph": model.graph_name,
             "domain": model.domain,
             "description": model.description,
-            "model_version": str(model.version or ""),
+            "model_version": "" if model.version in _NO_VERSION else str(model.version),
             "opsets": dict(described.opsets),
             "metadata": dict(model.custom_metadata_map),
             "classes": {name: list(each.labels) for name, each in self._results.items() if each.labels},

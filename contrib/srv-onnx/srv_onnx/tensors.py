@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from srv import InferenceRequest, InvalidInput, Spec, Tensor
 from srv.errors import listed, nearest, quoted
 from srv_onnx.value_types import Value
+
+#: Content types that say no more of BYTES than the datatype does.
+_PLAIN = frozenset({None, "np", "str", "pd"})
 
 
 class UnknownInput(InvalidInput):
@@ -54,6 +57,23 @@ class UnequalLengths(InvalidInput):
         )
 
 
+class WrongContentType(InvalidInput):
+    """An input of BYTES says that its elements are something else than text."""
+
+    def __init__(self, tensor: Tensor, content_type: object) -> None:
+        super().__init__(
+            f"Input {quoted(tensor.name)} has the content type {quoted(content_type)}; the model takes plain text."
+        )
+
+
+class NotANumber(InvalidInput):
+    """An input holds NaN, and the model's settings say that it may not."""
+
+    def __init__(self, name: str, array: np.ndarray[Any, Any], place: int) -> None:
+        where = "".join(f"[{index}]" for index in np.unravel_index(place, array.shape))
+        super().__init__(f"Input {quoted(name)}: its value {where} is NaN, a missing number; this model takes none.")
+
+
 class NoText(InvalidInput):
     """An element of BYTES is missing, or is not UTF-8, where the model takes text."""
 
@@ -77,12 +97,13 @@ class Tensors:
     def feed(self, request: InferenceRequest) -> dict[str, np.ndarray[Any, Any]]:
         """Return the arrays of a request by the names of their inputs. Raises InvalidInput."""
         feed = {}
+        only = len(self._values) == len(request.inputs) == 1  # and so may have the name that the settings declare
         for tensor in request.inputs:
-            value = self._values.get(tensor.name)
+            value = next(iter(self._values.values())) if only else self._values.get(tensor.name)
             if value is None:
                 raise UnknownInput(tensor.name, self._values)
             _check(tensor, value)
-            feed[tensor.name] = _texts(tensor) if tensor.datatype == "BYTES" else tensor.data
+            feed[value.name] = _texts(tensor, request) if tensor.datatype == "BYTES" else tensor.data
         if len(feed) < len(self._values):
             missing = [name for name in self._required if name not in feed]
             if missing:
@@ -117,8 +138,20 @@ def _check(tensor: Tensor, value: Value) -> None:
             raise WrongShape(tensor, lengths)
 
 
-def _texts(tensor: Tensor) -> np.ndarray[Any, Any]:
+def check_numbers(feed: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Raise NotANumber for the first NaN."""
+    for name, array in feed.items():
+        if array.dtype.kind == "f":
+            missing = np.isnan(array)
+            if missing.any():
+                raise NotANumber(name, array, int(missing.argmax()))
+
+
+def _texts(tensor: Tensor, request: InferenceRequest) -> np.ndarray[Any, Any]:
     """Return the elements of BYTES as str, because onnxruntime makes of bytes the text that Python prints for them."""
+    content_type = tensor.parameters.get("content_type", request.parameters.get("content_type"))
+    if content_type not in _PLAIN:
+        raise WrongContentType(tensor, content_type)
     elements = tensor.data.reshape(-1).tolist()
     if tensor.missing:
         raise NoText(tensor, elements.index(None), "null")

@@ -163,6 +163,24 @@ def test_bytes_that_are_no_text_are_refused_with_their_place(serve, element, sai
         ask(runtime, x=Tensor("x", data, "BYTES"))
 
 
+@pytest.mark.parametrize("content_type", ["base64", "json", "datetime"])
+def test_a_content_type_that_says_something_else_than_text_is_refused(serve, content_type):
+    runtime = serve(identity(TEXT, ["n"]))
+    with pytest.raises(
+        InvalidInput, match=rf"^Input 'x' has the content type '{content_type}'; the model takes plain text"
+    ):
+        ask(runtime, x=Tensor("x", ["YQ=="], "BYTES", parameters={"content_type": content_type}))
+
+
+def test_nan_is_refused_where_the_settings_say_so(serve):
+    x = np.array([[1, 2], [3, np.nan]], np.float32)
+    assert np.isnan(ask(serve(identity()), x=x)[0].data[1, 1])
+    with pytest.raises(
+        InvalidInput, match=r"^Input 'x': its value \[1\]\[1\] is NaN, a missing number; this model takes none"
+    ):
+        ask(serve(identity(), nan=False), x=x)
+
+
 # -- outputs ----------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +250,23 @@ def test_an_optional_input_may_be_left_out(serve):
     assert [ask(runtime, "y", k=k)[0].data.item(), ask(runtime, "y", k=k, x=ONES[0])[0].data.item()] == [False, True]
 
 
+def test_an_optional_output_that_is_empty_is_left_out_and_refused_by_name(serve):
+    kind = helper.make_tensor_type_proto(FLOAT, ["n"])
+    output = helper.make_value_info("y", helper.make_optional_type_proto(kind))
+    nodes = [node("Optional", [], ["y"], type=kind), node("Relu", ["x"], ["z"])]
+    runtime = serve(bytes_of([value("x", FLOAT, ["n"])], [output, value("z", FLOAT, ["n"])], nodes))
+    assert [each.name for each in ask(runtime, x=ONES[0])] == ["z"]
+    with pytest.raises(
+        InvalidInput, match=r"^Output 'y' has no value in the answer to this request, which the model allows"
+    ):
+        ask(runtime, "y", x=ONES[0])
+
+
+def test_a_model_without_inputs_gives_its_constants(serve):
+    runtime = serve(bytes_of([], [value("y", FLOAT, [1])], [node("Constant", [], ["y"], value_floats=[1.5])]))
+    assert ask(runtime)[0].data.tolist() == [1.5]
+
+
 # -- what does not fit ------------------------------------------------------------------------------------------------
 
 PAIR = bytes_of(
@@ -275,6 +310,10 @@ def test_a_length_that_is_fixed_is_named(serve):
         ask(serve(perceptron()), x=np.ones((1, 3), np.float32))
 
 
+def test_the_only_input_may_have_the_name_that_the_settings_declare(serve):
+    assert ask(serve(identity()), features=ONES)[0].data.tolist() == ONES.tolist()
+
+
 def test_dimensions_of_one_name_may_differ_where_the_settings_say_so(serve):
     [output] = ask(serve(PAIR, same_lengths=False), ids=IDS, mask=IDS[:1])
     assert output.shape == (2, 3)
@@ -291,8 +330,8 @@ ADD = bytes_of(
     [node("Add", ["a", "b"], ["y"])],
 )
 DIVIDE = bytes_of(
-    [value("a", INT64, ["n", 2]), value("b", INT64, ["n", 2])],
-    [value("y", INT64, ["n", 2])],
+    [value("a", INT64, ["n", 3]), value("b", INT64, ["n", 3])],
+    [value("y", INT64, ["n", 3])],
     [node("Div", ["a", "b"], ["y"])],
 )
 
@@ -302,8 +341,9 @@ DIVIDE = bytes_of(
     [
         (GATHER, {"x": ONES, "at": np.array([5])}, "Gather"),
         (ADD, {"a": ONES, "b": np.ones((3, 2), np.float32)}, "Add"),
+        (DIVIDE, {"a": IDS, "b": 0 * IDS}, "Div"),
     ],
-    ids=["an index out of range", "lengths that do not go together"],
+    ids=["an index out of range", "lengths that do not go together", "integers divided by zero"],
 )
 def test_values_that_an_operator_refuses_are_the_clients_fault(serve, made, inputs, operator, capfd):
     runtime = serve(made)
