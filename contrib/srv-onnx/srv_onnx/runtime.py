@@ -19,7 +19,7 @@ from srv_onnx.value_types import Value, value_of
 #: The file that is looked for where the settings name none.
 WELL_KNOWN = "model.onnx"
 #: Files beside a model.onnx that say that it is one part of an embedding model, whose runtime is another.
-_OF_EMBEDDINGS = ("modules.json", "1_Pooling", "sentence_bert_config.json", "config_sentence_transformers.json")
+_OF_EMBEDDINGS = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 #: What onnxruntime has for the version of a model that says none.
 _NO_VERSION = frozenset({0, 2**63 - 1})
 _OPTIMISATIONS = ("none", "basic", "extended", "all")

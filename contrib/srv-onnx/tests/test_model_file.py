@@ -80,10 +80,10 @@ def test_a_file_is_recognised_by_its_first_bytes(file, content, is_model):
     assert is_onnx(file) is OnnxRuntime.recognise(file) is is_model
 
 
-@pytest.mark.parametrize("name", ["modules.json", "1_Pooling", "sentence_bert_config.json"])
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json"])
 def test_a_part_of_an_embedding_model_is_left_to_its_own_runtime(file, name):
     file.write_bytes(perceptron())
-    (file.parent / name).mkdir()
+    (file.parent / name).mkdir(parents=True)
     assert not OnnxRuntime.recognise(file)
 
 
