@@ -18,7 +18,7 @@ from srv.errors import SrvError
 from srv_onnx.wire import BadMessage, Field, fields_of
 
 #: How much of a file `is_onnx` reads, and the highest number of a field that a model has.
-_HEAD, _HIGHEST_FIELD = 4096, 25
+_HEAD, _HIGHEST_FIELD = 4096, 31
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -66,8 +66,8 @@ class ModelFile:
     producer_version: str = ""
     #: The domain of operators → its version; the usual one is called ai.onnx.
     opsets: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
-    #: Inputs and outputs that may have any rank.
-    of_any_rank: frozenset[str] = frozenset()
+    #: Inputs and outputs that may have any rank; None where the file does not say.
+    of_any_rank: frozenset[str] | None = None
     #: The output of a ZipMap → the labels of its columns, in the order of the file.
     labels: Mapping[str, tuple[int | str, ...]] = field(default_factory=lambda: _NOTHING)
 

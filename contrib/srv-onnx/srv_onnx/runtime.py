@@ -19,7 +19,12 @@ from srv_onnx.value_types import Value, value_of
 #: The file that is looked for where the settings name none.
 WELL_KNOWN = "model.onnx"
 #: Files beside a model.onnx that say that it is one part of an embedding model, whose runtime is another.
-_OF_EMBEDDINGS = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+_OF_EMBEDDINGS = (
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
 #: What onnxruntime has for the version of a model that says none.
 _NO_VERSION = frozenset({0, 2**63 - 1})
 _OPTIMISATIONS = ("none", "basic", "extended", "all")
@@ -109,7 +114,7 @@ class OnnxRuntime(Runtime):
 
     def load(self) -> None:
         """Make the session, and learn from it and from the file what the model takes and gives."""
-        # Here, because the module of an entry point is imported to ask `recognise`, and onnxruntime is heavy.
+        # Here, because this module is imported to ask `recognise`, and onnxruntime is heavy.
         from srv_onnx.sessions import Run, open_session
 
         extra = self.settings.parameters.extra
@@ -188,4 +193,6 @@ class OnnxRuntime(Runtime):
 
 
 def _described(what: str, argument: Any, described: ModelFile) -> Value:
-    return value_of(what, argument, has_rank=bool(argument.shape) or argument.name not in described.of_any_rank)
+    """Return an input or output; a shape that onnxruntime gives as [] is a scalar's only where the file says so."""
+    known = described.of_any_rank
+    return value_of(what, argument, has_rank=bool(argument.shape) or (known is not None and argument.name not in known))

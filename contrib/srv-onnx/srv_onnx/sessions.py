@@ -1,7 +1,6 @@
 """Sessions of onnxruntime: made with the options of a model's settings, run with no lines on stderr.
 
-This module imports onnxruntime; `OnnxRuntime.load` imports it, because servers import the runtime's module for each
-model whose files several runtimes recognise, and onnxruntime takes a quarter of a second.
+This module imports onnxruntime, and `OnnxRuntime.load` imports this module: whoever asks the runtime's `recognise` needs neither.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ OPTIMISATIONS = {
 }
 #: The element type bfloat16 in onnx.proto.
 _BFLOAT16 = 16
+_NVIDIA = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 _ERROR, _FATAL = 3, 4
 
 
@@ -56,13 +56,15 @@ def open_session(
     for name in providers:
         if name not in onnxruntime.get_available_providers():
             raise NoProvider(name, "which is not installed")
+    if not _NVIDIA.isdisjoint(providers):
+        onnxruntime.preload_dlls()  # of CUDA and cuDNN, where these are wheels
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERROR
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, OPTIMISATIONS[optimisation])
     options.enable_cpu_mem_arena = arena
-    # Threads that wait for work by spinning take the cores from other requests, and win microseconds.
+    # Threads that wait for work by spinning take the cores from other requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         for library in custom_ops:

@@ -401,6 +401,19 @@ def test_weights_outside_of_the_folder_are_refused(serve, tmp_path, is_absolute)
         serve(made.SerializeToString(), "m/model.onnx")
 
 
+def test_a_file_of_onnxruntimes_own_format_is_served(serve, tmp_path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "net.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(perceptron(), options, providers=["CPUExecutionProvider"])
+    x = np.ones((2, 4), np.float32)
+    runtime = serve((tmp_path / "net.ort").read_bytes(), "net.ort")
+    assert described(runtime.inputs) == {"x": ("FP32", (-1, 4))}
+    assert np.array_equal(ask(runtime, "logits", x=x)[0].data, ask(serve(perceptron()), "logits", x=x)[0].data)
+
+
 def test_a_provider_that_is_not_there_is_refused_with_those_that_are(serve):
     with pytest.raises(
         SrvError, match=r"names 'CUDAExecutionProvider', which is not installed; this onnxruntime has .*CPU"
