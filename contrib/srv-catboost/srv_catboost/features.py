@@ -15,6 +15,8 @@ _KINDS = {
     "label": ("label", "text", "integer", "boolean", "category"),
     "text": ("text",),
 }
+#: What a column may be said to be, and no feature is: CatBoost has types of its own, and needs each feature in each row.
+_NO_KEYS = frozenset({"dtype", "missing", "optional", "timezone"})
 #: The kinds of a feature as people say them.
 _SAID = {"number": "numbers", "label": "categories", "text": "texts", "embedding": "vectors"}
 
@@ -34,6 +36,15 @@ class UnfitKind(SrvError):
         others = f"; the kinds of these are {listed(_KINDS[kind])}" if kind in _KINDS else ""
         super().__init__(
             f"parameters.extra.columns says '{said}' for {quoted(name)}, which holds {_SAID[kind]} in the model{others}."
+        )
+
+
+class UnfitKey(SrvError):
+    """The settings say of a feature what CatBoost has no use for."""
+
+    def __init__(self, name: str, key: str) -> None:
+        super().__init__(
+            f"parameters.extra.columns says '{key}' for {quoted(name)}, which means nothing to a model of CatBoost. Leave it out."
         )
 
 
@@ -61,8 +72,11 @@ def columns_of(features: Sequence[Feature], *, nullable: bool, named: bool, said
     """Return the columns of all features but embeddings. `said` is `parameters.extra.columns`.
 
     `nullable` is whether numbers may be missing; categories and texts may not, because CatBoost takes none that are.
-    Raises UndescribedColumns or UnfitKind.
+    Raises UndescribedColumns, UnfitKind or UnfitKey.
     """
+    for name, definition in said.items():
+        for key in _NO_KEYS & (definition.keys() if isinstance(definition, Mapping) else set()):
+            raise UnfitKey(name, key)
     plain = [feature for feature in features if feature.kind != "embedding"]
     own = [_column(feature, nullable=nullable) for feature in plain]
     columns = described_columns(own, columns_of_schema(said), named=named)

@@ -85,6 +85,19 @@ def test_the_metadata_tells_the_classes(tmp_path, kind, classes):
     assert loaded(tmp_path, trained(kind)).parameters.get("classes") == classes
 
 
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("Quantile", "Quantile:alpha=0.3"),
+        ("MultiQuantile", "MultiQuantile:alpha=0.1,0.5,0.9"),
+        ("YetiRank", "YetiRank"),
+        ("sum of models", "RMSE"),
+    ],
+)
+def test_the_metadata_tells_the_loss_function(tmp_path, kind, said):
+    assert loaded(tmp_path, trained(kind)).parameters["loss_function"] == said
+
+
 def test_the_metadata_tells_loss_function_trees_and_features(tmp_path):
     runtime = loaded(tmp_path, homes())
     described = dict(runtime.parameters)

@@ -88,6 +88,7 @@ SETTINGS = {
     "an unknown column": (of_homes, {"columns": {"citi": "text"}}, "parameters.extra.columns names 'citi', and the model was trained on area, balcony, city, floor, rooms. Did you mean 'city'?"),
     "a number that is text": (of_homes, {"columns": {"area": "text"}}, "parameters.extra.columns says 'text' for 'area', which holds numbers in the model; the kinds of these are"),
     "a category that is a float": (of_homes, {"columns": {"rooms": "float"}}, "says 'float' for 'rooms', which holds categories in the model"),
+    "an optional category": (of_homes, {"columns": {"rooms": {"kind": "integer", "optional": True}}}, "says 'optional' for 'rooms', which means nothing to a model of CatBoost"),
     "an unknown key": (of_homes, {"colums": {}}, "colums"),
     "vectors of no length": (of_reviews, {}, "The model takes vectors in 'vector', and its file does not say how long they are"),
     "vectors that are none": (of_homes, {"embeddings": {"area": 3}}, "parameters.extra.embeddings names 'area', and the model takes none."),

@@ -105,6 +105,21 @@ def test_a_category_that_training_had_not_seen_gets_catboosts_answer():
         )
 
 
+@pytest.mark.parametrize("rows", [3, 300])
+def test_categories_that_the_settings_name_get_the_same_answers(rows):
+    frame = HOMES[:rows]
+    said = {
+        "rooms": {"category": [1, 2, 3, 4, 5]},
+        "city": {"category": ["Ulm", "Bonn", "Köln", ""]},
+        "balcony": "boolean",
+    }
+    asked = {name: frame[name].to_numpy() for name in ("area", "rooms", "balcony", "floor")}
+    given = model("catboost", name="homes", files=as_file(of_homes()), parameters={"extra": {"columns": said}})
+    with Client.of(given) as client:
+        answer = client.infer("homes", {**asked, "city": frame["city"].tolist()})
+        assert np.array_equal(answer["predict"], of_homes().predict(frame))
+
+
 VECTORS = {"parameters": {"extra": {"embeddings": {"vector": 4}}}}
 
 
@@ -150,8 +165,14 @@ def test_models_of_numbers_conform(kind, form):
         {"x": rows[:0]},
     ]
     expected = {} if form == "json" else {"predict": np.asarray(estimator.predict(rows))}
+    settings = {"max_batch_size": 8, "max_batch_time": 0.01} if form == "cbm" else {}
     assert_runtime_conforms(
-        "catboost", request={"input": rows}, expected=expected, wrong=wrong, files=as_file(estimator, form)
+        "catboost",
+        request={"input": rows},
+        expected=expected,
+        wrong=wrong,
+        files=as_file(estimator, form),
+        settings=settings,
     )
 
 

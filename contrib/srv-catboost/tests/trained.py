@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from catboost import CatBoostClassifier, CatBoostRanker, CatBoostRegressor
+from catboost import CatBoostClassifier, CatBoostRanker, CatBoostRegressor, sum_models
 
 RANDOM = np.random.default_rng(16)
 NUMBERS = RANDOM.normal(size=(400, 5))
@@ -59,6 +59,11 @@ def threshold():
     return model
 
 
+def summed():
+    """The sum of two models, whose file says less of itself."""
+    return sum_models([regressor(), regressor(-TARGET)])
+
+
 #: kind → makes the model.
 KINDS = {
     "RMSE": regressor,
@@ -80,6 +85,7 @@ KINDS = {
     "MultiClass of floats": lambda: classifier(GROUPS + 0.5),
     "MultiClassOneVsAll": lambda: classifier(loss_function="MultiClassOneVsAll"),
     "MultiLogloss": lambda: classifier((np.nan_to_num(NUMBERS[:, :3]) > 0).astype(int), loss_function="MultiLogloss"),
+    "sum of models": summed,
     "Lossguide": lambda: regressor(grow_policy="Lossguide"),
 }
 
