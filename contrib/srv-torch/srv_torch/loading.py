@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -22,13 +23,18 @@ class NoDevice(SrvError):
         )
 
 
-def load(file: Path, settings: ModelSettings) -> Exported | Scripted:
-    """Return the program of a file, ready to run. Loading a file runs code that is in it."""
+def load(file: Path, settings: ModelSettings, *, cores: int) -> Exported | Scripted:
+    """Return the program of a file, ready to run. Loading a file runs code that is in it.
+
+    `cores` are those that torch may use for one operator, where neither the settings nor OMP_NUM_THREADS say so.
+    """
     kind = kind_of(file)
     extra = settings.parameters.extra
     device = _device(extra.get("device") or "cpu")
     if extra.get("threads"):
         torch.set_num_threads(extra["threads"])
+    elif "OMP_NUM_THREADS" not in os.environ:  # which torch has read, and which srv start sets where its user does not
+        torch.set_num_threads(cores)
     model = Exported(file, device) if kind == EXPORT else Scripted(file, device, declared=settings.inputs or ())
     model.check_batches(settings.max_batch_size)
     model.parameters = {"format": kind, "torch": str(torch.__version__), **model.parameters}

@@ -60,7 +60,7 @@ class TorchRuntime(Runtime):
         """Read the program, and learn from it what it takes and gives."""
         from srv_torch.loading import load  # here, because it imports torch
 
-        self._model: Exported | Scripted = load(self.artifact(*WELL_KNOWN), self.settings)
+        self._model: Exported | Scripted = load(self.artifact(*WELL_KNOWN), self.settings, cores=self.cores)
         if self.inputs is None:
             self.inputs = self._model.inputs
         if self.outputs is None:

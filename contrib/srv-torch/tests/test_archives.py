@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -101,10 +102,30 @@ def test_a_device_that_is_not_there_is_told(script, load, device):
         load(script(Classifier()), extra={"device": device})
 
 
-def test_the_number_of_threads_is_that_of_the_settings(script, load):
+@pytest.fixture
+def threads_as_before():
     before = torch.get_num_threads()
-    try:
-        load(script(Classifier()), extra={"threads": 3})
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_as_before")
+def test_the_number_of_threads_is_that_of_the_settings_in_every_thread(script, load):
+    load(script(Classifier()), extra={"threads": 3})
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("threads_as_before")
+@pytest.mark.parametrize(("said", "expected"), [(None, 2), ("1", 4)], ids=["the share", "the user's word"])
+def test_the_number_of_threads_is_the_workers_share_where_the_user_says_nothing(
+    script, load, monkeypatch, said, expected
+):
+    monkeypatch.setattr("srv_torch.TorchRuntime.cores", 2)
+    torch.set_num_threads(4)
+    if said is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    load(script(Classifier()))
+    assert torch.get_num_threads() == expected
