@@ -36,9 +36,9 @@ FLOORS = tuple(" ".join(FLOOR_LINES).split())
 PLACES = {name: place for place, name in enumerate(FLOORS)}
 # Installed with srv for the plugins of ours that import them, and for nothing else.
 FOR_PLUGINS_ONLY = {"cachetools", "docker", "jinja2", "pathspec", "prometheus_client", "yaml"}
-# Extras of setup.cfg, which only the plugin and the package of core named here import, each inside of the function that
+# Extras of setup.cfg, which only the packages of plugins and of core named here import, each inside of the function that
 # needs it.
-EXTRAS = {"pandas": ("srv_codecs", "tables")}
+EXTRAS = {"pandas": ("srv_codecs", "srv.tables"), "pyarrow": ("srv_infer",)}
 # The test kit is imported by tests, which have brought these themselves.
 FOR_TESTS_ONLY = {CORE / "testing": {"pytest", "pandas"}}
 # The lowest floor that may import each library of the faces and processes.
@@ -243,7 +243,7 @@ def test_core_and_plugins_import_only_what_setup_cfg_requires():
             if package in ours or package in sys.stdlib_module_names or package in FOR_TESTS_ONLY.get(path.parent, ()):
                 continue
             brought_by = {canonicalize_name(each) for each in distributions.get(package, [package])}
-            if any(room in path.relative_to(TOP).parts for room in EXTRAS.get(package, ())):
+            if any(name.rpartition(".")[2] in path.relative_to(TOP).parts for name in EXTRAS.get(package, ())):
                 continue
             if not brought_by & required:
                 faults.append(f"{shown(path)}:{line} imports {package}, which setup.cfg does not require")
@@ -252,9 +252,13 @@ def test_core_and_plugins_import_only_what_setup_cfg_requires():
 
 def test_an_extra_is_imported_by_no_module_of_its_plugin_as_such():
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[2:]]; print(sys.argv[1] in sys.modules)"
-    for package, (plugin, room) in EXTRAS.items():
-        modules = [f"{plugin}.{path.stem}" for path in (TOP / "plugins" / plugin).glob("[!_]*.py")]
-        modules += [f"srv.{room}.{path.stem}" for path in (CORE / room).glob("[!_]*.py")]
+    for package, places in EXTRAS.items():
+        modules = [
+            f"{place}.{path.stem}"
+            for place in places
+            for root in (TOP / "core", TOP / "plugins")
+            for path in root.joinpath(*place.split(".")).glob("[!_]*.py")
+        ]
         run = [sys.executable, "-c", code, package, *modules]
         assert subprocess.run(run, capture_output=True, check=True, text=True).stdout == "False\n"
 

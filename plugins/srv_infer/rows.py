@@ -1,0 +1,125 @@
+"""Rows of a file on their way to a model: a batch of them, and how cells become the inputs' values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from srv.errors import InvalidInput, quoted
+from srv.messages import ModelMetadata
+from srv.model_settings import Spec
+from srv_infer.errors import ColumnsMissing, UnclearInputs
+
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
+
+
+@dataclass
+class Batch:
+    """Rows that are sent together: the number of the first one in the file, and a list or an array for each input.
+
+    `failed` are rows that cannot be sent, by number, with the reason; their values are left out.
+    """
+
+    first: int
+    rows: int
+    values: Mapping[str, Any]
+    failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the rows whose values are there, in order."""
+        return [number for number in range(self.first, self.first + self.rows) if number not in self.failed]
+
+
+class UnfitCell(InvalidInput):
+    """A cell cannot be a value of its input."""
+
+    def __init__(self, column: str, cell: str, datatype: str) -> None:
+        super().__init__(f"Column {quoted(column)}: {quoted(cell)} is no {datatype}.")
+
+
+class WrongNumberOfCells(InvalidInput):
+    """A row has more or fewer cells than the head has columns."""
+
+    def __init__(self, given: int, wanted: int) -> None:
+        super().__init__(f"The row has {given} cells, and the head names {wanted} columns.")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the columns of a file become the inputs of a model: by name, or all of them as rows of one input."""
+
+    columns: Sequence[str]
+    #: The input of each column, None for a column that no input takes; the same one for all columns of a `matrix`.
+    specs: Sequence[Spec | None]
+    matrix: str | None = None
+
+    @property
+    def ignored(self) -> list[str]:
+        """The columns that no input takes."""
+        return [column for column, spec in zip(self.columns, self.specs, strict=True) if spec is None]
+
+    def values(self, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Return rows of typed cells as values by input."""
+        if self.matrix is not None:
+            return {self.matrix: [list(row) for row in rows]}
+        by_column = [*zip(*rows, strict=True)] if rows else [()] * len(self.columns)
+        return {spec.name: list(cells) for spec, cells in zip(self.specs, by_column, strict=True) if spec is not None}
+
+
+def layout_of(columns: Sequence[str], metadata: ModelMetadata, renamed: Mapping[str, str]) -> Layout:
+    """Return how a file's columns become the model's inputs. Raises ColumnsMissing or UnclearInputs."""
+    specs = {spec.name: spec for spec in metadata.inputs}
+    if not specs:
+        raise UnclearInputs(f"The model {quoted(metadata.name)} does not say which inputs it takes.")
+    found = [specs.get(renamed.get(column, column)) for column in columns]
+    if len(specs) == 1 and not any(found):
+        [spec] = specs.values()
+        return _of_only_input(columns, spec)
+    given = {spec.name for spec in found if spec is not None}
+    missing = [spec.name for spec in metadata.inputs if spec.name not in given and not _is_optional(spec)]
+    if missing:
+        raise ColumnsMissing(missing, columns)
+    return Layout(columns, found)
+
+
+def _of_only_input(columns: Sequence[str], spec: Spec) -> Layout:
+    width = spec.shape[1] if spec.shape is not None and len(spec.shape) == 2 else None
+    if spec.datatype not in (None, "BYTES") and width is not None and width in (-1, len(columns)):
+        return Layout(columns, [spec] * len(columns), matrix=spec.name)
+    if len(columns) == 1 and width in (None, -1, 1):
+        return Layout(columns, [spec])
+    raise ColumnsMissing([spec.name], columns)
+
+
+def _is_optional(spec: Spec) -> bool:
+    return bool(spec.parameters.get("optional"))
+
+
+def reader_of(column: str, spec: Spec | None) -> Callable[[str], Any]:
+    """Return the function that reads the text of a cell. It raises UnfitCell; an empty cell is NaN among floats."""
+    datatype = spec.datatype if spec is not None else None
+    if datatype is None or datatype == "BYTES":
+        return str
+    kind = "FP" if datatype[:2] in ("FP", "BF") else datatype
+
+    def read(cell: str) -> Any:
+        text = cell.strip()
+        try:
+            if kind == "FP":
+                return float(text) if text else float("nan")
+            if kind == "BOOL":
+                return _boolean(text)
+            return int(text)
+        except ValueError:
+            raise UnfitCell(column, cell, datatype) from None
+
+    return read
+
+
+def _boolean(text: str) -> bool:
+    folded = text.lower()
+    if folded in _YES or folded in _NO:
+        return folded in _YES
+    raise ValueError(text)
