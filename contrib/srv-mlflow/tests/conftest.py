@@ -1,6 +1,7 @@
 """Models that MLflow saves for the tests, each once in a run."""
 
 import os
+from contextlib import chdir
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -17,7 +18,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -78,7 +79,7 @@ def python_model(name, inputs=None, outputs=None, params=None, **options):
 
 
 def iris():
-    classifier = LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target_names[IRIS.target])
+    classifier = RidgeClassifier().fit(IRIS.data, IRIS.target_names[IRIS.target])
     signature = infer_signature(IRIS.data, classifier.predict(IRIS.data))
     return sklearn_model(classifier, signature=signature, input_example=IRIS.data.head(3))
 
@@ -97,7 +98,7 @@ def homes():
 MODELS = {
     "iris": iris,
     "homes": homes,
-    "bare": lambda: sklearn_model(LogisticRegression(max_iter=500).fit(IRIS.data.to_numpy(), IRIS.target)),
+    "bare": lambda: sklearn_model(RidgeClassifier().fit(IRIS.data.to_numpy(), IRIS.target)),
     "echo": lambda: python_model("echo", KINDS, KINDS),
     "kinds": lambda: python_model("kinds", KINDS),
     "unnamed": lambda: python_model("kinds", Schema([ColSpec("double"), ColSpec("double")])),
@@ -112,6 +113,7 @@ MODELS = {
     "results": lambda: python_model("results", params=ParamSchema([ParamSpec("kind", "string", "array")])),
     "hinted": lambda: python_model("hinted"),
     "shouting": lambda: python_model("shouting"),
+    "agent": lambda: python_model("agent"),
     "anything": lambda: python_model("kinds"),
     "failing": lambda: python_model("failing", Schema([ColSpec("string", "how")])),
     "counting": lambda: python_model("counting", Schema([ColSpec("double", "x")])),
@@ -126,7 +128,8 @@ def saved(tmp_path_factory):
     def folder_of(name):
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("saved") / "model"
-            MODELS[name]()(folders[name])
+            with chdir(folders[name].parent):  # where older releases of MLflow begin a store
+                MODELS[name]()(folders[name])
         return folders[name]
 
     return folder_of

@@ -23,8 +23,9 @@ ROW = {"x": [1.0]}
 
 
 @pytest.fixture
-def weighted(tmp_path):
+def weighted(tmp_path, monkeypatch):
     """Return a model whose answer stands in a module of its own."""
+    monkeypatch.chdir(tmp_path)  # where older releases of MLflow begin a store
 
     def make(weight, called, version=None):
         place = tmp_path / f"{called}-{weight}"
