@@ -55,7 +55,7 @@ class Booster:
 
     def description(self) -> dict[str, Any]:
         """Return what the metadata has beside inputs and outputs."""
-        found: dict[str, Any] = {"lightgbm_version": lightgbm.__version__}
+        found: dict[str, Any] = {"lightgbm": lightgbm.__version__}
         if self.objective is not None:
             found["objective"] = self.objective
         if not is_made_up(self.names):

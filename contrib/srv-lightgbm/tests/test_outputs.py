@@ -137,7 +137,7 @@ def test_metadata_comes_from_the_file(load, rows):
         Spec("INT32", (-1, 6), name="leaf"),
         Spec("FP64", (-1, 6), name="contributions"),
     ]
-    assert runtime.parameters == {"lightgbm_version": lightgbm.__version__, "objective": "binary"}
+    assert runtime.parameters == {"lightgbm": lightgbm.__version__, "objective": "binary"}
 
 
 def test_what_another_model_has_set_in_numpy_changes_no_answer(load, rows):

@@ -91,7 +91,7 @@ class Booster:
     def description(self) -> dict[str, Any]:
         """Return what the metadata has beside inputs and outputs."""
         found: dict[str, Any] = {
-            "xgboost_version": xgboost.__version__,
+            "xgboost": xgboost.__version__,
             "objective": self.objective,
             "booster": self.kind,
         }

@@ -199,7 +199,7 @@ def test_metadata_comes_from_the_file(load, rows):
         Spec("FP32", (-1, 6, 6), name="interactions"),
     ]
     assert runtime.parameters == {
-        "xgboost_version": xgboost.__version__,
+        "xgboost": xgboost.__version__,
         "objective": "binary:logistic",
         "booster": "gbtree",
         "estimator": "classifier",
