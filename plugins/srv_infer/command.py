@@ -170,7 +170,7 @@ def infer(model: str, source: str, output: str, url: str | None, **options: Any)
         )
     if summary.failed:
         place = f" {failed} says why." if failed else ""
-        echo(f"{summary.failed:,} rows failed.{place}", err=True)
+        echo(f"{summary.failed:,} {'row' if summary.failed == 1 else 'rows'} failed.{place}", err=True)
     return 1 if summary.failed else 0
 
 
