@@ -811,6 +811,38 @@ def test_a_folder_in_a_model_that_is_not_called_as_a_version_is_a_part_of_it(zoo
     )
 
 
+def refuses_empty(runtime, path):
+    return "" if path.read_text() else "it is empty"
+
+
+@pytest.mark.parametrize("root", ["", "m/"], ids=["the root", "a model's folder"])
+@pytest.mark.parametrize("folder", ["onnx", "1_Pooling", "v2-draft"])
+def test_folders_in_a_model_whose_file_describes_its_folder_are_its_parts(zoo, root, folder):
+    lay(zoo, {f"{root}model.skops": "whole", f"{root}{folder}/model.onnx": "a part"})
+    outcome = Repository(
+        read_server_settings(zoo, environ={}), RECOGNISED, refuses_empty, whole={"model.skops"}
+    ).models()
+    assert titles(outcome) == [("m" if root else zoo.name, None)]
+    assert outcome.notes == ()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"m/model.skops": "whole", "m/2/model.onnx": "a version"},
+        {"m/model.skops": "", "m/2-draft/model.onnx": "a version"},
+        {"m/model.skops": "whole", "m/2-draft/model.onnx": "a version", f"m/2-draft/{SETTINGS}": {"runtime": "onnx"}},
+    ],
+    ids=["called by a number", "in a folder that no runtime takes", "with settings"],
+)
+def test_a_version_in_the_folder_of_a_model_that_a_file_describes_is_served(zoo, files):
+    lay(zoo, files)
+    outcome = Repository(
+        read_server_settings(zoo, environ={}), RECOGNISED, refuses_empty, whole={"model.skops"}
+    ).models()
+    assert len(outcome.models) == 2
+
+
 @pytest.mark.parametrize("own, name", [({}, "iris"), ({"name": "roses"}, "roses")], ids=["unnamed", "named"])
 def test_a_model_that_is_the_root_may_be_called_otherwise_than_its_folder(zoo, own, name):
     lay(zoo, {SETTINGS: ANY | own, "other/model.skops": ""})

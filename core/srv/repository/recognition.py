@@ -65,6 +65,10 @@ class Recognition(msgspec.Struct, frozen=True):
         """Return whether reading a file of this name runs code."""
         return is_code(name) or name in self.code
 
+    def is_whole(self, present: Mapping[str, Path | None]) -> bool:
+        """Return whether one of these files describes its folder, and a runtime says that it can serve it."""
+        return self.is_taken({name: path for name, path in present.items() if name in self.whole})
+
     def is_taken(self, present: Mapping[str, Path | None]) -> bool:
         """Return whether a runtime says of one of these files that it can serve it."""
         return any(

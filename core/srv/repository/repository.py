@@ -35,6 +35,7 @@ _URI = ("parameters", "uri")
 _EXTRA = ("parameters", "extra")
 _ALLOW_PICKLE = ("allow_pickle",)
 _LIKE_A_VERSION = re.compile(r"[vV]?[0-9]")
+_NUMBER = re.compile(r"[vV]?[0-9]+(\.[0-9]+)*")
 
 
 class FailedModel(msgspec.Struct, frozen=True):
@@ -123,6 +124,8 @@ class Repository:
                     given = defaults.as_model(scan.root)
             for place in scan.others:
                 inside = _is_in_a_model(place, scan, role)
+                if inside and self._is_described(place, scan):
+                    continue
                 if inside and not _is_called_as_a_version(place):
                     findings.notes.append(_as_part(place))
                 elif inside and not self._recognition.is_taken({name: place.folder / name for name in place.files}):
@@ -132,6 +135,17 @@ class Repository:
         if not (self._may_be_missing and findings.has_models()):
             findings.notes += self._missing_models_dir()
         return msgspec.structs.replace(findings.found(), defaults=given)
+
+    def _is_described(self, place: ModelFolder, scan: Scan) -> bool:
+        """Return whether a folder is a part of the model around it by that model's own word, a file that describes its folder.
+
+        A folder called by a number alone is a version all the same.
+        """
+        outer = str(Path(place.relative).parent) if place.depth > 1 else ""
+        around = next((each for each in scan.places() if each.relative == outer), None)
+        if around is None or _NUMBER.fullmatch(place.folder.name):
+            return False
+        return self._recognition.is_whole({name: around.folder / name for name in around.files})
 
     def explanation(self) -> str:
         """Return one line: whether the root's model-settings.json is a model or gives defaults."""
