@@ -98,16 +98,18 @@ class ModelFolder:
     config: Config = field(default_factory=dict)
 
 
-def recognises(tokenizer: Path) -> bool:
-    """Return whether the folder of a tokenizer.json is one that this package serves with no settings. Reads small files only."""
-    root = tokenizer.parent
+def recognises(file: Path) -> bool:
+    """Return whether the folder of a tokenizer or of modules.json is served with no settings. Reads small files only."""
+    root = file.parent
     config = _read(root / "config.json")
     if config.get("model_type") == "model2vec":
         return (root / VECTORS).is_file()
-    if _static_folder(_modules(root), root) is not None:
+    modules = _modules(root)
+    if _static_folder(modules) is not None:
         return True
-    has_graph = any((root / name).is_file() for name in GRAPHS)
-    return has_graph and (any((root / name).is_file() for name in _MARKS) or _is_reranker(config, 1))
+    has_graph = any((folder / name).is_file() for folder in (_first_folder(modules, root), root) for name in GRAPHS)
+    has_marks = any((root / name).is_file() for name in _MARKS)
+    return has_graph and (has_marks or (_is_reranker(config, 1) and _activation(config, {}) is not None))
 
 
 def read_folder(root: Path, *, file: str | None = None) -> ModelFolder:
@@ -118,12 +120,14 @@ def read_folder(root: Path, *, file: str | None = None) -> ModelFolder:
     config = _read(root / "config.json")
     modules = _modules(root)
     said = _read(root / "config_sentence_transformers.json")
-    static = _static_folder(modules, root)
+    static = _static_folder(modules)
     if file is None and (config.get("model_type") == "model2vec" or static is not None):
         return _static(root, static or root, config, modules, said)
-    _check_reading(root)
-    graph = _graph(root, file)
-    tokenizer = _tokenizer(root, config)
+    first = _first_folder(modules, root)
+    config = config or _read(first / "config.json")
+    _check_reading(first)
+    graph = _graph(root, first, file)
+    tokenizer = _tokenizer(first, config)
     prompts, default = _prompts(said)
     if _is_reranker(config) or said.get("model_type") == "CrossEncoder":
         if default is not None or len(modules) > 1:
@@ -177,12 +181,14 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def _static_folder(modules: Sequence[tuple[str, Path]], root: Path) -> Path | None:
+def _first_folder(modules: Sequence[tuple[str, Path]], root: Path) -> Path:
+    """Return the folder of the module that reads the texts, which is the model's own but in older models."""
+    return modules[0][1] if modules else root
+
+
+def _static_folder(modules: Sequence[tuple[str, Path]]) -> Path | None:
     """Return the folder of a static model's vectors in a folder of sentence-transformers; None for other models."""
-    if modules and modules[0][0] == "StaticEmbedding":
-        folder = modules[0][1]
-        return folder if (folder / VECTORS).is_file() else root
-    return None
+    return modules[0][1] if modules and modules[0][0] == "StaticEmbedding" else None
 
 
 def _static(root: Path, folder: Path, config: Config, modules: Sequence[tuple[str, Path]], said: Config) -> ModelFolder:
@@ -207,11 +213,12 @@ def _static(root: Path, folder: Path, config: Config, modules: Sequence[tuple[st
     )
 
 
-def _graph(root: Path, file: str | None) -> Path:
+def _graph(root: Path, first: Path, file: str | None) -> Path:
     for name in (file,) if file is not None else GRAPHS:
-        if (root / name).is_file():
-            return root / name
-    has_weights = any((root / name).exists() for name in (VECTORS, "pytorch_model.bin"))
+        for folder in (first, root):
+            if (folder / name).is_file():
+                return folder / name
+    has_weights = any((folder / name).exists() for folder in (first, root) for name in (VECTORS, "pytorch_model.bin"))
     raise NoModelFile([file] if file is not None else GRAPHS, has_weights=has_weights and file is None)
 
 

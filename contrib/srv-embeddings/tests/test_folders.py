@@ -36,22 +36,54 @@ def weights_of_torch(folder):
     (folder / "model.safetensors").touch()
 
 
+def older(folder):
+    """A folder as sentence-transformers wrote it before the first module lay in the model's own folder."""
+    network = sentence_model(folder)
+    (folder / "0_Transformer").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "config.json", "onnx"):
+        (folder / name).rename(folder / "0_Transformer" / name)
+    modules = json.loads((folder / "modules.json").read_text())
+    write(folder / "modules.json", [modules[0] | {"path": "0_Transformer"}, *modules[1:]])
+    return network
+
+
 @pytest.mark.parametrize(
     "make, is_ours",
     [
         (sentence_model, True),
-        (reranking_model, True),
+        (partial(reranking_model, activation="torch.nn.modules.linear.Identity"), True),
+        (older, True),
+        (partial(static_model, own=False), True),
+        (reranking_model, False),
         (static_model, True),
         (plain_graph, False),
         (partial(reranking_model, labels=3), False),
         (weights_of_torch, False),
         (write_tokenizer, False),
     ],
-    ids=["sentences", "reranker", "static", "a graph alone", "a classifier", "torch", "a tokenizer alone"],
+    ids=[
+        "sentences",
+        "reranker",
+        "older",
+        "static of sentence-transformers",
+        "any classifier",
+        "static",
+        "a graph alone",
+        "a classifier",
+        "torch",
+        "a tokenizer alone",
+    ],
 )
 def test_a_folder_is_recognised_by_what_its_files_say(tmp_path, make, is_ours):
     make(tmp_path)
     assert EmbeddingsRuntime.recognise(tmp_path / "tokenizer.json") is is_ours
+    assert EmbeddingsRuntime.recognise(tmp_path / "modules.json") is is_ours
+
+
+def test_a_folder_that_is_served_itself_is_one_model_whatever_its_folders_hold(tmp_path, srv_client):
+    sentence_model(tmp_path / "m")
+    client = srv_client(tmp_path / "m")
+    assert client.get("/v2/models").json == {"models": ["m"]}
 
 
 def test_importing_the_runtime_imports_no_library_of_models():
@@ -64,6 +96,7 @@ def test_importing_the_runtime_imports_no_library_of_models():
 def test_a_real_server_serves_a_bare_folder(tmp_path, srv_server):
     network = sentence_model(tmp_path / "sentences", file="model.onnx")
     static_model(tmp_path / "words")
+    older(tmp_path / "older")
     server = srv_server(tmp_path)
     given = texts(1000)
     wanted = embedded(network, given)
@@ -71,6 +104,8 @@ def test_a_real_server_serves_a_bare_folder(tmp_path, srv_server):
     for form in ("json", "binary", "grpc", "grpc-typed"):
         answer = server.infer("sentences", {"text": elements}, form=form)
         assert np.abs(answer["embedding"] - wanted).max() < 1e-5
+    answer = server.infer("older", {"text": elements}, form="binary")
+    assert np.abs(answer["embedding"] - wanted).max() < 1e-5
     assert server.infer("words", {"text": ["the fox"]})["embedding"].shape == (1, 16)
 
 
