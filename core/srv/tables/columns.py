@@ -23,7 +23,7 @@ KINDS: dict[str, str | None] = {
     "any": None,
 }
 #: The content type that the metadata names for a kind.
-CONTENT_TYPES = {"datetime": "datetime", "text": "str", "bytes": "base64", "json": "json"}
+CONTENT_TYPES = {"datetime": "datetime", "text": "str", "label": "str", "bytes": "base64", "json": "json"}
 #: The kinds whose values are the same figures in an array as in a DataFrame.
 FIGURES = frozenset({"number", "float", "integer", "boolean"})
 #: The missing values of arrays that cannot hold NaN.
