@@ -55,7 +55,7 @@ class QuestionAnswering(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        tokenizer = loaded.read("AutoTokenizer", "tokenizer")
+        tokenizer = loaded.tokenizer()
         if not tokenizer.is_fast:
             raise NoOffsets
         self._tokens = Tokens(tokenizer, self.model)

@@ -107,7 +107,7 @@ class TextClassification(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        self._tokens = Tokens(loaded.read("AutoTokenizer", "tokenizer"), self.model)
+        self._tokens = Tokens(loaded.tokenizer(), self.model)
         self._scores = Scores(self.model.config)
         self._options = forward_options(self.model)
         self.outputs = self._scores.specs()

@@ -12,13 +12,13 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from srv import InferenceRequest, InvalidInput, Spec, Tensor
-from srv.cancellation import Caller
-from srv.errors import ClientLeft
+from srv.cancellation import Caller, ClientDeadline
+from srv.errors import ClientLeft, DeadlinePassed
 from srv_huggingface.loading import Loaded, to_device
 from srv_huggingface.parameters import OfGeneration, Plain
 from srv_huggingface.streaming import Background, Pieces
 from srv_huggingface.task import TEXT, Task, text_output
-from srv_huggingface.token_batches import TextTooLong, Tokens
+from srv_huggingface.token_batches import TextTooLong, Tokens, positions_of
 
 #: How many tokens are generated at most where neither the request nor the model says it; transformers' pipeline has it so.
 _MOST = 256
@@ -41,6 +41,20 @@ class TooManyTokens(InvalidInput):
             f"Input 'text', row {row}, has {prompt} tokens; with max_new_tokens {new} that is more than the {most} that the "
             "model takes. Send less of one of them."
         )
+
+
+class TooManyNewTokens(InvalidInput):
+    """The answer would be longer than the model can write."""
+
+    def __init__(self, asked: int, most: int) -> None:
+        super().__init__(f"Parameter 'max_new_tokens' is {asked}, and the model writes {most} at most.")
+
+
+class LeastAboveMost(InvalidInput):
+    """More tokens are asked for at least than at most."""
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(f"Parameter 'min_new_tokens' is {least}, and 'max_new_tokens' {most}.")
 
 
 class OnePromptOnly(InvalidInput):
@@ -95,16 +109,26 @@ class Abandoned(StoppingCriteria):  # type: ignore[misc]  # transformers ships n
         """Note that nobody reads any more."""
         self._stopped = True
 
-    def is_so(self) -> bool:
+    def check(self) -> None:
+        """Raise ClientLeft or DeadlinePassed where generation was stopped, since what it gave is no whole answer."""
+        caller, due = self._caller, self._caller.due
+        if self._is_late() and due is not None and not caller.is_gone():
+            if isinstance(due, ClientDeadline):
+                raise DeadlinePassed(due.seconds, of_client=True)
+            raise DeadlinePassed(round(due - caller.received, 3))
+        if self._is_so():
+            raise ClientLeft
+
+    def _is_so(self) -> bool:
         """Return whether the client has left, or its deadline has passed."""
-        caller = self._caller
-        if self._stopped or caller.replaced or caller.is_gone():
-            return True
-        return caller.due is not None and time.monotonic() > caller.due
+        return self._stopped or self._caller.replaced or self._caller.is_gone() or self._is_late()
+
+    def _is_late(self) -> bool:
+        return self._caller.due is not None and time.monotonic() > self._caller.due
 
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """Return for each row whether it is done. transformers calls it after each token."""
-        return torch.full((input_ids.shape[0],), self.is_so(), dtype=torch.bool, device=input_ids.device)
+        return torch.full((input_ids.shape[0],), self._is_so(), dtype=torch.bool, device=input_ids.device)
 
 
 class Generation(Task):
@@ -115,7 +139,7 @@ class Generation(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        tokenizer = loaded.read("AutoTokenizer", "tokenizer")
+        tokenizer = loaded.tokenizer()
         self._tokens = Tokens(tokenizer, self.model)
         self._continues = loaded.order.task == "text-generation"
         config = self.model.generation_config
@@ -126,6 +150,7 @@ class Generation(Task):
         self._pad = pad if pad is not None else self._ends[0] if self._ends else 0
         self._tokens.pad = self._pad
         self._tokens.can_pad = "attention_mask" in tokenizer.model_input_names
+        self._positions = positions_of(self.model)
         self._own_most = config.max_new_tokens or _most_by_length(config)
         self.outputs = [
             Spec("BYTES", (-1,), name="text_output", parameters=TEXT),
@@ -142,17 +167,22 @@ class Generation(Task):
     def predict(self, request: InferenceRequest, given: Mapping[str, Any]) -> list[Tensor]:
         """Return text, reason of its end, and the number of tokens of prompt and text, for each prompt."""
         rows = self._prompts(request)
-        options = self._options(rows, given)
+        options = self._options(given)
+        limits = self._limits(rows, options, given)
         texts: list[str] = [""] * len(rows)
         counts, reasons = np.zeros(len(rows), dtype=np.int64), [""] * len(rows)
         # With texts to stop at, padding behind a row's end cannot be told from tokens, so these run one by one.
         size = 1 if given.get("stop") else self.loaded.order.batch_size
         with Waiting(request.caller) as abandoned:
-            for places, batch in self._tokens.batches(rows, size, left=self._continues):
-                new = self._run(batch, options, abandoned)
-                for place, ids in zip(places, new, strict=True):
-                    counts[place], reasons[place] = self._end(ids, options, given)
-                    texts[place] = self._tokens.decode([ids[: counts[place]]])[0]
+            # Rows that have room for fewer tokens run apart, so that what stands beside a row changes nothing in its answer.
+            for limit in sorted(set(limits)):
+                alike = [place for place, own in enumerate(limits) if own == limit]
+                options["max_new_tokens"] = limit
+                for chosen, batch in self._tokens.batches([rows[place] for place in alike], size, left=self._continues):
+                    places = [alike[each] for each in chosen]
+                    for place, ids in zip(places, self._run(batch, options, abandoned), strict=True):
+                        counts[place], reasons[place] = self._end(ids, options, given)
+                        texts[place] = self._tokens.decode([ids[: counts[place]]])[0]
         return self._outputs(texts, reasons, [len(row["input_ids"]) for row in rows], counts)
 
     def stream(self, request: InferenceRequest, given: Mapping[str, Any]) -> Iterator[list[Tensor]]:
@@ -163,7 +193,8 @@ class Generation(Task):
         rows = self._prompts(request)
         if len(rows) != 1:
             raise OnePromptOnly(len(rows))
-        options = self._options(rows, given)
+        options = self._options(given)
+        [options["max_new_tokens"]] = self._limits(rows, options, given)
         if options.get("num_beams", self.model.generation_config.num_beams or 1) > 1:
             raise BeamsInStream
         [(_, batch)] = self._tokens.batches(rows, 1, left=self._continues)
@@ -208,8 +239,8 @@ class Generation(Task):
                 raise TextTooLong("text", place, count, most, may_cut=False)
         return rows
 
-    def _options(self, rows: Sequence[Mapping[str, Sequence[int]]], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what generate is told. Raises NoEffect or TooManyTokens."""
+    def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what generate is told of the request. Raises NoEffect."""
         options = {name: value for name, value in given.items() if name != "stop"}
         own = self.model.generation_config
         draws = options.get("do_sample", bool(own.do_sample))
@@ -220,21 +251,36 @@ class Generation(Task):
             options |= {"temperature": None, "top_p": None, "top_k": None}
         if given.get("stop"):
             options["stop_strings"] = given["stop"]
-        said = options.get("max_new_tokens")
-        options["max_new_tokens"] = said or self._own_most or _MOST
-        most = self._tokens.longest
-        if self._continues and most is not None:
-            counts = [len(row["input_ids"]) for row in rows]
-            longest = max(counts)
-            if longest + (said or 1) > most:
-                raise TooManyTokens(counts.index(longest), longest, said or 1, most)
-            options["max_new_tokens"] = min(options["max_new_tokens"], most - longest)
         return options
+
+    def _limits(
+        self, rows: Sequence[Mapping[str, Sequence[int]]], options: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> list[int]:
+        """Return how many tokens each row may get. Raises InvalidInput where the request asks for more."""
+        said = given.get("max_new_tokens")
+        wanted, least = said or self._own_most or _MOST, options.get("min_new_tokens", 0)
+        if least > wanted:
+            raise LeastAboveMost(least, wanted)
+        if not self._continues:
+            # The first token is given to the model, so one fewer can be made.
+            most = self._positions - 1 if self._positions is not None else wanted
+            if said is not None and said > most:
+                raise TooManyNewTokens(said, most)
+            return [min(wanted, most)] * len(rows)
+        if self._tokens.longest is None:
+            return [wanted] * len(rows)
+        limits = []
+        for place, row in enumerate(rows):
+            count = len(row["input_ids"])
+            if count + (said or 1) > self._tokens.longest:
+                raise TooManyTokens(place, count, said or 1, self._tokens.longest)
+            limits.append(min(wanted, self._tokens.longest - count))
+        return limits
 
     def _run(
         self, batch: dict[str, torch.Tensor], options: dict[str, Any], abandoned: Abandoned, *, streamer: Any = None
     ) -> list[list[int]]:
-        """Return the new tokens of each row. Raises ClientLeft where nobody waits any more."""
+        """Return the new tokens of each row. Raises ClientLeft or DeadlinePassed where nobody waits any more."""
         options = dict(options)
         with torch.inference_mode():
             inputs = to_device(
@@ -249,8 +295,7 @@ class Generation(Task):
                 stopping_criteria=StoppingCriteriaList([abandoned]),
                 streamer=streamer,
             )
-        if abandoned.is_so():
-            raise ClientLeft
+        abandoned.check()
         begin = inputs["input_ids"].shape[1] if self._continues else 1
         new: list[list[int]] = found[:, begin:].tolist()
         return new

@@ -20,6 +20,10 @@ from srv_huggingface.folders import SPEECH, TASKS
 _UNUSED = ("pooler.",)
 
 
+#: Files that hold a tokenizer's words whatever its class is.
+_VOCABULARIES = frozenset({"tokenizer.json", "tekken.json", "tokenizer.model"})
+
+
 class WeightsMissing(SrvError):
     """The file lacks weights that the task needs, which transformers would fill with random numbers."""
 
@@ -83,6 +87,14 @@ class Loaded:
 
     order: Order
     model: Any
+
+    def tokenizer(self) -> Any:
+        """Return the folder's tokenizer. Raises NothingToRead, also where transformers would make an empty one."""
+        found = self.read("AutoTokenizer", "tokenizer")
+        names = set(found.vocab_files_names.values())
+        if names and not any((self.order.folder / name).exists() for name in names | _VOCABULARIES):
+            raise NothingToRead("tokenizer", f"there is none of {listed(names | _VOCABULARIES)}.")
+        return found
 
     def read(self, class_name: str, what: str, **options: Any) -> Any:
         """Return a tokenizer or processor of the folder, by one of transformers' Auto classes. Raises NothingToRead."""

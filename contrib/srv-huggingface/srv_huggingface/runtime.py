@@ -6,6 +6,7 @@ Nothing here imports torch or transformers: srv imports this module to ask whose
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -106,13 +107,23 @@ class HuggingFaceRuntime(Runtime):
             self._defaults = self._schema.load(dict(extra.get("parameters", {})))
         except ValidationError as error:
             raise UnfitDefaults(error) from None
-        self.parameters |= {"task": task, "architecture": architecture_of(config), **self._task.described}
+        self.parameters |= {
+            "task": task,
+            "architecture": architecture_of(config),
+            "transformers": version("transformers"),
+            **self._task.described,
+        }
         if self.inputs is None:
             self.inputs = self._task.inputs
         if self.outputs is None:
             self.outputs = self._task.outputs
         if self._task.streams:
             self.predict_stream = self._stream
+
+    def unload(self) -> None:
+        """Let go of the model, whose memory would else stay until Python looks for cycles."""
+        self.__dict__.pop("predict_stream", None)
+        del self._task
 
     def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Return the task's outputs for each row."""

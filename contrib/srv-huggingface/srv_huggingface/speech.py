@@ -12,7 +12,7 @@ import torch
 from transformers import StoppingCriteriaList
 
 from srv import InferenceRequest, InvalidInput, Spec, Tensor
-from srv.errors import ClientLeft, quoted
+from srv.errors import quoted
 from srv_huggingface.generation import Waiting
 from srv_huggingface.loading import Loaded, to_device
 from srv_huggingface.media import are_files, files_of
@@ -91,7 +91,7 @@ class SpeechRecognition(Task):
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
         self._hear = loaded.read("AutoFeatureExtractor", "feature extractor")
-        self._tokens = Tokens(loaded.read("AutoTokenizer", "tokenizer"), self.model)
+        self._tokens = Tokens(loaded.tokenizer(), self.model)
         self._rate = int(self._hear.sampling_rate)
         self.inputs = [Spec("BYTES", (-1,), name="audio", parameters={"content_type": "base64"})]
         self.outputs = [Spec("BYTES", (-1,), name="text", parameters=TEXT)]
@@ -166,8 +166,7 @@ class GeneratedSpeech(SpeechRecognition):
                     if "language" in options and "language" in str(error).lower():
                         raise UnknownLanguage(options["language"]) from error
                     raise
-                if abandoned.is_so():
-                    raise ClientLeft
+                abandoned.check()
                 texts += self._tokens.decode(found.tolist())
         return texts
 

@@ -107,15 +107,24 @@ def _chunks(order: Sequence[int], size: int, kind: Callable[[int], int]) -> Iter
 
 def longest(tokenizer: Any, model: Any) -> int | None:
     """Return how many tokens the model takes; None where there is no limit that its files say."""
-    limits = [tokenizer.model_max_length] if tokenizer.model_max_length < _UNLIMITED else []
+    said = tokenizer.model_max_length
+    positions = positions_of(model)
+    if positions is None:
+        positions = getattr(model.config, "max_position_embeddings", None)
+    limits = [said] if said < _UNLIMITED else []
+    if isinstance(positions, int) and positions > 0:
+        limits.append(positions)
+    return min(limits, default=None)
+
+
+def positions_of(model: Any) -> int | None:
+    """Return how many places the model has learnt; None where it computes them."""
+    found = []
     for name, module in model.named_modules():
         if name.rpartition(".")[2] in ("position_embeddings", "wpe", "embed_positions"):
             places = getattr(module, "num_embeddings", None)
             if places is not None:
                 # Models after RoBERTa count positions from behind the padding's, those after BART keep an offset.
                 padding = getattr(module, "padding_idx", None)
-                limits.append(places - (padding + 1 if padding is not None else getattr(module, "offset", 0)))
-    if not limits:
-        said = getattr(model.config, "max_position_embeddings", None)
-        limits = [said] if isinstance(said, int) and said > 0 else []
-    return min(limits, default=None)
+                found.append(places - (padding + 1 if padding is not None else getattr(module, "offset", 0)))
+    return min(found, default=None)

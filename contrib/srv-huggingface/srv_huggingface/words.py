@@ -65,7 +65,7 @@ class TokenClassification(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        tokenizer = loaded.read("AutoTokenizer", "tokenizer")
+        tokenizer = loaded.tokenizer()
         self._tokens = Tokens(tokenizer, self.model)
         self._options = forward_options(self.model)
         # Here, because importing one pipeline imports all of them, which the other tasks need not wait for.
@@ -135,7 +135,7 @@ class FillMask(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        tokenizer = loaded.read("AutoTokenizer", "tokenizer")
+        tokenizer = loaded.tokenizer()
         if tokenizer.mask_token_id is None:
             raise NoMask
         self._tokens = Tokens(tokenizer, self.model)
@@ -209,7 +209,7 @@ class FeatureExtraction(Task):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        self._tokens = Tokens(loaded.read("AutoTokenizer", "tokenizer"), self.model)
+        self._tokens = Tokens(loaded.tokenizer(), self.model)
         self._options = forward_options(self.model)
         width = getattr(self.model.config, "hidden_size", -1)
         self.outputs = [
