@@ -15,7 +15,7 @@ from marshmallow import Schema, fields, validate
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor
 from srv.errors import listed, quoted
-from srv_embeddings.errors import NotOfReranker
+from srv_embeddings.errors import Contradiction, NotOfReranker
 from srv_embeddings.folder import MODES, MODULES, TOKENIZER, ModelFolder, read_folder, recognises
 from srv_embeddings.requests import asked_of, check_names, flag, texts_of
 
@@ -109,14 +109,12 @@ class EmbeddingsRuntime(Runtime):
             "threads": self.cores,
             "batch_tokens": said["batch_tokens"],
         }
+        name = folder.model.relative_to(folder.root).as_posix()
+        self.parameters |= {"model": name, "tokenizers": version("tokenizers")}
         if folder.kind == "reranker":
             self._load_reranker(folder, options)
         else:
             self._load_embedder(folder, options)
-        self.parameters |= {
-            "model": folder.model.relative_to(folder.root).as_posix(),
-            "tokenizers": version("tokenizers"),
-        }
         if folder.kind not in ("static", "model2vec"):
             self.parameters["onnxruntime"] = version("onnxruntime")
 
@@ -162,6 +160,9 @@ class EmbeddingsRuntime(Runtime):
         pooling = extra["pooling"]
         self._embedder = Embedder(folder, pooling=None if pooling is None else tuple(pooling), **options)
         self._normalize: bool | None = extra["normalize"]
+        by_graph = self._embedder.pooling == "graph"
+        if by_graph and self._normalize is False:
+            raise Contradiction("normalize", "false", str(self.parameters["model"]), "what the graph makes")
         is_normalised = self._embedder.is_normalised if self._normalize is None else self._normalize
         width = folder.dimensions or self._embedder.dimension
         self.inputs = [_texts(TEXT)]
@@ -170,7 +171,7 @@ class EmbeddingsRuntime(Runtime):
             "kind": folder.kind,
             "dimension": width,
             "pooling": self._embedder.pooling,
-            "normalized": is_normalised,
+            "normalized": is_normalised or (None if by_graph else False),  # None: only the graph's maker knows
             "max_tokens": self._embedder.tokens.max_tokens,
             "prompts": dict(folder.prompts),
             "default_prompt": folder.default_prompt,

@@ -19,6 +19,7 @@ from tiny_models import (
     write_tokenizer,
 )
 
+from srv.errors import LoadFailed
 from srv.testing.thread_stress import run_in_threads
 from srv_embeddings.folder import MODES
 
@@ -218,9 +219,16 @@ def test_a_graph_that_pools_by_itself_is_taken_at_its_word(served):
 
     client = served(make)
     assert close(vectors_of(client, TEXTS[:100]), embedded(client.made, TEXTS[:100]))
-    assert client.metadata("m").json["parameters"]["pooling"] == "graph"
+    told = client.metadata("m").json["parameters"]
+    assert (told["pooling"], told["normalized"]) == ("graph", None)
     answer = client.infer("m", {"text": ["fox"]}, parameters={"normalize": False})
     assert (answer.status, "ONNX graph" in answer.error) == (400, True)
+    with pytest.raises(
+        LoadFailed, match=r"parameters.extra.normalize is 'false', and model.onnx says 'what the graph makes'"
+    ):
+        served(make, normalize=False)
+    client = served(make, normalize=True)
+    assert close(vectors_of(client, TEXTS[:20]), unit(embedded(client.made, TEXTS[:20])))
 
 
 def test_the_settings_say_how_to_pool_where_no_file_does(served):
