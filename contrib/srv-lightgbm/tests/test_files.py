@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from srv.errors import SrvError
+from srv.testing import Client
 from srv_lightgbm import LightGBMRuntime
 from srv_lightgbm.files import WELL_KNOWN
 
@@ -76,3 +77,21 @@ def test_the_runtimes_module_imports_no_lightgbm():
     code = "import sys, srv_lightgbm; print(sorted({'lightgbm', 'scipy', 'pandas', 'sklearn'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_beside_srv_xgboost_a_model_bst_goes_to_the_package_whose_file_it_is(tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    pytest.importorskip("srv_xgboost")
+    other = xgboost.XGBRegressor(n_estimators=3, n_jobs=1).fit(ROWS, ROWS[:, 0])
+    for name, content in (
+        ("own", OWN.booster_.model_to_string().encode()),
+        ("other", other.get_booster().save_raw("ubj")),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bst").write_bytes(content)
+
+    with Client.of(tmp_path) as client:
+        assert client.get("/v2/models/own").json["platform"] == "lightgbm"
+        assert client.get("/v2/models/other").json["platform"] == "xgboost"
+        assert np.array_equal(client.infer("own", {"x": ROWS})["predict"], OWN.predict(ROWS))
+        assert np.array_equal(client.infer("other", {"x": ROWS})["predict"], other.predict(ROWS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -39,9 +40,16 @@ def categories_of(model: bytes | bytearray) -> dict[int, tuple[Any, ...]]:
     Where letters beyond ASCII are in them, each is None: up to version 3.2 at least, xgboost counts letters where it should
     count bytes when it takes categories from pandas, so that "Köln", "Ulm" stand in the file as "Köl", "nUl".
     """
-    booster = msgspec.json.decode(model, type=_File).learner.gradient_booster
+    booster = _file_of(model).learner.gradient_booster
     encoded = (booster.gbtree or booster).model.cats.enc
     return {place: found for place, each in enumerate(encoded) if (found := _values(each))}
+
+
+def _file_of(model: bytes | bytearray) -> _File:
+    try:
+        return msgspec.json.decode(model, type=_File)
+    except msgspec.DecodeError:  # because XGBoost writes NaN and Infinity, which are not JSON
+        return msgspec.convert(json.loads(model), type=_File)
 
 
 def _values(encoded: _Encoded) -> tuple[Any, ...]:

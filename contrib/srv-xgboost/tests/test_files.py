@@ -11,6 +11,7 @@ import xgboost
 
 from srv.errors import SrvError
 from srv_xgboost import XGBoostRuntime
+from srv_xgboost.categories import categories_of
 from srv_xgboost.files import WELL_KNOWN
 
 ROWS = np.arange(20.0).reshape(10, 2)
@@ -112,3 +113,12 @@ def test_the_runtimes_module_imports_no_xgboost():
     code = "import sys, srv_xgboost; print(sorted({'xgboost', 'scipy', 'pandas', 'sklearn'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_categories_are_read_beside_numbers_that_are_no_json():
+    cats = b'"cats":{"enc":[{"offsets":[],"values":[]},{"offsets":[0,2,3],"values":[97,98,99]},{"type":15,"values":[3,7]}]}'
+    model = b'{"learner":{"gradient_booster":{"model":{%s,"trees":[NaN,-Infinity]},"name":"gbtree"}}}'
+    in_dart = b'{"learner":{"gradient_booster":{"gbtree":{"model":{%s}},"name":"dart","weight_drop":[1]}}}'
+    for form in (model, model.replace(b"NaN,-Infinity", b"1"), in_dart):
+        assert categories_of(form % cats) == {1: ("ab", "c"), 2: (3, 7)}
+    assert categories_of(model % b'"trees":[]') == {}

@@ -36,9 +36,9 @@ CLASSIFIER = xgboost.XGBClassifier(**FEW).fit(HOMES, CLASSES.astype(int))
 NUMBERS = HOMES[["area", "rooms"]]
 
 
-def contributions(estimator, frame):
+def of_booster(estimator, frame, **what):
     matrix = xgboost.DMatrix(frame, enable_categorical=True)
-    return estimator.get_booster().predict(matrix, pred_contribs=True)
+    return estimator.get_booster().predict(matrix, **what)
 
 
 @pytest.mark.parametrize("file", ["model.ubj", "model.json"])
@@ -58,8 +58,8 @@ def contributions(estimator, frame):
 )
 def test_a_table_is_answered_as_the_estimator_answers_the_dataframe(own, frame, outputs, file):
     expected = {name: getattr(own, name)(frame) for name in outputs}
-    expected["leaf"] = own.apply(frame).astype(np.int32)
-    expected["contributions"] = contributions(own, frame)
+    expected["leaf"] = of_booster(own, frame, pred_leaf=True).astype(np.int32)
+    expected["contributions"] = of_booster(own, frame, pred_contribs=True)
     columns = {name: CATEGORIES[name] for name in frame.columns if name in CATEGORIES}
     assert assert_tables(
         "xgboost",
