@@ -8,11 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
 from srv_lightgbm.columns import table_of
 from srv_lightgbm.files import WELL_KNOWN, is_lightgbm
+
+
+def _check_classes(classes: list[Any]) -> None:
+    kinds = {type(each) for each in classes}
+    if len(kinds) != 1 or not kinds <= {str, int, float, bool} or len(set(classes)) != len(classes):
+        raise ValidationError("Must be texts, numbers or booleans, all of one kind and each of them once.")
 
 
 class Extra(Schema):
@@ -21,9 +27,9 @@ class Extra(Schema):
     classes = fields.List(
         fields.Raw(),
         load_default=None,
-        validate=validate.Length(min=2),
+        validate=_check_classes,
         metadata={
-            "description": "The names of the classes, in the order of `classes_`: texts or integers. The file does not hold "
+            "description": "The names of the classes, in the order of `classes_`: texts, numbers or booleans. The file does not hold "
             "them. `predict` gives them then, and the probabilities where nothing is said."
         },
     )

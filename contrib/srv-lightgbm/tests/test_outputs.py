@@ -3,6 +3,7 @@
 import lightgbm
 import numpy as np
 import pytest
+from marshmallow import ValidationError
 
 from srv import Spec
 from srv.errors import SrvError
@@ -146,3 +147,9 @@ def test_what_another_model_has_set_in_numpy_changes_no_answer(load, rows):
     large = np.array([[1e300, 1e-300, np.inf, -np.inf, 3.0]])
     with np.errstate(all="raise"):
         assert np.array_equal(model.ask(large)["predict"], own.predict(large))
+
+
+@pytest.mark.parametrize("classes", [["a", 1], [[1], [2]], ["a", "a"], []])
+def test_classes_of_several_kinds_or_twice_are_refused(load, rows, classes):
+    with pytest.raises(ValidationError, match="all of one kind and each of them once"):
+        load(lightgbm.LGBMClassifier(**FEW).fit(rows, targets(rows)["two"]), extra={"classes": classes})

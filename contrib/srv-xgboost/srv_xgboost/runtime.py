@@ -9,11 +9,17 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
 from srv_xgboost.columns import codes_of, table_of
 from srv_xgboost.files import WELL_KNOWN, is_xgboost
+
+
+def _check_classes(classes: list[Any]) -> None:
+    kinds = {type(each) for each in classes}
+    if len(kinds) != 1 or not kinds <= {str, int, float, bool} or len(set(classes)) != len(classes):
+        raise ValidationError("Must be texts, numbers or booleans, all of one kind and each of them once.")
 
 
 class Extra(Schema):
@@ -22,9 +28,9 @@ class Extra(Schema):
     classes = fields.List(
         fields.Raw(),
         load_default=None,
-        validate=validate.Length(min=2),
+        validate=_check_classes,
         metadata={
-            "description": "The names of the classes, in their order: texts or integers. `predict` gives them then, where "
+            "description": "The names of the classes, in their order: texts, numbers or booleans. `predict` gives them then, where "
             "a classifier gives their places, and a Booster the probabilities."
         },
     )
