@@ -107,7 +107,7 @@ class Booster:
             found["best_iteration"] = self.iterations[1] - 1
         return found
 
-    def outputs(self) -> dict[str, Array]:
+    def outputs(self, *, with_interactions: bool) -> dict[str, Array]:
         """Return an example of each output that the booster has, computed for one row of zeros, the default first.
 
         Interactions take too long to be computed for nothing: the example has their shape.
@@ -118,7 +118,7 @@ class Booster:
             if name == "predict_proba" and self.objective not in _PROBABILITIES:
                 continue
             if name == "interactions":
-                if self._is_of_trees and "contributions" in found:
+                if with_interactions and self._is_of_trees and "contributions" in found:
                     shape = found["contributions"].shape
                     found[name] = np.zeros((*shape, shape[-1]), np.float32)
                 continue

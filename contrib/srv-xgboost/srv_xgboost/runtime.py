@@ -54,6 +54,13 @@ class Extra(Schema):
             "are where an estimator of xgboost.sklearn has saved the file, and not where a Booster has, as these predict."
         },
     )
+    interactions = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Whether the output `interactions` is offered. It has (features + 1) squared numbers for each row and "
+            "class, more than any other output, and none of srv's limits counts them."
+        },
+    )
 
 
 class XGBoostRuntime(Runtime):
@@ -91,7 +98,7 @@ class XGBoostRuntime(Runtime):
         self.parameters |= booster.description()
         if self.inputs is None:
             self.inputs = self._table.specs()
-        examples = booster.outputs()
+        examples = booster.outputs(with_interactions=extra.get("interactions", False))
         self._default = next(iter(examples))
         if self.outputs is None:
             tensors = [Tensor(name, example) for name, example in examples.items()]

@@ -50,7 +50,7 @@ def test_an_estimator_gives_what_it_gives_in_python(load, rows, name, file):
     make, target = ESTIMATORS[name]
     own = make().fit(rows, targets(rows)[target])
 
-    model = load(own, file)
+    model = load(own, file, extra={"interactions": True})
 
     answers = model.ask(rows, *(spec.name for spec in model.runtime.outputs))
     assert np.array_equal(answers["predict"], own.predict(rows))
@@ -197,7 +197,6 @@ def test_metadata_comes_from_the_file(load, rows):
         Spec("FP32", (-1,), name="margin"),
         Spec("INT32", (-1, 6), name="leaf"),
         Spec("FP32", (-1, 6), name="contributions"),
-        Spec("FP32", (-1, 6, 6), name="interactions"),
     ]
     assert runtime.parameters == {
         "xgboost": xgboost.__version__,

@@ -207,7 +207,7 @@ def test_infinity_is_refused_where_xgboost_takes_none(client):
 def test_an_output_that_the_model_lacks_is_refused_with_those_it_has(client):
     answer = client.infer("plain", {"x": np.zeros((1, 2))}, outputs=["predict_proba"])
     assert answer.status == 400
-    assert "the model gives contributions, interactions, leaf, margin, predict." in answer.error
+    assert "the model gives contributions, leaf, margin, predict." in answer.error
 
 
 @pytest.mark.parametrize(
