@@ -145,7 +145,7 @@ def test_pickles_are_read_by_the_operators_word_alone(tmp_path):
     assert load(tmp_path, allow_pickle=True).parameters["architecture"] == "BertForSequenceClassification"
 
 
-def test_code_of_the_folder_runs_by_the_operators_word_alone(tmp_path):
+def test_code_of_the_folder_runs_by_the_operators_word_alone(tmp_path, monkeypatch):
     tiny_models.bert(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     names = {"AutoConfig": "own.OwnConfig", "AutoModelForSequenceClassification": "own.Own"}
@@ -159,6 +159,10 @@ def test_code_of_the_folder_runs_by_the_operators_word_alone(tmp_path):
     for extra in ({}, {"trust_remote_code": True}):
         with pytest.raises(SrvError, match=r"needs code of its own.*trust_remote_code.*is not asked"):
             load(tmp_path, **extra)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path / "cache")
+    runtime = load(tmp_path, task="text-classification", operator={"trust_remote_code": True})
+    assert type(runtime._task.model).__name__ == "Own"
 
 
 def test_weights_in_several_files_are_served(tmp_path):

@@ -9,18 +9,19 @@ from srv.images import ImagePlan
 from srv_huggingface.image import srv_image_plan
 
 TRANSFORMERS = f"transformers=={version('transformers')}"
+PILLOW = f"pillow=={version('pillow')}"
 TORCH = f"torch=={version('torch').partition('+')[0]}"
 
 
 @pytest.mark.parametrize(
     "runtime, named, requirements",
     [
-        ("huggingface", (), [TRANSFORMERS, TORCH]),
-        ("srv-huggingface:huggingface", ("numpy",), [TRANSFORMERS, TORCH]),
-        ("huggingface", ("torch",), [TRANSFORMERS]),
+        ("huggingface", (), [TRANSFORMERS, TORCH, PILLOW]),
+        ("srv-huggingface:huggingface", ("numpy",), [TRANSFORMERS, TORCH, PILLOW]),
+        ("huggingface", ("torch", "pillow"), [TRANSFORMERS]),
         ("onnx", (), []),
     ],
-    ids=["plain", "qualified", "the user's own torch", "no model of ours"],
+    ids=["plain", "qualified", "the user's own", "no model of ours"],
 )
 def test_srv_image_plan_pins_what_reads_the_models_where_nobody_else_did(tmp_path, runtime, named, requirements):
     plan = ImagePlan(tmp_path, "zoo", models=(ModelSettings(name="m", runtime=runtime),), named=frozenset(named))
