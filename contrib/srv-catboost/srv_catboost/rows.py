@@ -10,7 +10,7 @@ import numpy as np
 
 from srv import InferenceRequest, InvalidInput, ModelSettings, Spec, Tensor
 from srv.errors import listed, quoted
-from srv.tables import Column, ColumnsMissing, NoRows, Table
+from srv.tables import Column, ColumnsMissing, NoRows, RowCounts, Table, UnknownColumn
 from srv_catboost.features import Feature
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -35,13 +35,6 @@ class MissingInVector(InvalidInput):
 
     def __init__(self, name: str, row: int) -> None:
         super().__init__(f"Input {quoted(name)}, row {row}: the vector holds a value that is missing or infinite.")
-
-
-class RowCounts(InvalidInput):
-    """Two inputs have different numbers of rows."""
-
-    def __init__(self, first: str, rows: int, second: str, others: int) -> None:
-        super().__init__(f"Input {quoted(first)} has {rows} rows and {quoted(second)} has {others}.")
 
 
 class NoForm(InvalidInput):
@@ -134,20 +127,13 @@ class Rows:
         names = [column.name for column in self._array.columns]
         for tensor in rest:
             if tensor.name not in names:
-                raise UnknownInput(tensor.name, [feature.name for feature in self._features])
+                raise UnknownColumn(tensor.name, [feature.name for feature in self._features])
         if not names:
             return None
         if not rest:
             raise ColumnsMissing(names)
         table: Array = self._array.read(InferenceRequest(rest, parameters=dict(parameters)))
         return table
-
-
-class UnknownInput(InvalidInput):
-    """The request brings an input that is none of the model's features."""
-
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"Input {quoted(name)} is unknown; the model takes {listed(known)}.")
 
 
 def column_major(rows: Array) -> Array:

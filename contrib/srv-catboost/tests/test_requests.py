@@ -50,8 +50,8 @@ WRONG = {
     "a vector of integers": ("reviews", REVIEW | {"vector": np.ones((2, 4), dtype=np.int64)}, "must be FP32 or FP64 [n, 4]"),
     "a vector with NaN": ("reviews", REVIEW | {"vector": np.array([[1, 2, 3, 4], [1, np.nan, 3, 4]])}, "Input 'vector', row 1: the vector holds a value that is missing or infinite."),
     "a missing text": ("reviews", REVIEW | {"text": ["a", None]}, "Column 'text', row 1: a missing value stands where text belongs."),
-    "fewer vectors": ("reviews", REVIEW | {"vector": np.ones((1, 4))}, "Input 'vector' has 1 rows and 'stars' has 2."),
-    "an unknown input beside a vector": ("reviews", REVIEW | {"start": [1, 2]}, "Input 'start' is unknown; the model takes stars, text, vector."),
+    "fewer vectors": ("reviews", REVIEW | {"vector": np.ones((1, 4))}, "Column 'vector' has 1 rows and column 'stars' has 2."),
+    "an unknown input beside a vector": ("reviews", REVIEW | {"start": [1, 2]}, "Column 'start' is unknown; the model takes stars, text, vector. Did you mean 'stars'?"),
     "a vector alone": ("reviews", {"vector": REVIEW["vector"]}, "Columns 'stars', 'text' are missing."),
     "vectors without rows": ("reviews", {name: values[:0] for name, values in REVIEW.items()} | {"text": Tensor("text", [], "BYTES", [0])}, "The request has no rows"),
 }  # fmt: skip
