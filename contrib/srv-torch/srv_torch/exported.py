@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.utils._pytree as pytree  # torch has no public way from single values to nested arguments
+from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from srv import Tensor
@@ -26,11 +27,22 @@ class BatchTooLarge(SrvError):
         super().__init__(f"max_batch_size is {size}, and the program takes at most {most} rows of '{name}'. Lower it.")
 
 
+class Unreadable(SrvError):
+    """torch cannot read a program, and says in the log why."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"torch {torch.__version__} cannot read '{file.name}'; the log has its reason. A program whose arguments or results "
+            "are of a class of yours needs that class: export it with dicts or tuples instead. One of another release of "
+            "torch may have to be exported anew."
+        )
+
+
 class Exported:
     """A program of torch.export, ready to run. Threads share it."""
 
     def __init__(self, file: Path, device: torch.device) -> None:
-        program = torch.export.load(file)
+        program = _read(file)
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
         self._device = device
@@ -89,6 +101,13 @@ class Exported:
         if argument.number is not None:
             return argument.number(tensor.data.item())
         return as_torch(tensor, self._device, copy=argument.placeholder in self._written)
+
+
+def _read(file: Path) -> ExportedProgram:
+    try:
+        return torch.export.load(file)
+    except RuntimeError as error:
+        raise Unreadable(file) from error
 
 
 def _check_tensor(tensor: Tensor, argument: Argument) -> None:

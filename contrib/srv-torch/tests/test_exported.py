@@ -2,6 +2,8 @@
 
 import logging
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -221,6 +223,26 @@ def test_an_output_that_no_datatype_carries_is_left_out_and_the_others_are_there
 def test_a_program_with_nothing_to_give_is_not_loaded(export, load):
     with pytest.raises(SrvError, match="gives no tensor or number"):
         load(export(module(lambda _, x: torch.complex(x, x)), torch.ones(2)))
+
+
+def test_a_program_with_a_class_of_the_users_in_it_is_told_of_dicts(load, tmp_path):
+    # In a process of its own, because this one would know the class.
+    code = """if True:
+        import dataclasses, torch
+
+        @dataclasses.dataclass
+        class Result:
+            y: torch.Tensor
+
+        torch.export.register_dataclass(Result, serialized_type_name="Result")
+        net = type("Net", (torch.nn.Module,), {"forward": lambda self, x: Result(x)})()
+        torch.export.save(torch.export.export(net, (torch.zeros(2),)), "model.pt2")
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
+    with pytest.raises(
+        SrvError, match=r"cannot read 'model\.pt2'; the log has its reason.*with dicts or tuples instead"
+    ):
+        load(tmp_path / "model.pt2")
 
 
 def test_an_input_that_no_datatype_carries_keeps_it_from_loading(export, load):
