@@ -86,6 +86,16 @@ class UntrustedOps(SrvError):
         )
 
 
+class Bfloat16BesideOthers(SrvError):
+    """The model gives bfloat16, by a way on which onnxruntime neither takes texts nor gives sequences."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model gives bfloat16, and {quoted(name)} is text, optional or a sequence; onnxruntime carries the one or the "
+            "other. Cast bfloat16 to float in the model, or export it without the other."
+        )
+
+
 class NoValue(InvalidInput):
     """The request asks for an output of an optional type that is empty in the answer."""
 
@@ -135,8 +145,13 @@ class OnnxRuntime(Runtime):
             self._inputs: Columns | Tensors = Columns(inputs, self.settings)
         else:
             self._inputs = Tensors(inputs, same_lengths=extra.get("same_lengths", True))
+        bfloat16_out = any(each.datatype == "BF16" for each in outputs)
+        for each in (*inputs, *outputs) if bfloat16_out else ():
+            if each.optional or each.form != "tensor" or (each.datatype == "BYTES" and each in inputs):
+                raise Bfloat16BesideOthers(each.name)
         self._takes_nan = extra.get("nan", True)
-        self._run = Run(session, bfloat16=[each.name for each in (*inputs, *outputs) if each.datatype == "BF16"])
+        bfloat16_in = [each.name for each in inputs if each.datatype == "BF16"]
+        self._run = Run(session, bfloat16_in=bfloat16_in, bfloat16_out=bfloat16_out)
         if self.inputs is None:
             self.inputs = self._inputs.specs()
         if self.outputs is None:
@@ -155,7 +170,7 @@ class OnnxRuntime(Runtime):
             fault = as_clients_fault(error, feed)
             if fault is None:
                 raise
-            self.log.info("The model cannot use a request's values.", exc_info=error)
+            self.log.info("The model cannot use a request's values: %s", error)
             raise fault from error
         found = dict(zip(names, given, strict=True))
         if request.outputs is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -59,7 +59,8 @@ def open_session(
     if not _NVIDIA.isdisjoint(providers):
         onnxruntime.preload_dlls()  # of CUDA and cuDNN, where these are wheels
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERROR
+    # What goes wrong is raised, but for a provider that does not work, of which onnxruntime speaks on stderr alone.
+    options.log_severity_level = _FATAL if list(providers) == ["CPUExecutionProvider"] else _ERROR
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, OPTIMISATIONS[optimisation])
@@ -74,7 +75,7 @@ def open_session(
         raise Unloadable(file, error) from error
     for name in providers:
         if name not in session.get_providers():
-            raise NoProvider(name, "which does not work here (see the log)")
+            raise NoProvider(name, "which does not work here, as a line above says")
     return session
 
 
@@ -86,24 +87,32 @@ def said_by(error: Exception) -> str:
 class Run:
     """Runs a session, from any number of threads. It computes all outputs, and hands out those that are asked for."""
 
-    def __init__(self, session: Any, *, bfloat16: Collection[str]) -> None:
+    def __init__(self, session: Any, *, bfloat16_in: Iterable[str], bfloat16_out: bool) -> None:
         self._session = session
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = _FATAL  # because errors are raised, and a line on stderr is no log record
-        self._bfloat16 = frozenset(bfloat16)
+        self._bfloat16_in = frozenset(bfloat16_in)
+        self._bfloat16_out = bfloat16_out
 
     def __call__(self, names: Sequence[str], feed: Mapping[str, Array]) -> list[Any]:
         """Return the outputs of these names. Arrays are neither copied in nor out, but for those of bfloat16."""
-        if not self._bfloat16:
-            results: list[Any] = self._session.run(names, feed, self._options)
-            return results
-        values = {name: self._value(name, array) for name, array in feed.items()}
-        return [_as_array(value) for value in self._session.run_with_ort_values(names, values, self._options)]
+        values: dict[str, Any] = dict(feed)
+        for name in self._bfloat16_in & feed.keys():
+            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(
+                feed[name].view(np.uint16), _BFLOAT16
+            )
+        if self._bfloat16_out:
+            return self._run_with_values(names, values)
+        results: list[Any] = self._session.run(names, values, self._options)
+        return results
 
-    def _value(self, name: str, array: Array) -> Any:
-        if name in self._bfloat16:
-            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    def _run_with_values(self, names: Sequence[str], values: Mapping[str, Any]) -> list[Any]:
+        """Run with values of onnxruntime on both sides, because an output of bfloat16 is no array of numpy's."""
+        feed = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+        }
+        return [_as_array(value) for value in self._session.run_with_ort_values(names, feed, self._options)]
 
 
 def _as_array(value: Any) -> Any:

@@ -126,6 +126,26 @@ def test_bfloat16_goes_in_and_out_as_its_bits(serve):
     assert y.data.dtype == np.uint16
 
 
+def test_bfloat16_goes_in_beside_texts_and_sequences_and_out_beside_neither(serve):
+    bfloat16 = TensorProto.BFLOAT16
+    sequence = helper.make_tensor_sequence_value_info("s", FLOAT, None)
+    texts = value("t", TEXT, ["k", "k"])
+    nodes = [
+        node("Identity", ["t"], ["u"]),
+        node("Cast", ["x"], ["y"], to=FLOAT),
+        node("SequenceConstruct", ["y"], ["s"]),
+        node("Cast", ["y"], ["z"], to=bfloat16),
+    ]
+    outputs = [value("y"), value("u", TEXT, ["k", "k"]), sequence]
+    runtime = serve(bytes_of([value("x", bfloat16), texts], outputs, nodes))
+    x = Tensor("x", np.array([[0x3F80, 0]], np.uint16), "BF16")
+    y, u, s = ask(runtime, x=x, t=Tensor("t", [["é"]], "BYTES"))
+    assert (y.data.tolist(), u.data.tolist(), s.data.tolist()) == ([[1.0, 0.0]], [["é".encode()]], [[[1.0, 0.0]]])
+    for inputs, more in (([texts], []), ([], [sequence])):
+        with pytest.raises(SrvError, match=r"^The model gives bfloat16, and '[st]' is text, optional or a sequence"):
+            serve(bytes_of([value("x", bfloat16), *inputs], [value("z", bfloat16), *more], nodes[1 - len(inputs) :]))
+
+
 @pytest.mark.parametrize(
     "made, said",
     [
@@ -372,6 +392,13 @@ def test_a_file_that_is_no_onnx_is_refused_at_load(serve):
         serve(b"")
     with pytest.raises(SrvError, match="is no ONNX model, or it is cut off"):
         serve(perceptron()[:-40])
+
+
+def test_an_operator_that_onnxruntime_lacks_is_told_once(serve, capfd):
+    made = bytes_of([value("x")], [value("y")], [node("Frobnicate", ["x"], ["y"], domain="my.own")], domains=["my.own"])
+    with pytest.raises(SrvError, match=r"^onnxruntime \S+ cannot load 'model.onnx': .*Frobnicate"):
+        serve(made)
+    assert capfd.readouterr().err == ""
 
 
 def test_weights_may_lie_in_a_file_beside_the_model(serve, tmp_path):
