@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from srv.discovery import PluginKind, discover
+from srv.discovery.plugin import CODE, FOLDER
 from srv.repository import Repository
 from srv.repository.recognition import Recognition
 from srv.settings import read_server_settings
@@ -178,6 +179,8 @@ def test_in_the_company_of_all_packages_each_folder_is_served_by_the_right_one(t
         text=True,
     )
 
+    plugins = discover()
+    assert {"MLmodel", "tokenizer.json"} <= plugins.marked_files(FOLDER)
     chosen = {}
     for name, answers in json.loads(done.stdout).items():
         verdicts = {(file, runtime): takes for file, runtime, takes in answers}
@@ -188,7 +191,7 @@ def test_in_the_company_of_all_packages_each_folder_is_served_by_the_right_one(t
         def refusal(runtime, path, verdicts=verdicts):
             return "" if verdicts[path.name, runtime] else "it says no"
 
-        recognition = Recognition(claims, refusal, code=("MLmodel",), whole=("MLmodel",))
+        recognition = Recognition(claims, refusal, plugins.marked_files(CODE), plugins.marked_files(FOLDER))
         paths = {file: tmp_path / name / file for file in claims}
         chosen[name] = recognition.choose(paths, place=name, code_allowed=True)[1]
     assert chosen == {name: runtime for name, (_, runtime) in FOLDERS.items()}
