@@ -21,6 +21,11 @@ Array: TypeAlias = np.ndarray[Any, Any]
 _PROBABILITIES = frozenset({"binary", "multiclass", "multiclassova"})
 #: LightGBM knows no codes of categories above this.
 _HIGHEST_CODE = 2**31 - 1
+#: Steps, one for each row and tree, from which on several threads pay: about a millisecond. Below, waking and waiting for them
+#: costs more than it saves, on a busy machine a hundred times the work of one row.
+_MANY_STEPS = 20_000
+#: How many steps a tree is for SHAP values.
+_STEPS_OF_CONTRIBUTIONS = 50
 
 
 class UnfitClasses(SrvError):
@@ -47,6 +52,7 @@ class Booster:
         self.category_places = self._category_places()
         self.objective = header.get("objective", "").partition(" ")[0] or None
         self._per_row = int(self._booster.num_model_per_iteration())
+        self._trees = int(self._booster.num_trees())
         self._labels = self._checked(classes)
         #: The places of columns that hold codes of categories which nobody has named.
         self.codes: Sequence[int] = ()
@@ -113,7 +119,9 @@ class Booster:
 
     def asked(self, rows: Array, **what: bool) -> Array:
         """Return what the booster predicts for rows."""
-        found: Array = self._booster.predict(rows, num_threads=self._cores, **what)
+        steps = len(rows) * self._trees * (_STEPS_OF_CONTRIBUTIONS if "pred_contrib" in what else 1)
+        threads = self._cores if steps >= _MANY_STEPS else 1
+        found: Array = self._booster.predict(rows, num_threads=threads, **what)
         return found
 
     def predicted(self, rows: Rows) -> Array:

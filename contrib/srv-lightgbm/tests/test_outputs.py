@@ -153,3 +153,24 @@ def test_what_another_model_has_set_in_numpy_changes_no_answer(load, rows):
 def test_classes_of_several_kinds_or_twice_are_refused(load, rows, classes):
     with pytest.raises(ValidationError, match="all of one kind and each of them once"):
         load(lightgbm.LGBMClassifier(**FEW).fit(rows, targets(rows)["two"]), extra={"classes": classes})
+
+
+def test_few_rows_take_one_thread_and_many_take_the_cores(load, rows, monkeypatch):
+    model = load(lightgbm.LGBMRegressor(**FEW).fit(rows, targets(rows)["number"]))
+    own, taken = lightgbm.Booster.predict, []
+
+    def predict(self, data, **given):
+        taken.append(given["num_threads"])
+        return own(self, data, **given)
+
+    monkeypatch.setattr(lightgbm.Booster, "predict", predict)
+    for count, output in (
+        (1, "predict"),
+        (1, "contributions"),
+        (1200, "predict"),
+        (6000, "predict"),
+        (1200, "contributions"),
+    ):
+        model.ask(np.resize(rows, (count, 5)), output)
+    cores = model.runtime.cores
+    assert taken == [1, 1, 1, cores, cores]
