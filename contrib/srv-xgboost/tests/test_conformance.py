@@ -49,14 +49,14 @@ def test_threads_get_the_answers_to_their_own_rows(rows, booster):
         end = time.monotonic() + 0.7
 
         def ask(number):
-            while time.monotonic() < end:
+            while counts[number] < 2 or time.monotonic() < end:
                 answer = client.infer("m", {"x": parts[number]}, outputs=OUTPUTS)
                 wrong.extend(name for name in OUTPUTS if not np.array_equal(answer[name], expected[number][name]))
                 counts[number] += 1
 
         run_in_threads(ask, len(parts))
     assert wrong == []
-    assert min(counts) > 0
+    assert min(counts) >= 2
 
 
 def test_a_bare_folder_is_served_over_every_wire(rows, tmp_path):
