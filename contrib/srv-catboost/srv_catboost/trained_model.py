@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ class Unreadable(SrvError):
     """CatBoost cannot read the file."""
 
     def __init__(self, file: Path, said: str) -> None:
-        super().__init__(f"CatBoost cannot read '{file.name}': {_PLACE_IN_SOURCE.sub('', said).rstrip('.')}.")
+        why = _PLACE_IN_SOURCE.sub("", said).rstrip(".!")
+        super().__init__(
+            f"catboost {version('catboost')} cannot read '{file.name}': {why}. Save or copy it again, or install the release "
+            "that saved it."
+        )
 
 
 class Empty(SrvError):

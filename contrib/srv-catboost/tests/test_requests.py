@@ -108,7 +108,7 @@ def test_settings_that_do_not_fit_keep_the_model_from_loading(estimator, extra, 
     "content, sentence",
     [
         (b"hello", "'model.cbm' holds no model of CatBoost"),
-        (b"CBM1" + b"x" * 50, "CatBoost cannot read 'model.cbm': Failed to read required number of bytes"),
+        (b"CBM1" + b"x" * 50, "cannot read 'model.cbm': Failed to read required number of bytes"),
         (b"", "'model.cbm' holds no model of CatBoost"),
         (b'{"features_info": {}}', "'model.cbm' holds no trees"),
         (b'{"learner": {}}', "'model.cbm' holds no model of CatBoost"),

@@ -77,6 +77,8 @@ class Booster:
         for name in OUTPUTS:
             if name == "predict_proba" and not self._count_of_classes:
                 continue
+            if name == "contributions" and self._booster.params.get("linear_tree"):
+                continue  # here, because LightGBM writes a line that begins with [Fatal] when it is asked for them
             try:
                 found[name] = OUTPUTS[name](rows)
             except lightgbm.basic.LightGBMError:

@@ -40,7 +40,10 @@ class Unreadable(SrvError):
     """LightGBM refuses the file."""
 
     def __init__(self, file: Path, version: str, why: str) -> None:
-        super().__init__(f"lightgbm {version} cannot read '{file.name}': {why}")
+        super().__init__(
+            f"lightgbm {version} cannot read '{file.name}': {why.rstrip('.')}. Save or copy it again, or install the release "
+            "that saved it."
+        )
 
 
 def is_lightgbm(path: Path) -> bool:
@@ -78,5 +81,8 @@ def _has_all_trees(stream: BinaryIO, begin: int, header: Mapping[str, str]) -> b
     if sizes is None:  # a file of an old release, which LightGBM reads tree by tree
         stream.seek(begin)
         return _END in stream.read()
-    stream.seek(begin + sum(int(size) for size in sizes.split()))
+    try:
+        stream.seek(begin + sum(int(size) for size in sizes.split()))
+    except (ValueError, OverflowError):  # because a size is no number, or none that a file can have
+        return False
     return stream.read(len(_END)) == _END

@@ -68,8 +68,15 @@ def test_a_file_of_an_old_release_which_does_not_tell_the_sizes_of_its_trees_is_
         load(Written(old[: old.index(b"Tree=2")]))
 
 
+@pytest.mark.parametrize("size", ["x", "9" * 30], ids=["no number", "more than a file has"])
+def test_a_file_with_a_wrong_size_of_a_tree_is_refused(load, size):
+    content = OWN.booster_.model_to_string().encode()
+    with pytest.raises(SrvError, match=r"it was cut off, or its text was changed"):
+        load(Written(content.replace(b"tree_sizes=", f"tree_sizes={size}".encode())))
+
+
 def test_categories_that_cannot_be_read_are_refused(load):
-    with pytest.raises(SrvError, match=r"lightgbm \S+ cannot read 'model.txt': "):
+    with pytest.raises(SrvError, match=r"lightgbm \S+ cannot read 'model.txt': .*\. Save or copy it again, or install"):
         load(Written(OWN.booster_.model_to_string().encode() + b"\npandas_categorical:[[1, 2\n"))
 
 

@@ -67,6 +67,16 @@ def test_a_model_gives_what_it_gives_in_python(load, rows, name, file):
         assert model.ask(rows[:1], spec.name)[spec.name].shape == (1, *answers[spec.name].shape[1:])
 
 
+def test_lightgbm_writes_nothing_when_a_model_of_linear_trees_is_loaded(load, rows, capfd):
+    own = lightgbm.LGBMRegressor(**FEW, linear_tree=True).fit(rows, targets(rows)["number"])
+    capfd.readouterr()
+
+    model = load(own)
+
+    assert "contributions" not in [spec.name for spec in model.runtime.outputs]
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("target", ["two", "three"])
 @pytest.mark.parametrize("texts", [True, False], ids=["texts", "integers"])
 def test_the_settings_name_the_classes_of_a_classifier(load, rows, target, texts):

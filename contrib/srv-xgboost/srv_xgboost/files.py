@@ -41,7 +41,10 @@ class Unreadable(SrvError):
     """XGBoost refuses the file."""
 
     def __init__(self, file: Path, version: str, why: str) -> None:
-        super().__init__(f"xgboost {version} cannot read '{file.name}': {why}")
+        super().__init__(
+            f"xgboost {version} cannot read '{file.name}': {why.rstrip('.')}. Save or copy it again, or install the release "
+            "that saved it."
+        )
 
 
 def is_xgboost(path: Path) -> bool:
