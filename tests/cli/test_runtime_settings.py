@@ -106,7 +106,7 @@ def test_a_runtime_without_settings_says_so(site, capsys):
 @pytest.mark.parametrize(
     "word, sentence",
     [
-        ("acne", "'acne' is neither a folder here nor an installed runtime; runtimes: acme, gone, plain, "),
+        ("acne", "'acne' is neither a folder here nor an installed runtime; runtimes: acme, "),
         ("srv-acme:acne", "'srv-acme:acne' is neither a folder here nor an installed runtime"),
         ("gone", "The runtime 'gone' of srv-acme 1.0 (acme_rt:Gone) is broken: AttributeError"),
         ("wrong", "(acme_rt:Wrong) has an 'extra' that is no marshmallow schema"),
