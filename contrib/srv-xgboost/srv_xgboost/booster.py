@@ -60,12 +60,12 @@ class Booster:
     """A booster and its outputs. Threads share it, since predicting changes nothing in it; gblinear takes turns."""
 
     def __init__(
-        self, file: Path, *, cores: int, missing: float, classes: Sequence[Any] | None, best_iteration: bool | None
+        self, file: Path, *, threads: int, missing: float, classes: Sequence[Any] | None, best_iteration: bool | None
     ) -> None:
         _check_builds()
         self._booster = _read(file)
-        self._booster.set_param({"nthread": cores})
-        self._cores = cores
+        self._booster.set_param({"nthread": threads})
+        self._threads = threads
         self._missing = missing
         learner = json.loads(self._booster.save_config())["learner"]
         attributes = self._booster.attributes()
@@ -189,7 +189,7 @@ class Booster:
         return xgboost.DMatrix(
             rows,
             missing=self._missing,
-            nthread=self._cores,
+            nthread=self._threads,
             feature_names=self.names,
             feature_types=self.types,
             enable_categorical=True,
