@@ -116,7 +116,9 @@ def run(sender: Sender, source: sources.Source, files: Files, *, batch_size: int
                 progress.tell(place.rows, place.failed, source.done())
             sink.finish()
         except OSError as error:
-            raise Stopped(f"The output cannot be written: {error.strerror}", resumable=journal is not None) from None
+            raise Stopped(
+                f"The output cannot be written: {error.strerror or error}", resumable=journal is not None
+            ) from None
         except SrvError as error:
             if not is_of_server(error):
                 raise

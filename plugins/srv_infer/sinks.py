@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -288,10 +288,11 @@ class ParquetSink:
 
         self._file.close()
         part = self._path.with_name(f"{self._path.name}.part")
-        schema = self._arrow.unify_schemas([stream.schema for stream in self._streams()], promote_options="permissive")
+        schemas = [table.schema for table in self._tables()] or [self._arrow.schema([])]
+        schema = self._arrow.unify_schemas(schemas, promote_options="permissive")
         with pq.ParquetWriter(part, schema) as writer:
-            for stream in self._streams():
-                writer.write_table(self._fitted(stream.read_all(), schema))
+            for table in self._tables():
+                writer.write_table(self._fitted(table, schema))
         part.replace(self._path)
         self._working.unlink()
 
@@ -299,10 +300,11 @@ class ParquetSink:
         """Close the file of rows."""
         self._file.close()
 
-    def _streams(self) -> Any:
+    def _tables(self) -> Iterator[Any]:
+        """Yield the rows of each batch."""
         with self._arrow.OSFile(str(self._working), "rb") as file:
             while file.tell() < file.size():
-                yield self._arrow.ipc.open_stream(file)
+                yield self._arrow.ipc.open_stream(file).read_all()
 
     def _fitted(self, table: Any, schema: Any) -> Any:
         columns = [
