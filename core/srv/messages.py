@@ -194,6 +194,10 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     base64: frozenset[str] = frozenset()
     #: The routes of its runtime's own that are served.
     routes: tuple[ModelRoute, ...] = ()
+    #: Whether it answers with one response.
+    answers: bool = True
+    #: Whether it answers with streams.
+    streams: bool = True
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):

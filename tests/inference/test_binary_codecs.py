@@ -247,9 +247,9 @@ def element_schemas(tensor):
 
 def test_the_description_says_that_tensors_of_a_binary_codec_are_base64_in_json(client):
     schemas = client.get("/v2/docs/dataplane.json").json["components"]["schemas"]
-    given = [schemas[f"InferenceRequest.{name}"]["properties"]["inputs"]["items"] for name in ("Turned", "of-input")]
+    given = [schemas[f"InferenceRequest{name}"]["properties"]["inputs"]["items"] for name in ("Turned", "OfInput")]
 
-    for tensor in (*given, schemas["InferenceResponse.Turned"]["properties"]["outputs"]["items"]):
+    for tensor in (*given, schemas["InferenceResponseTurned"]["properties"]["outputs"]["items"]):
         assert tensor["description"] == "Of content type 'picture'; each element is base64 in JSON."
         assert {"type": "string", "format": "byte"} in element_schemas(tensor)
 

@@ -224,7 +224,7 @@ def test_metadata_and_openapi_name_the_content_type(client):
         "name": "x", "datatype": "BYTES", "shape": [-1], "parameters": {"content_type": "colour"}
     }  # fmt: skip
     assert told["outputs"][0]["parameters"] == {"content_type": "colour"}
-    picture = schemas["InferenceRequest.turned"]["properties"]["inputs"]["items"]
+    picture = schemas["InferenceRequestTurned"]["properties"]["inputs"]["items"]
     assert picture["description"] == "Of content type 'picture'; each element is base64 in JSON."
 
 

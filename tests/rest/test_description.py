@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from openapi_spec_validator import validate
 
 from srv.discovery import discover
 from srv.messages import ModelMetadata, ServerMetadata
+from srv.model_settings import Spec
 from srv.rest.openapi import document as document_of
 from srv.runtime import Runtime
 from srv.serve.assembly import assemble
@@ -75,12 +77,12 @@ def test_the_routes_that_the_description_names_are_there(app):
 def test_a_models_own_tensors_are_described(app):
     described = document(app)
     taken = described["paths"]["/v2/models/m/infer"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert taken == {"$ref": "#/components/schemas/InferenceRequest.m"}
-    x, words = described["components"]["schemas"]["InferenceRequest.m"]["properties"]["inputs"]["items"]["anyOf"]
+    assert taken == {"$ref": "#/components/schemas/InferenceRequestM"}
+    x, words = described["components"]["schemas"]["InferenceRequestM"]["properties"]["inputs"]["items"]["anyOf"]
     assert x["properties"]["name"]["enum"] == ["x"]
     assert x["example"] == {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 1, 1, 1]}
     assert words["properties"]["datatype"]["enum"] == ["BYTES"]
-    given = described["components"]["schemas"]["InferenceResponse.m"]["properties"]["outputs"]["items"]
+    given = described["components"]["schemas"]["InferenceResponseM"]["properties"]["outputs"]["items"]
     assert given["properties"]["data"]["anyOf"][0]["items"]["anyOf"][0] == {
         "type": "integer",
         "minimum": -128,
@@ -88,10 +90,67 @@ def test_a_models_own_tensors_are_described(app):
     }
 
 
-def test_models_whose_names_differ_in_a_sign_only_are_told_apart(app):
-    models = [ModelMetadata(name, (), "python", (), (), {}) for name in ("a-b", "a_b", "a.b", "model")]
+def test_models_whose_names_differ_in_case_and_signs_only_are_told_apart(app):
+    names = ("a-b", "a_b", "a.b", "AB", "ab2", "model", "_")
+    models = [ModelMetadata(name, (), "python", (), (), {}, stream_inputs=(Spec(name="x"),)) for name in names]
+
     validate(described := document_of(ServerMetadata("srv", "1", ()), app.routes, models))
+
     assert "/v2/models/a.b/infer" in described["paths"]
+    operations = [
+        item[method]["operationId"] for item in described["paths"].values() for method in set(item) - {"parameters"}
+    ]
+    for given in (operations, [*described["components"]["schemas"]]):
+        assert len({name.replace("_", "").lower() for name in given}) == len(given)
+        assert all(re.fullmatch(r"[A-Za-z0-9_]+", name) for name in given)
+    endings = {
+        kind: {name.removeprefix(kind) for name in described["components"]["schemas"] if name.startswith(kind)} - {""}
+        for kind in ("InferenceRequest", "InferenceResponse", "StreamRequest")
+    }
+    assert [*endings.values()] == [{"AB", "AB2", "AB3", "AB4", "Ab22", "Model", "2"}] * 3
+
+
+def test_an_answer_of_infer_is_described_as_json_alone(app):
+    described = document(app)
+    for place in ("{model}", "m"):
+        infer = described["paths"][f"/v2/models/{place}/infer"]["post"]
+        assert [*infer["responses"]["200"]["content"]] == ["application/json"]
+        assert "binary data" in infer["description"]
+
+
+def test_a_parameter_is_described_as_an_integer_too(app):
+    described = document(app)["components"]["schemas"]["Parameters"]["additionalProperties"]["anyOf"]
+    assert [each["type"] for each in described] == ["string", "integer", "number", "boolean"]
+
+
+class Streams(Runtime):
+    """Answers with streams only."""
+
+    def predict_stream(self, words: list[str]) -> Iterator[list[str]]:
+        yield words
+
+
+@pytest.mark.parametrize("path", [EVERYTHING, ONE])
+@pytest.mark.parametrize("name", ["Strict", "Takes", "Text", "Streams"])
+def test_operations_that_a_model_has_not_are_not_described(srv_client, name, path):
+    has = {
+        "Strict": {"infer"},
+        "Takes": {"infer", "generate"},
+        "Text": {"infer", "infer_stream", "generate", "generate_stream"},
+        "Streams": {"infer_stream"},
+    }
+    client = srv_client(model(globals()[name], name="m"))
+    described = client.get(path).json
+    validate(described)
+    ends = ("infer", "infer_stream", "generate", "generate_stream")
+    assert {end for end in ends if f"/v2/models/m/{end}" in described["paths"]} == has[name]
+
+
+def test_events_are_described_with_a_schema(srv_client):
+    described = srv_client(model(Text, name="m")).get(EVERYTHING).json
+    for end in ("infer_stream", "generate_stream"):
+        content = described["paths"][f"/v2/models/m/{end}"]["post"]["responses"]["200"]["content"]
+        assert content == {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 @pytest.mark.parametrize("path", [EVERYTHING, ONE])
@@ -107,7 +166,7 @@ def test_what_is_told_is_as_the_description_says(app, path):
 
 def test_what_the_description_gives_as_example_is_answered(app):
     schemas = document(app)["components"]["schemas"]
-    x = schemas["InferenceRequest.m"]["properties"]["inputs"]["items"]["anyOf"][0]["example"]
+    x = schemas["InferenceRequestM"]["properties"]["inputs"]["items"]["anyOf"][0]["example"]
     answer = testing.TestClient(app).simulate_post("/v2/models/m/infer", json={"inputs": [x]})
     assert answer.status_code == 200
 
@@ -124,6 +183,16 @@ class Takes(Runtime):
 
     def predict(self, words: list[str]) -> list[str]:
         return words
+
+
+class Text(Runtime):
+    """Takes text to generate from."""
+
+    def predict(self, text_input: list[str]) -> list[str]:
+        return text_input
+
+    def predict_stream(self, text_input: list[str]) -> Iterator[list[str]]:
+        yield text_input
 
 
 class Strict(Takes):
@@ -146,7 +215,7 @@ def test_what_a_runtime_takes_is_described_and_what_another_refuses_is_not(srv_c
         client = srv_client(model(runtime, name="m"))
         described = client.get(EVERYTHING).json
         validate(described)
-        schema = {**described["components"]["schemas"]["InferenceRequest.m"], "components": described["components"]}
+        schema = {**described["components"]["schemas"]["InferenceRequestM"], "components": described["components"]}
         assert OAS30Validator(schema).is_valid(body) is taken
 
 
@@ -154,19 +223,19 @@ def test_what_a_runtime_takes_is_described_and_what_another_refuses_is_not(srv_c
     "body",
     [
         {"text_input": "a", "max_tokens": 5, "stop": ["a"]},
-        {"inputs": [{"name": "words", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},
+        {"inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},
     ],
     ids=["with keys beside the text", "in the form of infer"],
 )
 def test_both_forms_of_a_body_to_generate_are_described(srv_client, body):
-    described = srv_client(model(Strict, name="m")).get(EVERYTHING).json
+    described = srv_client(model(Text, name="m")).get(EVERYTHING).json
     posted = described["paths"]["/v2/models/m/generate"]["post"]
     schema = posted["requestBody"]["content"]["application/json"]["schema"]
 
     assert OAS30Validator({**schema, "components": described["components"]}).is_valid(body)
-    assert [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]] == ["GenerateRequest", "InferenceRequest.m"]
+    assert [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]] == ["GenerateRequest", "InferenceRequestM"]
     answer = posted["responses"]["200"]["content"]["application/json"]["schema"]
-    assert [each["$ref"].rpartition("/")[2] for each in answer["anyOf"]] == ["GenerateResponse", "InferenceResponse.m"]
+    assert [each["$ref"].rpartition("/")[2] for each in answer["anyOf"]] == ["GenerateResponse", "InferenceResponseM"]
 
 
 def element_of(tensor):
@@ -185,8 +254,8 @@ class Octets(Runtime):
 def test_a_description_says_which_tensors_are_base64_in_json(srv_client):
     client = srv_client(model(Octets, name="m"))
     schemas = client.get(EVERYTHING).json["components"]["schemas"]
-    image, more, words = schemas["InferenceRequest.m"]["properties"]["inputs"]["items"]["anyOf"]
-    output = schemas["InferenceResponse.m"]["properties"]["outputs"]["items"]
+    image, more, words = schemas["InferenceRequestM"]["properties"]["inputs"]["items"]["anyOf"]
+    output = schemas["InferenceResponseM"]["properties"]["outputs"]["items"]
 
     for tensor in (image, more, output):
         assert tensor["description"] == "Of content type 'base64'; each element is base64 in JSON."

@@ -91,6 +91,8 @@ def prepare(
         nested_parameters=runtime.nested_parameters,
         max_batch_size=answering.max_batch_size,
         routes=tuple(route.described for route in routes),
+        answers=answering.answers,
+        streams=answering.streams,
     )
 
 
@@ -207,6 +209,16 @@ class Answering:
             response.outputs = self._predict.encoding.selected(request, response)
             stages.output += time.monotonic_ns() - began
         return response
+
+    @property
+    def answers(self) -> bool:
+        """Whether the runtime answers with one response."""
+        return self._predict is not None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the runtime answers with streams."""
+        return self._stream is not None
 
     def waiting(self) -> int:
         """Return how many requests wait for a slot, or for others to run with."""

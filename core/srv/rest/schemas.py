@@ -56,7 +56,7 @@ COMPONENTS: Mapping[str, Schema] = {
     "Parameters": {
         "type": "object",
         "nullable": True,
-        "additionalProperties": {"oneOf": [_TEXT, {"type": "number"}, {"type": "boolean"}]},
+        "additionalProperties": {"anyOf": [_TEXT_OR_NULL, {"type": "integer"}, {"type": "number"}, _BOOLEAN]},
     },
     "NestedParameters": {"type": "object", "nullable": True, "additionalProperties": {}},
     "Tensor": _object(
