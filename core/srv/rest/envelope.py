@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from srv.errors import InvalidInput, quoted
-from srv.inference.request_validation import not_plain
 from srv.wire.json_nesting import is_too_deep
 
 Envelope = TypeVar("Envelope")
@@ -132,15 +131,16 @@ def read_json(body: bytes, decode: Callable[[bytes], Envelope]) -> Envelope:
 
 
 def checked(given: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the parameters of an envelope unchanged, lists and objects too, which the model may refuse.
+    """Return the parameters of an envelope that have a value, lists and objects too, which the model may refuse.
 
-    Raises InvalidInput for null, and for an integer of more than 64 bits, however deep in lists and objects.
+    Null is no value, because clients with typed fields write it for what they leave out. Raises InvalidInput for an
+    integer of more than 64 bits, however deep in lists and objects.
     """
     for name, value in given.items():
-        if value is None:
-            raise BadField(f"{where}[{quoted(name)}]", not_plain("null"))
         if isinstance(value, int | list | dict) and not _fits(value):
             raise BadField(f"{where}[{quoted(name)}]", "integer out of range")
+    if None in given.values():
+        return {name: value for name, value in given.items() if value is not None}
     return given
 
 

@@ -113,7 +113,7 @@ class Generate:
             if name in parameters:
                 raise ParameterTwice(name)
             parameters[name] = _value(text, name, fields[name])
-        checked(parameters, "parameters")
+        parameters = checked(parameters, "parameters")
         declared = {spec.name: spec for spec in self._inputs(model)}
         inputs = [_tensor(INPUT, envelope.text_input, declared.get(INPUT), None, parameters)]
         for name in [name for name in parameters if name in declared and name != INPUT]:

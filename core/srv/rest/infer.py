@@ -17,7 +17,7 @@ from srv.rest.answers import write_response
 from srv.rest.binary import HEADER, SIZE, BadHeader, BinaryChoice, BinaryData, json_length, read_raw_body
 from srv.rest.compression import unpack
 from srv.rest.envelope import InputEnvelope, OutputEnvelope, RequestEnvelope, checked, read_envelope
-from srv.rest.json_tensors import read_data, read_texts
+from srv.rest.json_tensors import ABSENT, read_data, read_texts
 from srv.rest.large_arrays import LARGE, read_cut
 from srv.rest.middleware import HIDDEN, RequestHeaders
 from srv.settings import ServerSettings
@@ -224,7 +224,7 @@ def _tensor(
         return Tensor.trusted(envelope.name, array, envelope.datatype, parameters)
     if binary is None:
         raise BadHeader(f"is missing, and {where} has {SIZE}")
-    if len(bytes(envelope.data)):
+    if bytes(envelope.data) not in ABSENT:
         raise DataTwice(where)
     left = {**parameters}
     array = read_raw(binary.take(left.pop(SIZE), where), envelope.datatype, envelope.shape, where)

@@ -23,6 +23,8 @@ from srv.tensors import DTYPES
 from srv.wire.errors import OutOfRange, WrongCount, shown
 from srv.wire.raw_tensors import dtype_of, size_of
 
+#: What says that a value is not there: nothing, or the null of clients that write every field.
+ABSENT = (b"", b"null")
 #: What is taken away of the text of numbers; brackets and commas are left. Letters are those of exponents.
 _NOT_STRUCTURE = b"0123456789.eE+- \t\r\n"
 #: The largest value that a float holds.
@@ -76,8 +78,7 @@ def read_data(raw: msgspec.Raw, datatype: str, shape: Sequence[int], where: str)
             return few
     dtype = dtype_of(datatype, where)
     size = size_of(shape, dtype.itemsize, where)
-    if not text:
-        raise MissingData(where)
+    text = _given(text, shape, size, where)
     if datatype == "BF16":
         raise NotInJson(where)
     kind = dtype.kind
@@ -99,13 +100,24 @@ def read_texts(
     """
     text = bytes(raw)
     size = size_of(shape, DTYPES["BYTES"].itemsize, where)
-    if not text:
-        raise MissingData(where)
+    text = _given(text, shape, size, where)
     flat, missing = _texts(text, shape, size, where)
     if missing and null is not None:
         flat[[value is None for value in flat.tolist()]] = null
         missing = False
     return _shaped(flat, shape), missing
+
+
+def _given(text: bytes, shape: Sequence[int], size: int, where: str) -> bytes:
+    """Return the text of data, an empty array where a tensor without elements has none. Raises MissingData.
+
+    A scalar's null is its value.
+    """
+    if text not in ABSENT or (text and not shape):
+        return text
+    if size:
+        raise MissingData(where)
+    return b"[]"
 
 
 def _shaped(flat: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
@@ -208,7 +220,7 @@ def _listed(text: bytes, kind: str, shape: Sequence[int], size: int, where: str)
     """Return the values as a flat list: for text, booleans and null, and to find the place of a fault."""
     if not text.startswith(b"["):
         if shape:
-            raise bad_field("Expected `array`", f"{where}.data")
+            raise bad_field(f"Expected `array`, got `{_kind(text)}`", f"{where}.data")
         text = b"[%b]" % text
     depth = len(shape) if len(shape) > 1 and text[1:].lstrip(b" \t\r\n").startswith(b"[") else 1
     try:
@@ -222,6 +234,12 @@ def _listed(text: bytes, kind: str, shape: Sequence[int], size: int, where: str)
     if len(values) != size:
         raise WrongCount(f"{where}.data", len(values), shape)
     return values
+
+
+def _kind(text: bytes) -> str:
+    """Return what a JSON value that is no array is, in msgspec's words."""
+    kinds = {b"{": "object", b'"': "str", b"t": "bool", b"f": "bool", b"n": "null"}
+    return kinds.get(text[:1]) or ("int" if text.lstrip(b"-").isdigit() else "float")
 
 
 def _flattened(values: list[Any], shape: Sequence[int], where: str) -> list[Any]:

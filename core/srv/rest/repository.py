@@ -11,12 +11,13 @@ import orjson
 from srv.planes.modelplane import IndexRow, ModelPlane, check_brings_nothing
 from srv.rest.envelope import read_json
 from srv.rest.infer import RequestReader
+from srv.rest.json_tensors import ABSENT
 
 
 class IndexEnvelope(msgspec.Struct):
     """The body of a request for the index."""
 
-    ready: bool = False
+    ready: bool | None = None
 
 
 class ControlEnvelope(msgspec.Struct):
@@ -35,8 +36,8 @@ class Index:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the index; an empty body asks for all of it."""
         body = bytes(self._reader.body(req))
-        wish = read_json(body, _index) if body.strip() else IndexEnvelope()
-        resp.data = orjson.dumps([_row(row) for row in self._plane.index(ready=wish.ready)])
+        wish = read_json(body, _index) if body.strip() not in ABSENT else IndexEnvelope()
+        resp.data = orjson.dumps([_row(row) for row in self._plane.index(ready=bool(wish.ready))])
 
 
 class Control:
@@ -50,7 +51,7 @@ class Control:
         """Load or unload the model, and answer when every worker has done so."""
         req.context.model = None
         body = bytes(self._reader.body(req))
-        wish = read_json(body, _control) if body.strip() else ControlEnvelope()
+        wish = read_json(body, _control) if body.strip() not in ABSENT else ControlEnvelope()
         check_brings_nothing(wish.parameters or ())
         self._act(model)
         resp.data = b"{}"

@@ -51,6 +51,22 @@ def _data(values: Schema, bare: Sequence[Schema]) -> Schema:
     }
 
 
+def _input_data(data: Schema) -> Schema:
+    """Return the schema of an input's data, which may be null where the tensor is binary data or has no elements."""
+    if "anyOf" not in data:
+        return _or_null(data)
+    values, *bare = data["anyOf"]
+    return {**data, "anyOf": [_or_null(values), *bare]}
+
+
+_TENSOR = _object(
+    ("name", "shape", "datatype"),
+    name=_TEXT,
+    shape=_SHAPE,
+    datatype={"type": "string", "enum": [*DATATYPES]},
+    parameters=ref("Parameters"),
+    data=_data({}, [_FLOAT, _TEXT, _BOOLEAN]),
+)
 COMPONENTS: Mapping[str, Schema] = {
     "Error": _object(("error", "code"), error=_TEXT, code=_TEXT),
     "Parameters": {
@@ -59,20 +75,17 @@ COMPONENTS: Mapping[str, Schema] = {
         "additionalProperties": {"anyOf": [_TEXT_OR_NULL, {"type": "integer"}, {"type": "number"}, _BOOLEAN]},
     },
     "NestedParameters": {"type": "object", "nullable": True, "additionalProperties": {}},
-    "Tensor": _object(
-        ("name", "shape", "datatype"),
-        name=_TEXT,
-        shape=_SHAPE,
-        datatype={"type": "string", "enum": [*DATATYPES]},
-        parameters=ref("Parameters"),
-        data=_data({}, [_FLOAT, _TEXT, _BOOLEAN]),
-    ),
+    "Tensor": _TENSOR,
+    "InputTensor": {
+        **_TENSOR,
+        "properties": {**_TENSOR["properties"], "data": _input_data(_TENSOR["properties"]["data"])},
+    },
     "RequestedOutput": _object(("name",), name=_TEXT, parameters=ref("Parameters")),
     "InferenceRequest": _object(
         ("inputs",),
         id=_or_null(_TEXT),
         parameters=ref("Parameters"),
-        inputs=_list(ref("Tensor")),
+        inputs=_list(ref("InputTensor")),
         outputs={**_or_null(_list(ref("RequestedOutput"))), "description": "None, or an empty list, is all of them."},
     ),
     "InferenceResponse": _object(
@@ -151,9 +164,9 @@ COMPONENTS: Mapping[str, Schema] = {
             reason=_TEXT,
         )
     ),
-    "IndexRequest": _object((), ready={**_BOOLEAN, "default": False}),
+    "IndexRequest": {**_object((), ready={**_BOOLEAN, "nullable": True, "default": False}), "nullable": True},
     "Done": _object(()),
-    "ControlRequest": _object((), parameters=_or_null({"type": "object"})),
+    "ControlRequest": {**_object((), parameters=ref("NestedParameters")), "nullable": True},
 }
 
 
@@ -178,7 +191,7 @@ def _request(metadata: ModelMetadata, inputs: Sequence[Spec]) -> Schema:
             **schema["properties"]["outputs"],
             "items": _with_parameters(COMPONENTS["RequestedOutput"], parameters),
         }
-        own["inputs"] = _list(_with_parameters(COMPONENTS["Tensor"], parameters))
+        own["inputs"] = _list(_with_parameters(COMPONENTS["InputTensor"], parameters))
     if tensors:
         own["inputs"] = _list(tensors[0] if len(tensors) == 1 else {"anyOf": tensors})
     return {**schema, "properties": {**schema["properties"], **own}}
@@ -201,6 +214,7 @@ def _with_parameters(schema: Schema, parameters: Schema) -> Schema:
 def _input(spec: Spec, metadata: ModelMetadata, parameters: Schema) -> Schema:
     schema = _tensor(spec, metadata.base64, null=metadata.missing_values)
     schema = _with_parameters(schema, parameters)
+    schema["properties"]["data"] = _input_data(schema["properties"]["data"])
     if metadata.any_input_name:
         schema["properties"]["name"] = {**_TEXT, "description": f"{spec.name}, or any other"}
     return schema
