@@ -240,6 +240,17 @@ def srv_model_failed(model: Model, reason: str) -> None:
 
 
 @hookspec
+def srv_openapi(document: dict[str, Any], settings: Mapping[str, Any], server: Server) -> None:
+    """Change an OpenAPI document, of the whole server or of one model, before a client gets it. Changes it in place.
+
+    Called for each request for such a document, in the request's thread; each plugin finds what those before it have
+    left. What the plugin brings belongs here, as far as paths and docstrings do not tell it: credentials, and what its
+    routes take and answer. A path of the server's own may be missing in the document of one model. A SrvError is
+    answered as such; any other error is INTERNAL, and the log names the plugin.
+    """
+
+
+@hookspec
 def srv_before_infer(model: Model, request: InferenceRequest) -> InferenceRequest | InferenceResponse | None:
     """A request for inference was read and checked, and its model has not seen it yet.
 

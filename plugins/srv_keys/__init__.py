@@ -9,6 +9,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, validates_schema
 
 from srv.hookspecs import hookimpl
 from srv_keys.callers import DIGEST, Callers
+from srv_keys.description import describe_keys
 from srv_keys.http import KeyRequired, WhoAmI
 
 srv_needs_settings = True
@@ -50,6 +51,12 @@ def srv_http_middleware(settings: Mapping[str, str]) -> Sequence[object]:
 def srv_http_routes() -> Sequence[tuple[str, object]]:
     """Bring a route to try a key."""
     return [("/v2/whoami", WhoAmI())]
+
+
+@hookimpl
+def srv_openapi(document: dict[str, Any]) -> None:
+    """Say that every operation but those for health needs a key, and how one is sent."""
+    describe_keys(document)
 
 
 @hookimpl(tryfirst=True)

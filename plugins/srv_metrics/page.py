@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from srv_metrics.collecting import Collector
 
 #: The forms that prometheus_client writes, the one that clients get where it does not matter first.
-_FORMS = ("text/plain", "application/openmetrics-text")
+FORMS = ("text/plain", "application/openmetrics-text")
 
 
 class Metrics:
@@ -51,7 +51,7 @@ def wanted(accepted: str) -> str:
     """
     members = [member.strip() for member in accepted.split(",")]
     try:
-        form = falcon.mediatypes.best_match([_given(form, members) for form in _FORMS], accepted)
+        form = falcon.mediatypes.best_match([_given(form, members) for form in FORMS], accepted)
     except falcon.InvalidMediaType:
         return ""
     kind = form.partition(";")[0]

@@ -148,6 +148,38 @@ def test_a_route_that_raises_is_an_internal_error_that_names_the_plugin_in_the_l
     assert "Plugin 'pages' raised in its route /pages/{name}." in caplog.text
 
 
+def test_srv_openapi_changes_a_document_in_the_order_of_the_plugins(srv_client, isolated_plugins):
+    def change(word):
+        def srv_openapi(document):
+            schema = document["components"]["schemas"]["Error"]
+            schema["title"] = schema.get("title", "") + word
+
+        return SimpleNamespace(srv_openapi=hookimpl(srv_openapi))
+
+    isolated_plugins(hooks={"b": change(" two"), "a": change(" one")})
+    client = srv_client(Echo)
+
+    for _ in range(2):
+        document = client.get("/v2/models/Echo/docs/dataplane.json").json
+        assert document["components"]["schemas"]["Error"]["title"] == " one two"
+
+
+def test_srv_openapi_that_raises_is_an_internal_error_that_names_the_plugin_in_the_log(
+    srv_client, isolated_plugins, caplog
+):
+    @hookimpl
+    def srv_openapi(document):
+        raise KeyError("secret")
+
+    isolated_plugins(hooks={"odd": SimpleNamespace(srv_openapi=srv_openapi)})
+
+    answer = srv_client(Echo).get("/v2/docs/dataplane.json")
+
+    assert (answer.status, answer.json["code"]) == (500, "INTERNAL")
+    assert "secret" not in answer.json["error"]
+    assert "Plugin 'odd' raised in srv_openapi." in caplog.text
+
+
 @pytest.mark.parametrize("given", [None, "mine", "not one id"])
 def test_a_hook_sees_the_id_of_every_request(srv_client, isolated_plugins, given):
     seen = []

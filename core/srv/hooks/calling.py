@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from srv.discovery.plugin import Plugin, PluginKind, PluginState
 from srv.discovery.plugins import Plugins, failure
-from srv.errors import SrvError, is_from_signal
+from srv.errors import PluginFailed, SrvError, is_from_signal
 from srv.hooks.errors import PlanFailed, UnknownHook
 from srv.hooks.implementations import ARGUMENTS, Implementation
 from srv.hooks.registration import Registration, Sections, server_of
@@ -146,6 +146,19 @@ class Hooks:
             error = _tell(implementation, consequence, settings=settings, server=server_of(server, row))
             if error is not None and row.required:
                 self.plugins.quarantine(row, f"srv_worker_started raised {failure(error)}")
+
+    def openapi(self, document: dict[str, Any], server: Server) -> None:
+        """Let each plugin change an OpenAPI document, one after the other. Raises PluginFailed if one fails."""
+        for implementation in self._registration.implementations("srv_openapi"):
+            row = implementation.plugin
+            settings = self._registration.settings_of(row)
+            try:
+                implementation(document=document, settings=settings, server=server_of(server, row))
+            except SrvError:
+                raise
+            except (Exception, SystemExit) as error:
+                log.exception("Plugin '%s' raised in srv_openapi.", row.name)
+                raise PluginFailed(row.name, "srv_openapi", error) from error
 
     def model_loaded(self, model: Model, seconds: float) -> None:
         """Tell the plugins that a version of a model serves."""

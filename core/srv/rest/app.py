@@ -154,11 +154,12 @@ def create_app(
     middleware: Sequence[Any] = (),
     server: Server | None = None,
     owner_of: Callable[[object], str] = lambda _: "unknown",
+    complete_openapi: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> App:
     """Make the app over a data plane and a model plane. Opens no port and starts no thread.
 
     `middleware` is what plugins bring, and `owner_of` tells which plugin; `server` is what it
-    finds as `req.context.server`.
+    finds as `req.context.server`. `complete_openapi` lets plugins change an OpenAPI document.
     """
     app = (AppBelow if settings.root_path else App)(
         [*_own_middleware(settings), *(PluginMiddleware(owner_of(layer), layer) for layer in middleware)],
@@ -174,7 +175,7 @@ def create_app(
     app.add_route("/v2/health/ready", Ready(dataplane))
     app.add_route("/v2/models", ModelList(dataplane))
     app.add_route("/v2/models/stats", Statistics(dataplane))
-    description = Description(dataplane, lambda: app.routes, settings.root_path)
+    description = Description(dataplane, lambda: app.routes, settings.root_path, complete_openapi)
     app.add_route("/v2/docs/dataplane.json", description)
     of_models: Sequence[tuple[str, object]] = (
         ("", ModelPage(dataplane)),

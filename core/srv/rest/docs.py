@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import falcon
 import orjson
@@ -14,12 +15,19 @@ from srv.rest.openapi import Route, document, model_document
 
 
 class Description:
-    """The face, or one of its models, as OpenAPI 3."""
+    """The face, or one of its models, as OpenAPI 3. `complete` lets plugins change a document."""
 
-    def __init__(self, dataplane: DataPlane, routes: Callable[[], Sequence[Route]], root_path: str) -> None:
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        routes: Callable[[], Sequence[Route]],
+        root_path: str,
+        complete: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._dataplane = dataplane
         self._routes = routes
         self._root = root_path
+        self._complete = complete
 
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, model: str | None = None, version: str | None = None
@@ -31,6 +39,8 @@ class Description:
         else:
             metadata = self._dataplane.metadata(model, version)
             made = model_document(server, routes, metadata, version, root_path=self._root)
+        made = orjson.loads(orjson.dumps(made))  # because parts of it stand in every document
+        self._complete(made)
         resp.data = orjson.dumps(made)
 
     on_head = on_get

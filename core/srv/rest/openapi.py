@@ -113,6 +113,7 @@ def _begun(title: str, version: str, root_path: str) -> dict[str, Any]:
         "openapi": "3.0.3",
         "info": {"title": title, "version": version},
         "servers": [{"url": root_path or "/"}],
+        "security": [],
         "paths": {},
         "components": {"schemas": {**COMPONENTS}},
     }

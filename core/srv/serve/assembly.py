@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -137,6 +138,7 @@ class Assembled:
             middleware=self.hooks.http_middleware(),
             server=self.running,
             owner_of=self.hooks.owner_of,
+            complete_openapi=partial(self.hooks.openapi, server=self.running),
         )
         self._add_routes()
         self.hooks.worker_started(self.running)

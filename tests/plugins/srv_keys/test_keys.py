@@ -4,6 +4,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
+from openapi_spec_validator import validate
 
 from srv import Runtime, Unauthenticated
 from srv.discovery import PluginError
@@ -96,6 +97,36 @@ def test_options_without_a_key_tell_no_routes(client, path):
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
     assert "allow" not in answer.headers
+
+
+def test_srv_openapi_says_how_a_key_is_sent_and_what_needs_none(client):
+    whole = client.get("/v2/docs/dataplane.json", headers=bearer(KEY)).json
+    one = client.get("/v2/models/Doubler/docs/dataplane.json", headers=bearer(KEY)).json
+
+    for document in (whole, one):
+        validate(document)
+        assert document["components"]["securitySchemes"] == {
+            "BearerKey": {"type": "http", "scheme": "bearer"},
+            "HeaderKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        }
+        assert document["security"] == [{"BearerKey": []}, {"HeaderKey": []}]
+    for path, item in whole["paths"].items():
+        free = path in ("/v2/health/live", "/v2/health/ready")
+        assert all((item[method].get("security") == []) is free for method in set(item) - {"parameters"}), path
+        if free:
+            assert client.get(path).status == 200
+    assert "name" in schema_of(whole["paths"]["/v2/whoami"])["properties"]
+
+
+def test_without_keys_a_document_says_that_none_is_needed(srv_client, isolated_plugins):
+    isolated_plugins()
+    document = srv_client(Doubler).get("/v2/docs/dataplane.json").json
+    assert document["security"] == []
+    assert "securitySchemes" not in document["components"]
+
+
+def schema_of(item):
+    return item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
 
 
 def test_srv_http_routes_tells_who_the_caller_is(client):

@@ -42,6 +42,13 @@ def test_srv_http_routes_brings_the_page(client):
     assert answer.headers["content-type"].startswith("text/plain")
 
 
+def test_srv_openapi_names_the_forms_of_the_page(client):
+    described = client.get("/v2/docs/dataplane.json").json["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    for form in described:
+        assert client.get("/metrics", headers={"Accept": form}).headers["content-type"].startswith(form)
+    assert len(described) == 2
+
+
 def test_requests_are_counted_by_model_version_face_and_outcome(client):
     client.infer("double", {"x": ["a"]})
     client.infer("double", {"x": ["bad"]})
