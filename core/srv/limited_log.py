@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 from srv.logs import safely
@@ -19,16 +20,18 @@ class LimitedLog:
         self._interval = interval
         self._next = 0.0
         self._left_out = 0
+        self._guard = threading.Lock()
 
     def warning(self, message: str, *args: object) -> None:
-        """Write the line, or count it as left out. For one thread; what a logging handler raises is dropped."""
+        """Write the line, or count it as left out. What a logging handler raises is dropped."""
         now = time.monotonic()
-        if now < self._next:
-            self._left_out += 1
-            return
-        self._next = now + self._interval
-        if self._left_out:
+        with self._guard:
+            if now < self._next:
+                self._left_out += 1
+                return
+            self._next = now + self._interval
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
             message += " (%d more such lines were left out.)"
-            args = (*args, self._left_out)
-            self._left_out = 0
+            args = (*args, left_out)
         safely(self._log.warning, message, *args)

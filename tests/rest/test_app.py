@@ -268,7 +268,7 @@ def test_without_an_origin_a_host_that_is_not_listed_is_refused_but_for_health(c
 
 def test_a_browser_is_told_what_an_allowed_origin_may_do(client):
     cors = CorsSettings(
-        allow_origins=("https://page.example",), allow_credentials=True, expose_headers=("X-Request-Id",)
+        allow_origins=("https://page.example",), allow_credentials=True, expose_headers=("X-Mine", "X-Request-Id")
     )
     asked = {
         "Origin": "https://page.example",
@@ -280,7 +280,36 @@ def test_a_browser_is_told_what_an_allowed_origin_may_do(client):
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert answer.headers["access-control-allow-credentials"] == "true"
-    assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
+    exposed = "Inference-Header-Content-Length, X-Request-Id, Retry-After, X-Mine"
+    assert answer.headers["access-control-expose-headers"] == exposed
+
+
+@pytest.mark.parametrize("origins", [("https://page.example",), ("*",)], ids=["named", "any"])
+@pytest.mark.parametrize("origin", [None, "https://page.example", "https://other.example"])
+def test_an_answer_says_to_caches_that_it_depends_on_the_origin(client, origins, origin):
+    headers = {"Accept-Encoding": "gzip"} | ({"Origin": origin} if origin else {})
+
+    answer = client(cors_settings=CorsSettings(allow_origins=origins)).simulate_get("/v2", headers=headers)
+
+    assert "Origin" in answer.headers["vary"].split(", ")
+
+
+@pytest.mark.parametrize("cors", [None, CorsSettings(allow_origins=("https://page.example",))], ids=["none", "another"])
+def test_a_preflight_of_a_page_that_may_not_is_a_403_that_the_log_tells(client, cors, caplog):
+    headers = {"Origin": "https://other.example", "Host": "localhost", "Access-Control-Request-Method": "POST"}
+
+    answer = client(cors_settings=cors).simulate_options(INFER, headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) == (403, "FORBIDDEN")
+    assert "access-control-allow-origin" not in answer.headers
+    sentence = "A page of 'https://other.example' may not send requests here; cors_settings.allow_origins says who may."
+    assert answer.json["error"] == sentence
+    assert f"The preflight of a browser for '{INFER}' is refused: {sentence}" in caplog.text
+
+
+def test_a_preflight_of_a_page_of_the_same_origin_is_none_of_ours(client):
+    headers = {"Origin": "http://localhost", "Host": "localhost", "Access-Control-Request-Method": "PUT"}
+    assert client().simulate_options(INFER, headers=headers).status_code == 200
 
 
 # -- headers -----------------------------------------------------------------------------------------------------------

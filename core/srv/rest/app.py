@@ -53,6 +53,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         checks = [layer.process_request for layer in (first, *early) if hasattr(layer, "process_request")]
         self._checks_of_heads = tuple(checks)
         self._all_nonblocking = all(getattr(layer, "srv_nonblocking", False) for layer in middleware)
+        self._cors = next((layer for layer in middleware if isinstance(layer, Cors)), None)
         self._root = root_path
         self._turned_away = turned_away
         #: The routes of models' runtimes, for paths that have no other.
@@ -66,6 +67,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     def srv_refused(self, refused: CountedRefusal) -> None:
         """Count a request that the worker refused itself."""
         self._turned_away("rest", refused.code)
+
+    def srv_headers_of_refusal(self, origin: str | None) -> tuple[tuple[str, str], ...]:
+        """Return the headers that the worker adds where it refuses a request itself; `origin` is the request's."""
+        return () if self._cors is None else self._cors.headers_for(origin)
 
     def srv_nonblocking(self, method: str, path: str) -> bool:
         """Return whether a request never waits: for a model, a disk, or a plugin's code that may wait.

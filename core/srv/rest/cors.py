@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from srv.errors import Forbidden, quoted
+from srv.limited_log import LimitedLog
 from srv.settings import CorsSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 else:
     _CORSMiddleware = falcon.CORSMiddleware  # generic since Falcon 4.3
 
+log = logging.getLogger(__name__)
+
+#: Headers of answers that every allowed page may read, beside those that settings name.
+EXPOSED = ("Inference-Header-Content-Length", "X-Request-Id", "Retry-After")
 #: What orchestrators and balancers ask by whatever address they have.
 _PROBES = frozenset({"/v2/health/live", "/v2/health/ready"})
 #: Methods that change nothing, which a page of any origin may send.
@@ -59,15 +65,22 @@ class ForeignOrigins:
     def __init__(self, allowed: CorsSettings | None, *, loopback_only: bool = False) -> None:
         self._allowed = frozenset(allowed.allow_origins if allowed is not None else ())
         self._loopback_only = loopback_only
+        self._log = LimitedLog(log)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Raise Forbidden for a page of another origin that does more than read, and for a host that no page may name."""
+        """Raise Forbidden for a page of another origin that does more than read or asks whether it may, and for a host
+        that no page may name.
+        """
         origin = req.env.get("HTTP_ORIGIN")
         if origin is None or origin in self._allowed or "*" in self._allowed:
             return
         host = req.env.get("HTTP_HOST", "")
-        if req.method not in _READING and not is_same(origin, host):
-            raise ForeignOrigin(origin)
+        asks = req.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in req.env
+        if (asks or req.method not in _READING) and not is_same(origin, host):
+            refusal = ForeignOrigin(origin)
+            if asks:  # logged, because a browser shows neither the page nor its author what the answer says
+                self._log.warning("The preflight of a browser for %s is refused: %s", quoted(req.path), refusal)
+            raise refusal
         if self._loopback_only and not is_loopback_name(name_of(host)):
             raise ForeignHost(host)
 
@@ -98,7 +111,10 @@ class AllowedHosts:
 
 
 class Cors(_CORSMiddleware):
-    """Falcon's middleware for CORS: answers preflights and adds the headers that browsers ask for. Never blocks."""
+    """Falcon's middleware for CORS: answers preflights and adds the headers that browsers ask for. Never blocks.
+
+    Every answer varies by the Origin, so that no cache gives one page the answer to another.
+    """
 
     srv_nonblocking = True
 
@@ -106,8 +122,28 @@ class Cors(_CORSMiddleware):
         origins = "*" if "*" in allowed.allow_origins else list(allowed.allow_origins)
         super().__init__(
             allow_origins=origins,
-            expose_headers=list(allowed.expose_headers) or None,
+            expose_headers=[*dict.fromkeys((*EXPOSED, *allowed.expose_headers))],
             allow_credentials=origins if allowed.allow_credentials else None,
+        )
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        """Add the headers to an answer."""
+        super().process_response(req, resp, resource, req_succeeded)
+        resp.append_header("Vary", "Origin")
+
+    def headers_for(self, origin: str | None) -> tuple[tuple[str, str], ...]:
+        """Return the headers of an answer that never reaches the app, such as a refusal of the worker's."""
+        known = origin is not None and origin.isascii() and (self.allow_origins == "*" or origin in self.allow_origins)
+        if origin is None or not known:
+            return (("Vary", "Origin"),)
+        credentials = bool(self.allow_credentials)
+        return (
+            ("Access-Control-Allow-Origin", origin if credentials or self.allow_origins != "*" else "*"),
+            *((("Access-Control-Allow-Credentials", "true"),) if credentials else ()),
+            ("Access-Control-Expose-Headers", str(self.expose_headers)),
+            ("Vary", "Origin"),
         )
 
 

@@ -98,7 +98,11 @@ class CorsSchema(Schema):
         "Origins that may ask, such as `https://example.org`; `*` for all.", Text(""), items="origins"
     )
     allow_credentials = Flag("Whether a browser may send cookies and credentials along.")
-    expose_headers = ListOf("Headers of answers that a page may read.", Text(""), items="names of headers")
+    expose_headers = ListOf(
+        "Headers of answers that a page may read beside those of the protocol, `X-Request-Id` and `Retry-After`.",
+        Text(""),
+        items="names of headers",
+    )
 
 
 class PluginsSchema(Schema):

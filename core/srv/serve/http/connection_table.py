@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from srv.logs import safely
 from srv.planes.limits import Lease, Limit
@@ -26,11 +27,26 @@ LINGER = 2.0
 LAST_CHANCE = 1.0
 
 
+#: Gives the headers that a refusal of the worker's has beside its own, by the request's Origin. Called under the guard.
+HeadersOfRefusal: TypeAlias = Callable[[str | None], Sequence[tuple[str, str]]]
+
+
+def _none(_: str | None) -> Sequence[tuple[str, str]]:
+    return ()
+
+
 class ConnectionTable:
     """All connections by descriptor. The scheduler calls it under its guard; `write_log` alone is called without the guard."""
 
     def __init__(
-        self, limits: Limits, *, poller: Poller, heads: ResponseHeads, access_log: AccessLog, in_flight: Limit
+        self,
+        limits: Limits,
+        *,
+        poller: Poller,
+        heads: ResponseHeads,
+        access_log: AccessLog,
+        in_flight: Limit,
+        headers_of_refusal: HeadersOfRefusal | None = None,
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.returned: deque[Connection] = deque()  # settled with more to read than the kernel shows
@@ -41,6 +57,7 @@ class ConnectionTable:
         self._heads = heads
         self._access_log = access_log
         self._in_flight = in_flight
+        self._headers_of_refusal = headers_of_refusal or _none
         self._log_calls: deque[Callable[[], object]] = deque()  # to be made without the guard
 
     def adopt(self, connection: Connection) -> None:
@@ -156,8 +173,10 @@ class ConnectionTable:
     ) -> None:
         identity = request_id(head.fields.get("HTTP_X_REQUEST_ID") if head else None)
         closing = self.draining or refused.closes or head is None or not head.keep_alive
+        origin = head.fields.get("HTTP_ORIGIN") if head else refused.origin
+        headers = (*refused.headers, *self._headers_of_refusal(origin))
         response = self._heads.own(
-            refused.line, refused.headers, body_of(refused), identity=identity, head=head, closing=closing
+            refused.line, headers, body_of(refused), identity=identity, head=head, closing=closing
         )
         self._write(connection, response, closing)
         self._log_calls.append(lambda: self._access_log.refused(refused, head, identity, since, model=model))

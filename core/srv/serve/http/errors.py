@@ -16,6 +16,8 @@ class Refused(SrvError):
     code = "BAD_REQUEST"
     headers: tuple[tuple[str, str], ...] = ()
     closes = True
+    #: The Origin header, where the head was read and the request is refused for what it says.
+    origin: str | None = None
 
     @property
     def line(self) -> str:

@@ -131,7 +131,11 @@ class HeadReader:
         head.method = method
         head.fields = fields = self._fields(lines)
         self._read_target(head, target, fields)
-        self._read_framing(head, fields, VERSIONS[version])
+        try:
+            self._read_framing(head, fields, VERSIONS[version])
+        except BodyTooLarge as refused:
+            refused.origin = fields.get("HTTP_ORIGIN")
+            raise
         return head
 
     def _is_within_limits(self, text: bytes, lines: list[bytes]) -> bool:

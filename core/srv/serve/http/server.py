@@ -11,7 +11,7 @@ from srv.planes.limits import Limit
 from srv.serve.http.acceptor import Acceptor
 from srv.serve.http.app_runner import AppRunner
 from srv.serve.http.before_body import HeadCheck
-from srv.serve.http.connection_table import ConnectionTable
+from srv.serve.http.connection_table import ConnectionTable, HeadersOfRefusal
 from srv.serve.http.leader import Leader
 from srv.serve.http.limits import Limits
 from srv.serve.http.poller import Poller
@@ -40,12 +40,18 @@ class HttpServer:
         held: Callable[[], bool] = lambda: False,
         streams: Limit | None = None,
         in_flight: Limit | None = None,
+        headers_of_refusal: HeadersOfRefusal | None = None,
     ) -> None:
         self._poller = Poller()
         self._heads = ResponseHeads()
         in_flight = in_flight or Limit(limits.max_inflight_bytes)
         self._table = ConnectionTable(
-            limits, poller=self._poller, heads=self._heads, access_log=access_log, in_flight=in_flight
+            limits,
+            poller=self._poller,
+            heads=self._heads,
+            access_log=access_log,
+            in_flight=in_flight,
+            headers_of_refusal=headers_of_refusal,
         )
         self._scheduler = Scheduler(limits, self._table)
         watchdog = Watchdog(self._scheduler, Paces(parallel=parallel))

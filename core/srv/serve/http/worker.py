@@ -29,7 +29,8 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """A process that serves an app; the main thread keeps its heart beating whatever the others do.
 
     Its limits are the attributes of the gunicorn application's `settings`; without that, gunicorn's own settings.
-    The app may have `srv_nonblocking(method, path)`, `srv_refused(refused)` and `srv_refuses_by_head(environ)`.
+    The app may have `srv_nonblocking(method, path)`, `srv_refused(refused)`, `srv_refuses_by_head(environ)` and
+    `srv_headers_of_refusal(origin)`, which never waits.
     """
 
     alive: bool
@@ -129,6 +130,7 @@ class SrvWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.sockets,
             limits.with_connections(connections),
             access_log=AccessLog(getattr(app, "srv_refused", None)),
+            headers_of_refusal=getattr(app, "srv_headers_of_refusal", None),
             context=ssl_context(self.cfg) if self.cfg.is_ssl else None,
             multiprocess=self.cfg.workers > 1,
             parallel=cores() > self.cfg.workers,
