@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: All of them; `srv.tensors.DTYPES` has the numpy dtype of each.
 DATATYPES = (
     "BOOL",
@@ -19,3 +21,27 @@ DATATYPES = (
     "BYTES",
     "BF16",
 )
+
+#: What numpy, Triton's configurations, Java and C call them, in capitals.
+_ELSEWHERE: Mapping[str, str] = {
+    "BOOLEAN": "BOOL",
+    "HALF": "FP16",
+    "FLOAT16": "FP16",
+    "FLOAT": "FP32",
+    "FLOAT32": "FP32",
+    "SINGLE": "FP32",
+    "DOUBLE": "FP64",
+    "FLOAT64": "FP64",
+    "BFLOAT16": "BF16",
+    "LONG": "INT64",
+    "STR": "BYTES",
+    "STRING": "BYTES",
+    "TEXT": "BYTES",
+    "OBJECT": "BYTES",
+}
+
+
+def meant(given: str) -> str | None:
+    """Return the datatype that somebody means by a name from elsewhere, or None where that is not clear."""
+    name = given.strip().upper().removeprefix("TYPE_")
+    return name if name in DATATYPES else _ELSEWHERE.get(name)

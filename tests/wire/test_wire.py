@@ -51,6 +51,7 @@ def said(answer) -> dict[str, object]:
     length = answer.headers.get("inference-header-content-length")
     if length is None:
         return {"status": answer.status_code, "body": answer.json if answer.content else None}
+    assert int(length) % 8 == 0  # because a typed array of JavaScript begins at no other place
     text, binary = answer.content[: int(length)], answer.content[int(length) :]
     return {"status": answer.status_code, "body": json.loads(text), "binary": binary.hex()}
 

@@ -28,6 +28,9 @@ from srv.wire.raw_tensors import read_raw
 #: What a body may call itself; the last is what curl says when it is told nothing.
 _MEDIA = frozenset({"application/json", "application/octet-stream", "application/x-www-form-urlencoded"})
 
+#: Binary data begin at a multiple of so many bytes of an answer, because a typed array of JavaScript begins at no other.
+ALIGNED = 8
+
 
 class WrongContentType(UnsupportedMedia):
     """The content type of the body is none that srv reads."""
@@ -155,6 +158,7 @@ class Infer:
             resp.content_type = falcon.MEDIA_JSON
             resp.data = answer
             return
+        answer += b" " * (-len(answer) % ALIGNED)
         resp.content_type = "application/octet-stream"
         resp.set_header(HEADER, str(len(answer)))
         resp.content_length = len(answer) + sum(len(data) for data in behind)

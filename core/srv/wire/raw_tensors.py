@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from srv.datatypes import meant
 from srv.errors import InvalidInput, listed, quoted
 from srv.tensors import DTYPES, Tensor, UnfitArray
 
@@ -21,8 +22,10 @@ class UnknownDatatype(InvalidInput):
     """A datatype that the protocol does not have."""
 
     def __init__(self, where: str, datatype: str) -> None:
+        near = meant(datatype)
+        hint = f" Did you mean '{near}'?" if near is not None else ""
         super().__init__(
-            f"{where}.datatype: {quoted(datatype)} is unknown; the protocol has {listed(DTYPES, most=20)}."
+            f"{where}.datatype: {quoted(datatype)} is unknown; the protocol has {listed(DTYPES, most=20)}.{hint}"
         )
 
 
