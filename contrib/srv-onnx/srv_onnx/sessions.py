@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,6 +31,10 @@ OPTIMISATIONS = {
 _BFLOAT16 = 16
 _NVIDIA = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 _ERROR, _FATAL = 3, 4
+#: Where in its own source onnxruntime has raised: the file, the line and mostly the function with its signature.
+_PLACE_IN_SOURCE = re.compile(
+    r"[\w/.-]+\.(cc|h|cpp):\d+ (([^()]*? )?[\w:~]+::[\w~]+\(([^()]|\([^()]*\))*\)( const)?(::<lambda\([^)]*\)>)? )?"
+)
 
 
 class NoProvider(SrvError):
@@ -80,8 +85,9 @@ def open_session(
 
 
 def said_by(error: Exception) -> str:
-    """Return onnxruntime's message without the code before it."""
-    return str(error).rpartition("[ONNXRuntimeError]")[2].split(" : ", 3)[-1].strip()
+    """Return onnxruntime's message without the code before it, and without places in its source."""
+    said = str(error).rpartition("[ONNXRuntimeError]")[2].split(" : ", 3)[-1]
+    return _PLACE_IN_SOURCE.sub("", said).strip()
 
 
 class Run:

@@ -401,6 +401,33 @@ def test_an_operator_that_onnxruntime_lacks_is_told_once(serve, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_model_of_a_newer_format_is_refused_with_the_versions(serve):
+    import onnx
+
+    made = onnx.load_from_string(perceptron())
+    made.ir_version = 99
+    with pytest.raises(
+        SrvError, match=r"cannot load 'model.onnx': .*failed:[\w ]+IR version: 99, max supported IR version: \d+$"
+    ):
+        serve(made.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "before, place",
+    [
+        ("On load: ", "/src/normalizer.cc:235 ns::Locale::Locale(const std::string&)::<lambda()> "),
+        ("On load:", "/src/load.h:46 void ns::Check(std::function<void()>, std::map<std::string, int>&) const "),
+        ("Error: ", "tensorprotoutils.cc:619 "),
+    ],
+    ids=["a lambda", "a signature", "a line alone"],
+)
+def test_what_onnxruntime_says_is_told_without_places_in_its_source(before, place):
+    from srv_onnx.sessions import said_by
+
+    error = RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : {before}{place}Node (Foo) of a.onnx failed")
+    assert said_by(error) == f"{before}Node (Foo) of a.onnx failed"
+
+
 def test_weights_may_lie_in_a_file_beside_the_model(serve, tmp_path):
     import onnx
 
