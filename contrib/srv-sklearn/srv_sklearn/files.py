@@ -6,8 +6,9 @@ import pickle
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-from srv.errors import SrvError, listed
+from srv.errors import SrvError, listed, said_by
 
 #: What a model's file may be called where the settings name none, the safest first.
 WELL_KNOWN = ("model.skops", "model.joblib", "model.pkl")
@@ -24,6 +25,16 @@ class UnknownFormat(SrvError):
         said = f"parameters.format '{form}'" if form else f"the ending of '{file.name}'"
         super().__init__(
             f"srv-sklearn does not know {said}. Set parameters.format to one of {listed(set(FORMATS.values()))}."
+        )
+
+
+class Unreadable(SrvError):
+    """The file ends too early, or holds something else than its format says."""
+
+    def __init__(self, file: Path, form: str, why: str) -> None:
+        super().__init__(
+            f"'{file.name}' cannot be read as {form}{f' ({why})' if why else ''}: it is cut off, or holds something else. Save or "
+            "copy it again, or say what it is with parameters.format."
         )
 
 
@@ -59,22 +70,33 @@ class Unfitted(SrvError):
 
 def read_estimator(file: Path, *, form: str | None, trusted_types: Collection[str]) -> Any:
     """Return the fitted estimator of a file. Reading joblib and pickle files runs the code in them."""
-    match form or FORMATS.get(file.suffix):
-        case "skops":
-            estimator = _read_skops(file, trusted_types)
-        case "joblib":
-            import joblib
-
-            estimator = joblib.load(file)
-        case "pickle":
-            with file.open("rb") as stream:
-                estimator = pickle.load(stream)  # noqa: S301 - its owner put it there; see the README
-        case _:
-            raise UnknownFormat(file, form)
+    form = form or FORMATS.get(file.suffix)
+    try:
+        estimator = _read(file, form, trusted_types)
+    except (EOFError, pickle.UnpicklingError, BadZipFile) as error:
+        raise Unreadable(file, form or "", said_by(error).partition("\n")[0]) from error
+    except KeyError as error:
+        if not isinstance(error.args[0], int):  # the code of an instruction that no pickle has, in joblib's reader
+            raise
+        raise Unreadable(file, form or "", "") from error
     if not (hasattr(estimator, "predict") or hasattr(estimator, "transform")):
         raise NoEstimator(file, estimator)
     _check_fitted(file, estimator)
     return estimator
+
+
+def _read(file: Path, form: str | None, trusted_types: Collection[str]) -> Any:
+    match form:
+        case "skops":
+            return _read_skops(file, trusted_types)
+        case "joblib":
+            import joblib
+
+            return joblib.load(file)
+        case "pickle":
+            with file.open("rb") as stream:
+                return pickle.load(stream)  # noqa: S301 - its owner put it there; see the README
+    raise UnknownFormat(file, form)
 
 
 def _check_fitted(file: Path, estimator: object) -> None:

@@ -23,10 +23,21 @@ from srv import InferenceRequest, InvalidInput, ModelSettings, Spec, Tensor
 from srv.errors import SrvError
 from srv.model_settings import ModelParameters
 from srv_sklearn import SklearnRuntime
+from srv_sklearn.files import read_estimator
 from srv_sklearn.runtime import PandasMissing
 
 IRIS = load_iris()
 ROW = [5.1, 3.5, 1.4, 0.2]
+
+
+class Broken:
+    """An object that cannot be read back."""
+
+    def __getstate__(self):
+        return {"other": 1}
+
+    def __setstate__(self, state):
+        self.weights = state["weights"]
 
 
 def fitted(estimator=None, target=IRIS.target):
@@ -198,6 +209,22 @@ def test_untrusted_types_are_named_with_the_setting_that_admits_them(serve):
 def test_a_file_without_an_estimator_is_refused(serve):
     with pytest.raises(SrvError, match=r"'model.pkl' holds a dict, which can neither predict nor transform"):
         serve({"model": 1}, "model.pkl")
+
+
+@pytest.mark.parametrize("file", ["model.skops", "model.joblib", "model.pkl"])
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", None], ids=["empty", "something else", "cut off"])
+def test_a_file_that_is_cut_off_or_something_else_is_refused(serve, tmp_path, file, content):
+    serve(fitted(), file)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:100] if content is None else content)
+    with pytest.raises(
+        SrvError, match=rf"^'{file}' cannot be read as \w+.*: it is cut off, or holds something else\. Save"
+    ):
+        read_estimator(tmp_path / file, form=None, trusted_types=())
+
+
+def test_an_error_of_a_models_own_class_is_told_as_it_is(serve):
+    with pytest.raises(KeyError, match="weights"):
+        serve(Broken(), "model.joblib")
 
 
 def test_a_folder_without_a_model_names_what_is_looked_for(tmp_path):
