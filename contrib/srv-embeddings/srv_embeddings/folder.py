@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from srv.errors import quoted
 from srv_embeddings.errors import NoModelFile, UnfitFolder
 
 Config: TypeAlias = Mapping[str, Any]
@@ -101,6 +102,15 @@ class ModelFolder:
 def recognises(file: Path) -> bool:
     """Return whether the folder of a tokenizer or of modules.json is served with no settings. Reads small files only."""
     root = file.parent
+    try:
+        return _recognises(root)
+    except (
+        UnfitFolder
+    ):  # which loading tells, where the folder is one of sentence-transformers; others have such names too
+        return any((root / name).is_file() for name in _MARKS) and any((root / name).is_file() for name in GRAPHS)
+
+
+def _recognises(root: Path) -> bool:
     config = _read(root / "config.json")
     if config.get("model_type") == "model2vec":
         return (root / VECTORS).is_file()
@@ -144,7 +154,7 @@ def read_folder(root: Path, *, file: str | None = None) -> ModelFolder:
         steps=steps,
         prompts=prompts,
         default_prompt=default,
-        dimensions=said.get("truncate_dim"),
+        dimensions=_count_of(said, "truncate_dim", "config_sentence_transformers.json"),
         similarity=said.get("similarity_fn_name"),
         config=config,
     )
@@ -157,6 +167,14 @@ def _read(file: Path) -> dict[str, Any]:
     found = _json(file)
     if not isinstance(found, dict):
         raise UnfitFolder(file.name, "holds no JSON object")
+    return found
+
+
+def _count_of(said: Config, key: str, file: str) -> int | None:
+    """Return a number of things that a file says; None where it says none."""
+    found = said.get(key)
+    if found is not None and (type(found) is not int or found < 1):
+        raise UnfitFolder(file, f"has a {key} that is no count: {quoted(found)}")
     return found
 
 
@@ -173,7 +191,10 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
     if not file.is_file():
         return []
     found = []
-    for module in _json(file):
+    modules = _json(file)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise UnfitFolder(MODULES, "holds no list of modules")
+    for module in modules:
         kind = str(module.get("type", ""))
         if not kind.startswith("sentence_transformers."):
             raise UnfitFolder(MODULES, f"names the module '{kind}', which is code of the model's own and is not run")
@@ -207,7 +228,7 @@ def _static(root: Path, folder: Path, config: Config, modules: Sequence[tuple[st
         steps=_steps(modules[1:]),
         prompts=prompts,
         default_prompt=default,
-        dimensions=said.get("truncate_dim"),
+        dimensions=_count_of(said, "truncate_dim", "config_sentence_transformers.json"),
         similarity=said.get("similarity_fn_name"),
         config=config,
     )
@@ -225,7 +246,7 @@ def _graph(root: Path, first: Path, file: str | None) -> Path:
 def _tokenizer(root: Path, config: Config) -> TokenizerFiles:
     own = _read(root / "tokenizer_config.json")
     reading = _read(root / "sentence_bert_config.json")
-    limit = reading.get("max_seq_length")
+    limit = _count_of(reading, "max_seq_length", "sentence_bert_config.json")
     if limit is None:
         most = [own.get("model_max_length"), config.get("max_position_embeddings")]
         limits = [int(each) for each in most if isinstance(each, int | float) and 0 < each < _NO_LIMIT]
@@ -267,7 +288,10 @@ def _check_reading(root: Path) -> None:
 
 
 def _prompts(said: Config) -> tuple[dict[str, str], str | None]:
-    prompts = {str(name): str(prompt) for name, prompt in (said.get("prompts") or {}).items() if prompt is not None}
+    named = said.get("prompts") or {}
+    if not isinstance(named, dict):
+        raise UnfitFolder("config_sentence_transformers.json", "has prompts without names")
+    prompts = {str(name): str(prompt) for name, prompt in named.items() if prompt is not None}
     default = said.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise UnfitFolder(
@@ -324,7 +348,7 @@ def _pooling(folder: Path) -> Pooling:
     if found is None:
         modes = tuple(mode for key, mode in _OLD_MODES.items() if config.get(key))
     else:
-        modes = (found,) if isinstance(found, str) else tuple(map(str, found))
+        modes = tuple(map(str, found)) if isinstance(found, list) else (str(found),)
     for mode in modes:
         if mode not in MODES:
             raise UnfitFolder(name, f"pools by '{mode}', which is not served")

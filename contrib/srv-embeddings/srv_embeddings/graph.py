@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,25 @@ TOKENS = ("token_embeddings", "last_hidden_state")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+#: Where in its own source onnxruntime has raised, with the signature of the function.
+_PLACE_IN_SOURCE = re.compile(
+    r"[\w/.-]+\.(cc|h|cpp):\d+ (([^()]*? )?[\w:~]+::[\w~]+\(([^()]|\([^()]*\))*\)( const)?(::<lambda\([^)]*\)>)? )?"
+)
+#: A failure in an operator, by values or shapes that it does not take.
+_BY_VALUES = re.compile(r"\[ONNXRuntimeError\] : [126] : .*while running (\w+) node", re.DOTALL)
+_NOT_BY_VALUES = re.compile(r"alloc|memory", re.IGNORECASE)
+
+
+def refusing_operator(error: Exception) -> str | None:
+    """Return the operator that does not take the values of a request; None for errors of another cause."""
+    found = _BY_VALUES.match(str(error))
+    return None if found is None or _NOT_BY_VALUES.search(str(error)) else found[1]
+
+
+def _said_by(error: Exception) -> str:
+    """Return onnxruntime's message without its code and without places in its source."""
+    said = str(error).rpartition("[ONNXRuntimeError]")[2].split(" : ", 3)[-1]
+    return _PLACE_IN_SOURCE.sub("", said).strip()
 
 
 class Graph:
@@ -37,7 +57,7 @@ class Graph:
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - the library raises classes of a private module
-            raise UnfitFolder(name, f"is no graph that this onnxruntime runs: {error}") from None
+            raise UnfitFolder(name, f"is no graph that this onnxruntime runs: {_said_by(error)}") from None
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = 4  # because what it raises would go to stderr too
         self._name = name

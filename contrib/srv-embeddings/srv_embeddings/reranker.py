@@ -59,4 +59,4 @@ class Reranker:
         place.check(encodings, self.tokens.max_tokens)
         counts = np.fromiter(map(len, encodings), np.int64, len(encodings))
         place.check_tokens(counts, "")
-        return self._batched.run(encodings, self._output, lambda values, _: values), counts
+        return self._batched.run(encodings, self._output, lambda values, _: values, place), counts

@@ -103,6 +103,7 @@ class EmbeddingsRuntime(Runtime):
         self._most = int(said["max_characters"])
         self._embedder: Embedder | None = None
         self._reranker: Reranker | None = None
+        self._dimensions: int | None = None  # of the vectors that are given where the client does not say it
         self._folder = folder
         options: dict[str, Any] = {
             "output": said["output"],
@@ -141,7 +142,7 @@ class EmbeddingsRuntime(Runtime):
             texts,
             prompt=prompt,
             normalize=normalize,
-            dimensions=dimensions or self._folder.dimensions,
+            dimensions=dimensions or self._dimensions,
             truncate=truncate,
         )
 
@@ -164,7 +165,9 @@ class EmbeddingsRuntime(Runtime):
         if by_graph and self._normalize is False:
             raise Contradiction("normalize", "false", str(self.parameters["model"]), "what the graph makes")
         is_normalised = self._embedder.is_normalised if self._normalize is None else self._normalize
-        width = folder.dimensions or self._embedder.dimension
+        width = self._embedder.dimension
+        if folder.dimensions is not None and folder.dimensions < width:
+            width = self._dimensions = folder.dimensions
         self.inputs = [_texts(TEXT)]
         self.outputs = [Spec("FP32", (-1, -1), name=EMBEDDING), Spec("INT64", (-1,), name=TOKENS)]
         self.parameters |= {
@@ -211,7 +214,7 @@ class EmbeddingsRuntime(Runtime):
             texts,
             prompt=asked.prompt,
             normalize=self._normalize if asked.normalize is None else asked.normalize,
-            dimensions=asked.dimensions or self._folder.dimensions,
+            dimensions=asked.dimensions or self._dimensions,
             truncate=asked.truncate,
             name=tensor.name,
         )

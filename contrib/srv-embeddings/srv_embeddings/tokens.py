@@ -36,6 +36,11 @@ class Tokens:
     """
 
     def __init__(self, files: TokenizerFiles, *, special: bool = True) -> None:
+        if not files.file.is_file():
+            raise UnfitFolder(
+                files.file.name,
+                "is missing. transformers writes it: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+            )
         try:
             self._tokenizer = Tokenizer.from_file(str(files.file))
         except Exception as error:  # noqa: BLE001 - the library raises nothing narrower

@@ -9,7 +9,7 @@ import numpy as np
 
 from srv_embeddings.errors import Contradiction, NoPooling, UnfitFolder
 from srv_embeddings.folder import MODES, ModelFolder, Pooling
-from srv_embeddings.graph import SENTENCE, Graph
+from srv_embeddings.graph import SENTENCE, Graph, refusing_operator
 from srv_embeddings.pooling import Array, TokenVectors, pooled, without_prompt
 from srv_embeddings.tokens import Batch, Tokens
 from srv_embeddings.windows import Place
@@ -24,11 +24,27 @@ class BatchedGraph:
         self.graph = Graph(folder.model, self.name, threads=threads)
         self._batch_tokens = batch_tokens
 
-    def run(self, encodings: Sequence[Any], output: str, reduced: Callable[[Array, Batch], Array]) -> Array:
-        """Return a row for each text: what `reduced` makes of an output of the graph and the batch."""
+    def run(
+        self, encodings: Sequence[Any], output: str, reduced: Callable[[Array, Batch], Array], place: Place
+    ) -> Array:
+        """Return a row for each text: what `reduced` makes of an output of the graph and the batch.
+
+        Raises UnfitRow where the graph does not take the texts, as one with fewer places than a text has tokens.
+        """
         result: Array | None = None
         for batch in self.tokens.batches(encodings, self._batch_tokens, may_pad=self.graph.may_pad):
-            values = reduced(self.graph.run(batch, output), batch)
+            try:
+                found = self.graph.run(batch, output)
+            except Exception as error:  # the library raises classes of a private module
+                operator = refusing_operator(error)
+                if operator is None:
+                    raise
+                why = (
+                    f"the model's operator {operator} refuses the text, which has {batch.ids.shape[1]} tokens. Send less text, or "
+                    "let max_seq_length in sentence_bert_config.json say how many tokens the graph takes"
+                )
+                raise place.refusal(int(batch.rows[0]), why) from error
+            values = reduced(found, batch)
             if result is None:
                 result = np.empty((len(encodings), values.shape[1]), np.float32)
             result[batch.rows] = values
@@ -68,7 +84,7 @@ class Transformer:
         counts = np.fromiter(map(len, encodings), np.int64, len(encodings))
         place.check_tokens(counts, "")
         if self._pooling is None:
-            return self._batched.run(encodings, self._output, lambda vectors, _: vectors), counts
+            return self._batched.run(encodings, self._output, lambda vectors, _: vectors, place), counts
         skipped = 0 if self._pooling.include_prompt else self.tokens.length_of_prompt(prompt)
         place.check_tokens(np.maximum(counts - skipped, 0), " beside those of the prompt")
         modes = self._pooling.modes
@@ -77,7 +93,7 @@ class Transformer:
             counted = without_prompt(batch.attended, skipped) if skipped else batch.attended
             return pooled(TokenVectors(vectors, counted), modes)
 
-        return self._batched.run(encodings, self._output, reduced), counts
+        return self._batched.run(encodings, self._output, reduced, place), counts
 
     def _check_graph(self, folder: ModelFolder, said: Pooling) -> None:
         """Refuse a graph that gives no vectors of tokens, or whose own pooling cannot be what the files say."""

@@ -47,6 +47,19 @@ def older(folder):
     return network
 
 
+def foreign(folder, **files):
+    """A folder of another program, whose files happen to be called like ours."""
+    for name, content in {"modules": {"a": 1}, "config": [1], "tokenizer": {}, **files}.items():
+        write(folder / f"{name}.json", content)
+
+
+def newer(folder):
+    network = sentence_model(folder)
+    made = network.graph()
+    made.ir_version = 99
+    (folder / "onnx/model.onnx").write_bytes(made.SerializeToString())
+
+
 @pytest.mark.parametrize(
     "make, is_ours",
     [
@@ -60,6 +73,9 @@ def older(folder):
         (partial(reranking_model, labels=3), False),
         (weights_of_torch, False),
         (write_tokenizer, False),
+        (foreign, False),
+        (partial(foreign, config={}), False),
+        (lambda folder: changed(folder, "modules.json", [1]), True),
     ],
     ids=[
         "sentences",
@@ -72,6 +88,9 @@ def older(folder):
         "a classifier",
         "torch",
         "a tokenizer alone",
+        "another program's",
+        "another program's modules",
+        "sentences with a list that is wrong",
     ],
 )
 def test_a_folder_is_recognised_by_what_its_files_say(tmp_path, make, is_ours):
@@ -130,6 +149,7 @@ def without(name, make=sentence_model):
     return remade
 
 
+SAID = "config_sentence_transformers.json"
 OWN_CODE = [{"path": "", "type": "sentence_transformers.models.Transformer"}, {"path": "x", "type": "mine.Pooling"}]
 
 
@@ -182,7 +202,23 @@ OWN_CODE = [{"path": "", "type": "sentence_transformers.models.Transformer"}, {"
             {},
             "'onnx/model.onnx' is no graph that this onnxruntime runs",
         ),
+        (
+            newer,
+            {},
+            "that this onnxruntime runs: Load model from …/model.onnx failed:Unsupported model IR version: 99, max",
+        ),
         (partial(changed, file="config.json", content=[1]), {}, "'config.json' holds no JSON object"),
+        (partial(changed, file="modules.json", content={"a": 1}), {}, "'modules.json' holds no list of modules"),
+        (partial(changed, file="modules.json", content=[1]), {}, "'modules.json' holds no list of modules"),
+        (partial(sentence_model, pooling=3), {}, "pools by '3', which is not served"),
+        (partial(changed, file=SAID, content={"prompts": ["a"]}), {}, "has prompts without names"),
+        (partial(changed, file=SAID, content={"truncate_dim": "4"}), {}, "has a truncate_dim that is no count: '4'"),
+        (
+            partial(changed, file="sentence_bert_config.json", content={"max_seq_length": "x"}),
+            {},
+            "has a max_seq_length that is no count: 'x'",
+        ),
+        (without("tokenizer.json"), {}, "'tokenizer.json' is missing. transformers writes it: AutoTokenizer"),
         (partial(reranking_model, labels=3), {}, "The model classifies into 3 labels"),
         (reranking_model, {"pooling": ["mean"]}, "parameters.extra.pooling is about vectors of texts"),
         (
@@ -218,6 +254,30 @@ def test_a_graph_of_another_name_is_served_where_the_settings_name_it(served):
     client = served(make, file="onnx/model_quantized.onnx")
     assert client.metadata("m").json["parameters"]["model"] == "onnx/model_quantized.onnx"
     assert client.infer("m", {"text": ["fox"]}).ok
+
+
+@pytest.mark.parametrize("said, width", [(4, 4), (400, 16)])
+def test_the_files_say_how_many_numbers_a_vector_has_at_most(served, said, width):
+    client = served(partial(changed, file=SAID, content={"truncate_dim": said}))
+    assert client.infer("m", {"text": ["fox"]})["embedding"].shape == (1, width)
+    assert client.metadata("m").json["parameters"]["dimension"] == width
+
+
+@pytest.mark.parametrize("make", [sentence_model, reranking_model])
+def test_a_text_that_is_longer_than_the_graph_takes_is_the_clients(served, make):
+    def without_limit(folder):
+        make(folder)
+        (folder / "tokenizer_config.json").unlink()
+        write(
+            folder / "config.json", json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": None}
+        )
+
+    client = served(without_limit)
+    query = {"query": ["a fox"]} if make is reranking_model else {}
+    assert client.infer("m", query | {"text": ["fox"]}).ok
+    answer = client.infer("m", query | {"text": ["fox", "a " * 100]})
+    assert answer.status == 400
+    assert answer.error.startswith("Input 'text', row 1: the model's operator Add refuses the text, which has 10")
 
 
 def test_plugins_may_ask_the_runtime_itself(tmp_path):
