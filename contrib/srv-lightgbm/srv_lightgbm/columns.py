@@ -8,6 +8,7 @@ from typing import Any
 from srv.errors import SrvError, quoted
 from srv.model_settings import ModelSettings
 from srv.tables import Column, Table, columns_of_schema, described_columns
+from srv_lightgbm.category_places import placed
 
 
 class UnclearCategories(SrvError):
@@ -50,7 +51,10 @@ def table_of(
     said = columns_of_schema(settings.parameters.extra.get("columns") or {})
     known: Mapping[int, Sequence[Any]] = {}
     if categories and not any(column.kind == "category" for column in said.values()):
-        known = _placed(categories, codes, infos)
+        found = placed(codes, categories, infos)
+        if found is None:
+            raise UnclearCategories(categories)
+        known = found
     is_named = not is_made_up(names)
     own = [_column(name, place in codes, known.get(place)) for place, name in enumerate(names)]
     columns = described_columns(own, said, named=is_named)
@@ -62,24 +66,6 @@ def table_of(
 def is_made_up(names: Sequence[str]) -> bool:
     """Whether LightGBM has made up the names of features, because it was trained on an array."""
     return list(names) == [f"Column_{place}" for place in range(len(names))]
-
-
-def _placed(
-    categories: Sequence[Sequence[Any]], codes: Sequence[int], infos: Sequence[str]
-) -> dict[int, Sequence[Any]]:
-    """Return categories by the places of their columns. Raises UnclearCategories."""
-    if len(codes) != len(categories):
-        raise UnclearCategories(categories)
-    for place, known in zip(codes, categories, strict=True):
-        if place < len(infos) and any(code >= len(known) for code in _codes_in(infos[place])):
-            raise UnclearCategories(categories)
-    return dict(zip(codes, categories, strict=True))
-
-
-def _codes_in(info: str) -> list[int]:
-    """Return the codes of categories that training has seen in a column; none where it was no category there."""
-    parts = info.split(":")
-    return [int(part) for part in parts] if all(part.lstrip("-").isdigit() for part in parts) else []
 
 
 def _check(columns: Sequence[Column], categories: Sequence[Sequence[Any]]) -> None:

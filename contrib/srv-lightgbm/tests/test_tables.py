@@ -7,6 +7,7 @@ import pytest
 
 from srv.errors import LoadFailed
 from srv.testing import FORMS, Client, assert_tables, model
+from srv_lightgbm.category_places import placed
 
 CHANCE = np.random.default_rng(3)
 SIZE = 60
@@ -103,6 +104,46 @@ def test_categories_are_not_taken_for_those_of_a_column_of_codes():
         load(own)
     settings = {"columns": {"size": SIZES}}
     assert_tables("lightgbm", frame=ORDERED, expected={"predict": own.predict(ORDERED)}, **given(own, **settings))
+
+
+GRADES = pd.DataFrame(
+    {
+        "grade": pd.Categorical(CHANCE.choice([1, 2, 3], SIZE)),
+        "code": CHANCE.integers(0, 3, SIZE),
+        "area": HOMES["area"],
+    }
+)
+
+
+@pytest.mark.parametrize("features", ["auto", ["code"]], ids=["a category", "a column of integers"])
+def test_numbers_as_categories_are_not_taken_for_those_of_a_column_with_the_same_codes(features):
+    """The files of the two are alike, and one read as the other would answer with other figures."""
+    prices = GRADES["grade"].astype(int) * 2 + 5 * (GRADES["code"] == 1)
+    own = lightgbm.LGBMRegressor(**FEW).fit(GRADES, prices, categorical_feature=features)
+    with pytest.raises(LoadFailed, match=r"does not say in which columns: '1', '2', '3'"):
+        load(own)
+    settings = {"columns": {"grade": {"category": [1, 2, 3]}}}
+    assert_tables("lightgbm", frame=GRADES, expected={"predict": own.predict(GRADES)}, **given(own, **settings))
+
+
+PLACINGS = {
+    "another column holds fewer numbers": ([1], [[1, 2, 3]], ["[0:1]", "0:1:2:-1"], True),
+    "another column holds the same codes": ([1], [[1, 2, 3]], ["[0:2]", "0:1:2:-1"], False),
+    "training has not seen all categories": ([1], [[1, 2, 3]], ["[0:1]", "0:1"], False),
+    "the other column has broken numbers": ([1], [[1, 2, 3]], ["[0.5:2]", "0:1:2"], True),
+    "the other column has numbers below zero": ([1], [[1, 2, 3]], ["[-1:2]", "0:1:2"], True),
+    "the other column is constant": ([1], [[1, 2, 3]], ["none", "0:1:2"], True),
+    "categories are their own codes": ([1], [[0, 1, 2]], ["[0:2]", "0:1:2"], True),
+    "categories are texts": ([1], [["a", "b", "c"]], ["[0:2]", "0:1:2"], True),
+    "the column stands where another's categories would": ([1, 2], [["a"], [7, 8]], ["[0:1]", "0", "0:1"], True),
+    "a column of codes has too many": ([1, 2], [[7, 8], [1, 2, 3]], ["[0:1]", "0:1", "0:1:2"], False),
+    "more categories than columns": ([1], [[1], [2]], ["[0:5]", "0"], False),
+}
+
+
+@pytest.mark.parametrize("codes, categories, infos, is_clear", PLACINGS.values(), ids=PLACINGS)
+def test_categories_are_placed_only_where_no_other_column_may_have_them(codes, categories, infos, is_clear):
+    assert placed(codes, categories, infos) == (dict(zip(codes, categories, strict=True)) if is_clear else None)
 
 
 CODES = np.column_stack([HOMES["rooms"], HOMES["city"].cat.codes.replace(-1, np.nan)]).astype(float)
