@@ -18,7 +18,7 @@ from scipy.special import softmax
 from srv.errors import SrvError, quoted
 from srv.tables import UnfitValue
 from srv_xgboost.categories import categories_of
-from srv_xgboost.files import NotXGBoost, OldFormat, Unreadable, is_old, is_xgboost
+from srv_xgboost.files import NotXGBoost, OldFormat, Unreadable, is_json, is_old, is_xgboost
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -294,8 +294,9 @@ def _read(file: Path) -> Any:
         raise NotXGBoost(file)
     booster = xgboost.Booster()
     try:
-        # Because the format is guessed from the ending alone where that is known, and with a warning where it is not.
-        booster.load_model(file if file.suffix in (".json", ".ubj") else bytearray(file.read_bytes()))
+        # Because the format of a path is guessed from the ending alone, which may be another one's after a renaming.
+        is_told = file.suffix == (".json" if is_json(file) else ".ubj")
+        booster.load_model(file if is_told else bytearray(file.read_bytes()))
     except xgboost.core.XGBoostError as error:
         if is_old(file):
             raise OldFormat(file, xgboost.__version__) from error

@@ -53,6 +53,11 @@ def is_xgboost(path: Path) -> bool:
     return bool(_JSON.match(head) or _UBJSON.match(head)) or is_old(path)
 
 
+def is_json(path: Path) -> bool:
+    """Whether a file begins as XGBoost's JSON does."""
+    return _JSON.match(_head_of(path)) is not None
+
+
 def is_old(path: Path) -> bool:
     """Whether a file is of the old binary format, which begins with its name or with numbers, and is no text."""
     head = _head_of(path)
