@@ -54,11 +54,16 @@ class CodeFolder:
             self._forget_modules()
             if self.files:
                 _loaded.append(self)
+        writes_none = sys.dont_write_bytecode
+        # Because Python takes bytecode for a file's that has changed within the same second and is as long as before.
+        sys.dont_write_bytecode = True
         try:
             yield
         except BaseException:
             self.close()
             raise
+        finally:
+            sys.dont_write_bytecode = writes_none
 
     def close(self) -> None:
         """Take the folder off the path, and its modules out of sys.modules, unless another load of them is in use."""
