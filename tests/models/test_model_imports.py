@@ -1,3 +1,4 @@
+import builtins
 import importlib
 import inspect
 import pickle
@@ -411,6 +412,100 @@ def test_the_generation_before_finds_its_own_siblings_while_the_next_one_loads(f
 
     assert late_import() == 1
     assert read(data)[0].method() == 1
+
+
+@pytest.mark.parametrize(
+    "event, reader",
+    [(event, reader) for event in ("begins", "is imported", "fails", "takes over") for reader in ("first", "nobody")]
+    + [("fails", "second"), ("takes over", "second")],
+)
+def test_a_pickle_is_read_whatever_a_reload_does_at_that_moment(folder, code, monkeypatch, event, reader):
+    """A pickle is read in two steps, import and a look into sys.modules; another thread goes on with a reload between."""
+    first = code(seen(folder, 1))
+    data, read = first.attribute("models.write")(), first.attribute("models.read")
+    second = code(seen(folder, 2)) if event != "begins" else None
+    if event == "takes over":
+        second.attribute("models.Seen")
+    if reader == "second":
+        read = second.attribute("models.read")
+    elif reader == "nobody":
+        read = pickle.loads
+    happens = {
+        "begins": lambda: code(seen(folder, 2)),
+        "is imported": lambda: second.attribute("models.Seen"),
+        "fails": lambda: second.forget(),
+        "takes over": lambda: first.forget(),
+    }[event]
+    statement, happened = builtins.__import__, []
+
+    def and_then(name, *arguments):
+        module = statement(name, *arguments)
+        if name.startswith("srv.model.model") and not happened:
+            happened.append(name)
+            elsewhere(happens)
+        return module
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builtins, "__import__", and_then)
+        found = read(data)
+
+    assert happened
+    assert found[0].method() in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "statement, expression",
+    [
+        ("import features", "features"),
+        ("from . import features", "features"),
+        ("from features import inner", "inner"),
+        ("import features.inner as inner", "inner"),
+        ("from .features.inner import KIND as kind", "kind"),
+    ],
+)
+def test_the_next_generation_imports_its_own_modules_while_the_one_before_is_there(folder, code, statement, expression):
+    def written(kind):
+        text = f"{statement}\ndef shown():\n    import sys\n    return {expression}, sys.modules[__package__ + '.features.inner']"
+        if statement in ("import features", "from . import features"):
+            text = f"import features.inner\n{text}"
+        return folder(models=text, features__in____init__=f"KIND = {kind!r}", features__in__inner=f"KIND = {kind!r}")
+
+    first = code(written("first"))
+    old = first.attribute("models.shown")
+    assert getattr(old()[0], "KIND", old()[0]) == "first"
+
+    new, inner = code(written("second")).attribute("models.shown")()
+
+    assert getattr(new, "KIND", new) == inner.KIND == "second"
+    assert type(inner).__name__ != "Early"
+    assert getattr(old()[0], "KIND", old()[0]) == old()[1].KIND == "first"
+
+
+def test_a_module_that_the_next_generation_lacks_is_none_of_its_own(folder, code):
+    place = folder(models="import features", features="KIND = 'first'")
+    first = code(place)
+    first.attribute("models.features")
+    (place / "features.py").unlink()
+    folder(models="try:\n    import features\nexcept ModuleNotFoundError as error:\n    features = error.name")
+    second = code(place)
+
+    assert second.attribute("models.features") in ("features", "srv.model.model.features")
+    assert not second.has("features")
+    assert first.attribute("models.features").KIND == "first"
+
+
+def test_a_module_that_fails_leaves_that_of_the_generation_before(folder, code):
+    place = folder(models="import features\ndef kind():\n    return features.KIND", features="KIND = 'first'")
+    first = code(place)
+    kind = first.attribute("models.kind")
+    folder(features="raise RuntimeError('not today')")
+    second = code(place)
+
+    with pytest.raises(RuntimeError, match="not today"):
+        second.attribute("models.kind")
+    assert kind() == "first"
+    folder(features="KIND = 'second'")
+    assert second.attribute("models.kind")() == "second"
 
 
 def test_a_generation_that_cannot_be_loaded_leaves_the_one_before_as_it_was(folder, code):

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any
 
 from srv.errors import SrvError
+from srv.models.early_modules import Early, imported, replace_early
 from srv.models.module_files import has_module, module_spec
 from srv.models.module_names import ROOT, Links, linked
 from srv.models.module_renames import rename
@@ -125,11 +127,11 @@ class ModelCode(Modules):
         was_newest = self._family[-1] is self
         self._family.remove(self)
         mine = {id(module) for module in (self._root, *self._loaded().values())}
-        for name in [name for name, module in sys.modules.copy().items() if id(module) in mine]:
-            del sys.modules[name]
         if was_newest and self._family:
             self._family[-1]._move(self._public)
-        elif not self._family:
+        for name in [name for name, module in sys.modules.copy().items() if id(module) in mine]:
+            del sys.modules[name]
+        if not self._family:
             vars(sys.modules[ROOT]).pop(self._public.removeprefix(ROOT + "."), None)
         self.share()
         plain_finder().drop()
@@ -137,14 +139,14 @@ class ModelCode(Modules):
     def has(self, name: str) -> bool:
         """Return whether the folder has a module or package of that name."""
         head = name.partition(".")[0]
-        if f"{self._package}.{head}" in sys.modules:
+        if type(sys.modules.get(f"{self._package}.{head}")) not in (NoneType, Early):
             return True
         return has_module(self._folder, head)
 
     def sibling(self, name: str) -> ModuleType:
         """Import a module of the folder by its plain name."""
         with asking_for(self):
-            return importlib.import_module(f"{self._package}.{name}")
+            return imported(f"{self._package}.{name}")
 
     def counterpart(self, name: str) -> ModuleType | None:
         """Return this generation's own module for a public name; None for the newest, to which the name belongs."""
@@ -179,9 +181,17 @@ class ModelCode(Modules):
         return asking is not self and self.of_before(name) is not None
 
     def of_before(self, name: str) -> ModuleType | None:
-        """Return the module for a public name from the latest older generation that has imported it."""
-        found = (each.counterpart(name) for each in self._family[::-1])
+        """Return the module for a public name from the latest older generation that has imported it, for other code.
+
+        None in a child process, where only code of an older generation sees that one's modules.
+        """
+        found = (each.counterpart(name) for each in ([] if self._is_copy else self._family[::-1]))
         return next((module for module in found if module is not None), None)
+
+    def found(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
+        """Return the spec of a module from its file, below one of these folders; None where there is none."""
+        specs = (module_spec(fullname, entry, self) for entry in path)
+        return next((spec for spec in specs if spec is not None), None)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -209,9 +219,12 @@ class ModelCode(Modules):
             _become(module, ModuleType)
         for rest, module in modules.items():
             rename(module, before + rest, package + rest)
-        for rest, module in modules.items():
-            if sys.modules.get(before + rest) is module:
-                del sys.modules[before + rest]
+        # Other threads may read a pickle that names a module as it was called. So no name goes before its model does: the
+        # next generation takes the public ones over, and where that one fails, this one keeps both.
+        if before == self._public:
+            for rest in modules:
+                if rest:
+                    sys.modules[before + rest] = Early(before + rest)
         if package == self._public:
             identifier = package.removeprefix(ROOT + ".")
             setattr(sys.modules[ROOT], identifier, self._root)
@@ -222,7 +235,7 @@ class ModelCode(Modules):
     def share(self) -> None:
         """Make the newest generation's modules `_Shared` while other generations exist, and ordinary modules after that."""
         for name, module in sys.modules.copy().items():
-            if type(module) is _Early and name.startswith(self._public + "."):
+            if type(module) is Early and name.startswith(self._public + ".") and not self._is_needed(name):
                 del sys.modules[name]
         for _, module in _below(self._public):
             _become(module, _Shared if len(self._family) > 1 or self._is_copy else ModuleType)
@@ -231,13 +244,18 @@ class ModelCode(Modules):
         name = f"{self._package}.{module_name}" if self.has(module_name) else module_name
         try:
             with asking_for(self):
-                return importlib.import_module(name)
+                return imported(name)
         except ModuleNotFoundError as error:
             if error.name is None or not (name + ".").startswith(error.name + "."):
                 raise
             raise BadImplementation(
                 f"The module of '{implementation}' is neither in the model's folder nor installed."
             ) from None
+
+    def _is_needed(self, early: str) -> bool:
+        """Return whether an early module of that name holds the place of a module, of an older generation or in a file."""
+        head = early.removeprefix(self._public + ".").partition(".")[0]
+        return bool(self._family) and (self.of_before(early) is not None or has_module(self._folder, head))
 
     def _loaded(self) -> dict[str, ModuleType]:
         """Return the modules of the folder that were imported so far, by plain name."""
@@ -253,7 +271,10 @@ class ModelCode(Modules):
     ) -> ModuleType:
         """Do what an import statement in one of the folder's modules does: look in the folder first."""
         if level or not self.has(name):
+            if level and self._package == self._public:
+                replace_early(resolve_name("." * level + name, (globals or {}).get("__package__")), fromlist)
             return builtins.__import__(name, globals, locals, fromlist or (), level)
+        replace_early(f"{self._package}.{name}", fromlist)
         module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
         if fromlist == []:  # C code, such as pickle's, which looks in sys.modules afterwards
             plain_finder().keep(name)
@@ -297,34 +318,8 @@ class PrivateFinder(MetaPathFinder):
             return ModuleSpec(fullname, ExistingModuleLoader(own))
         code = code.follow()
         if code.is_early(fullname, calling_code()):
-            return ModuleSpec(fullname, ExistingModuleLoader(_Early(fullname)))
-        for entry in path or ():
-            found = module_spec(fullname, entry, code)
-            if found is not None:
-                return found
-        return None
-
-
-class _Early(ModuleType):
-    """The module under a public name that the newest generation has not imported yet, while other code asks for it.
-
-    Code of an older generation sees its own module, code of no model the latest older one's. When the newest
-    generation's code asks, its module is imported.
-    """
-
-    def __getattr__(self, attribute: str) -> Any:
-        name = vars(self)["__name__"]
-        code = calling_code()
-        if code is None:
-            newest = _model_code(".".join(name.split(".")[:3]))
-            module = newest.of_before(name) if newest is not None else None
-        else:
-            module = code.counterpart(name)
-        if module is None:
-            if sys.modules.get(name) is self:
-                del sys.modules[name]
-            module = importlib.import_module(name)
-        return getattr(module, attribute)
+            return ModuleSpec(fullname, ExistingModuleLoader(Early(fullname)))
+        return code.found(fullname, path or ())
 
 
 def _become(module: ModuleType, kind: type[ModuleType]) -> None:
@@ -362,7 +357,7 @@ def _followed(name: str) -> ModuleType | None:
     if code is None or code.follow() is code:
         return None
     with suppress(Exception):
-        return importlib.import_module(name)
+        return imported(name)
     return None
 
 
@@ -393,5 +388,5 @@ def _below(package: str) -> list[tuple[str, ModuleType]]:
     prefix = package + "."
     return [
         (name[len(prefix) :], module) for name, module in sys.modules.copy().items()
-        if name.startswith(prefix) and type(module) is not _Early
+        if name.startswith(prefix) and type(module) is not Early
     ]  # fmt: skip

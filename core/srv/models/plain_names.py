@@ -34,6 +34,17 @@ class Modules(ABC):
     def counterpart(self, name: str) -> ModuleType | None:
         """Return this generation's own module for a public name, which belongs to the newest; None for the newest itself."""
 
+    @abstractmethod
+    def of_before(self, name: str) -> ModuleType | None:
+        """Return the module for a public name from the latest older generation that has imported it, for other code.
+
+        None in a child process, where only code of an older generation sees that one's modules.
+        """
+
+    @abstractmethod
+    def found(self, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
+        """Return the spec of a module from its file, below one of these folders; None where there is none."""
+
     def by_plain_name(self, name: str) -> ModuleType | None:
         """Return the folder's module of that name, or None where it has none."""
         return self.sibling(name) if self.has(name) else None
