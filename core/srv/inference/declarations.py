@@ -87,17 +87,15 @@ def check_read_alike(predict: Signature, stream: Signature, decoding: Decoding) 
             )
 
 
-def input_check_of_any_name(
-    declared: tuple[Spec, ...] | None, signature: Signature, only: str
-) -> tuple[str, InputCheck]:
-    """Return the name of the only input in the metadata, and a check that takes it under any name."""
+def input_check_of_any_name(declared: tuple[Spec, ...] | None, signature: Signature, only: str) -> InputCheck:
+    """Return a check that takes the only input under any name."""
     specs = as_one(merged(declared, signature.checked))
     told = specs[0].name if specs else only
     if only in signature.single:
         specs = tuple(map(_of_any_shape, specs))
     optional = {told} if only in signature.optional else ()
     datatypes = _undecided({told: signature.datatypes[only]} if only in signature.datatypes else {}, specs)
-    return told, InputCheck(specs, names=(told,), optional=optional, datatypes=datatypes, any_name=True)
+    return InputCheck(specs, names=(told,), optional=optional, datatypes=datatypes, any_name=True)
 
 
 def only_input(declared: Sequence[Spec] | None, by_runtime: Sequence[Spec] | None, signature: Signature) -> str | None:

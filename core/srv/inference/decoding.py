@@ -1,22 +1,24 @@
-"""Which codec reads an input: the request's content type, then the model's, then the type hint's, then np."""
+"""Which codec reads an input: the request's content type, then the metadata's, then the type hint's, then np."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from srv.codec import InputCodec
 from srv.codecs import Codecs
 from srv.errors import InvalidInput, quoted
 from srv.messages import InferenceRequest
-from srv.model_settings import ModelSettings
+from srv.model_settings import ModelSettings, Spec
 from srv.tensors import Parameters, Tensor
 
 CONTENT_TYPE = "content_type"
 DEFAULT = "np"
 #: The content type whose elements are base64 text in every form.
 BASE64 = "base64"
+#: How sentences call the model's settings, as who declares something.
+SETTINGS = "the model's settings"
 
 
 class BadContentType(InvalidInput):
@@ -26,17 +28,39 @@ class BadContentType(InvalidInput):
         super().__init__(f"{where}: parameters.content_type must be a string.")
 
 
-class Decoding:
-    """The choice of codec for one model. Content types of the model's settings are looked up once, at load."""
+class Declared(NamedTuple):
+    """The codec that the metadata declare for a tensor, and who says so: the settings, or what `load` sets."""
 
-    def __init__(self, codecs: Codecs, settings: ModelSettings) -> None:
+    codec: InputCodec
+    declared_by: str
+
+
+def declared_codecs(
+    codecs: Codecs, settings: Sequence[Spec] | None, runtime: Sequence[Spec] | None, *, kind: str
+) -> dict[str, Declared]:
+    """Return the codecs of the content types that the settings or the runtime's Specs declare, by the tensors' names.
+
+    `kind` is "input" or "output". The settings decide first. Raises InvalidInput for a content type that is none.
+    """
+    found: dict[str, Declared] = {}
+    for specs, declared_by in ((settings, SETTINGS), (runtime, f"self.{kind}s")):
+        for spec in specs or ():
+            content_type = content_type_of(spec.parameters, f"{kind.capitalize()} {quoted(spec.name)}")
+            if content_type is not None and spec.name not in found:
+                found[spec.name] = Declared(codecs.input(content_type), declared_by)
+    return found
+
+
+class Decoding:
+    """The choice of codec for one model. Content types of the model's metadata are looked up once, at load.
+
+    `by_runtime` are the inputs that the runtime declares, in `load` at the latest.
+    """
+
+    def __init__(self, codecs: Codecs, settings: ModelSettings, by_runtime: Sequence[Spec] | None = None) -> None:
         self._codecs = codecs
-        self._declared: dict[str, InputCodec] = {}
-        for spec in settings.inputs or ():
-            content_type = spec.parameters.get(CONTENT_TYPE)
-            if content_type is not None:
-                self._declared[spec.name] = codecs.input(content_type)
-        #: The codec for inputs where request, settings and hints choose none.
+        self._declared = declared_codecs(codecs, settings.inputs, by_runtime, kind="input")
+        #: The codec for inputs where request, metadata and hints choose none.
         self.default = codecs.input(DEFAULT)
         whole = settings.parameters.content_type
         #: What the settings choose for whole requests.
@@ -54,22 +78,28 @@ class Decoding:
                 if content_type is not None:
                     self._codecs.check_tensor(content_type)
 
-    def apply_settings(self, *, of: str, to: str) -> bool:
-        """Read input `to` with the codec that the settings choose for `of`, which is its name there.
+    def share(self, names: Sequence[str], only: str) -> bool:
+        """Read the input `only` with the codec that is declared under the first of these names, all of which are its own.
 
-        False where the settings choose none.
+        Return whether it was read with another one before.
         """
-        if of not in self._declared or to in self._declared:
+        chosen = next((self._declared[name] for name in names if name in self._declared), None)
+        if chosen is None:
             return False
-        self._declared[to] = self._declared[of]
-        return True
+        before = self._declared.get(only)
+        self._declared.update(dict.fromkeys((*names, only), chosen))
+        return before is not chosen
 
     def declared(self, name: str) -> InputCodec | None:
-        """Return the codec that the settings choose for an input, or for all; None where they leave that open."""
-        codec = self._declared.get(name)
-        if codec is None and isinstance(self.whole_declared, InputCodec):
-            codec = self.whole_declared
-        return codec
+        """Return the codec that the metadata choose for an input, or the settings for all; None where both leave it open."""
+        declared = self._declared.get(name)
+        if declared is not None:
+            return declared.codec
+        return self.whole_declared if isinstance(self.whole_declared, InputCodec) else None
+
+    def declared_by(self, name: str) -> str:
+        """Return who chooses the codec of `declared`, for sentences."""
+        return self._declared[name].declared_by if name in self._declared else SETTINGS
 
     def asked(self, request: InferenceRequest, tensor: Tensor) -> str | None:
         """Return the content type that the request chooses for an input; None where it leaves that open."""
@@ -92,14 +122,14 @@ class Decoding:
         return (self.declared(tensor.name) or self.default).decode(tensor)
 
     def as_declared(self, request: InferenceRequest) -> InferenceRequest:
-        """Return the request with the settings' content type on each input that has none of its own."""
+        """Return the request with the metadata's content type on each input that has none of its own."""
         if not self._declared:
             return request
         inputs = []
         for tensor in request.inputs:
-            codec = self._declared.get(tensor.name)
-            if codec is not None and CONTENT_TYPE not in tensor.parameters:
-                parameters = {**tensor.parameters, CONTENT_TYPE: codec.content_type}
+            declared = self._declared.get(tensor.name)
+            if declared is not None and CONTENT_TYPE not in tensor.parameters:
+                parameters = {**tensor.parameters, CONTENT_TYPE: declared.codec.content_type}
                 tensor = Tensor.trusted(tensor.name, tensor.data, tensor.datatype, parameters, missing=tensor.missing)
             inputs.append(tensor)
         request = copy.copy(request)
@@ -120,7 +150,7 @@ class BinaryInputs:
         self._only = only
 
     def __call__(self, name: str, parameters: Parameters, of_request: Parameters | None) -> bool:
-        """Decide by the content type of the input, the request or the settings, else by predict's hint."""
+        """Decide by the content type of the input, the request or the metadata, else by predict's hint."""
         for said in (parameters, of_request):
             content_type = said.get(CONTENT_TYPE) if said else None
             if content_type is not None and (said is parameters or self._codecs.is_for_one(content_type)):

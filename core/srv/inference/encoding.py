@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,12 +12,11 @@ import numpy as np
 from srv.codec import InputCodec, RequestCodec
 from srv.codecs import Codecs
 from srv.errors import InvalidInput, ModelError, SrvError, quoted
-from srv.inference.decoding import CONTENT_TYPE, DEFAULT, content_type_of
+from srv.inference.decoding import CONTENT_TYPE, DEFAULT, Declared, content_type_of
 from srv.inference.request_validation import select_outputs
 from srv.inference.signatures import OUTPUT, Signature
 from srv.inference.unencodable_values import advice_for, kind_of
 from srv.messages import InferenceRequest, InferenceResponse
-from srv.model_settings import Spec
 from srv.tensors import Tensor
 
 #: What the sentences say that a method did, before what it gave.
@@ -37,12 +36,12 @@ class Unencodable(ModelError):
 
 
 class NotAsDeclared(ModelError):
-    """A method gave what the codec that the model's settings declare does not take."""
+    """A method gave what the codec that the model's metadata declare does not take."""
 
-    def __init__(self, method: str, value: object, name: str, content_type: str) -> None:
+    def __init__(self, method: str, value: object, name: str, declared: Declared) -> None:
         super().__init__(
-            f"{_GAVE[method][0]} {kind_of(value)} for the output '{name}', which the content type '{content_type}' of "
-            "the model's settings cannot encode."
+            f"{_GAVE[method][0]} {kind_of(value)} for the output '{name}', which the content type "
+            f"'{declared.codec.content_type}' of {declared.declared_by} cannot encode."
         )
 
 
@@ -83,6 +82,13 @@ class NoOutput(InvalidInput):
         )
 
 
+class OutputNotGiven(ModelError):
+    """The client asks for an output that the model's metadata declare, and the answer lacks it."""
+
+    def __init__(self, method: str, name: str) -> None:
+        super().__init__(f"{method} gave no output '{name}', which the model declares and the request asks for.")
+
+
 class NotAsAsked(InvalidInput):
     """The client asks for an output as a content type that the output's value has no form in."""
 
@@ -91,10 +97,19 @@ class NotAsAsked(InvalidInput):
 
 
 class Encoding:
-    """Makes responses of what one method of a model returns. What its settings declare is looked up once, at load."""
+    """Makes responses of what one method of a model returns. `declared` are the codecs that the metadata choose.
+
+    The outputs of `due` are declared by the settings or the runtime.
+    """
 
     def __init__(
-        self, codecs: Codecs, signature: Signature, declared: Sequence[Spec], *, method: str = "predict"
+        self,
+        codecs: Codecs,
+        signature: Signature,
+        declared: Mapping[str, Declared],
+        *,
+        method: str = "predict",
+        due: Collection[str] = (),
     ) -> None:
         self._method = method
         self._codecs = codecs
@@ -102,11 +117,8 @@ class Encoding:
         self._whole = signature.whole
         self._may_be_none = signature.may_be_none
         self._needed = signature.needed
-        self._declared: dict[str, InputCodec] = {}
-        for spec in declared:
-            content_type = spec.parameters.get(CONTENT_TYPE)
-            if content_type is not None:
-                self._declared[spec.name] = codecs.input(content_type)
+        self._due = due
+        self._declared = declared
         np_codec = codecs.input(DEFAULT)
         self._encode_array = np_codec.encode
         self._not_np = {*self._declared, *(name for name, codec in self._hinted.items() if codec is not np_codec)}
@@ -136,13 +148,17 @@ class Encoding:
     def selected(self, request: InferenceRequest, response: InferenceResponse) -> Sequence[Tensor]:
         """Return the outputs that the request asks for, as the content types that it asks for.
 
-        Raises NotAsAsked, NoOutput or UnknownOutput.
+        Raises NotAsAsked, NoOutput, OutputNotGiven or UnknownOutput.
         """
-        if request.outputs and self._may_be_none:
+        if request.outputs and (self._may_be_none or self._due):
             given = {tensor.name for tensor in response.outputs}
             for output in request.outputs:
-                if output.name in self._may_be_none and output.name not in given:
+                if output.name in given:
+                    continue
+                if output.name in self._may_be_none:
                     raise NoOutput(output.name)
+                if output.name in self._due:
+                    raise OutputNotGiven(self._method, output.name)
         return self._as_asked(request, select_outputs(request, response))
 
     def _response(self, value: Any) -> InferenceResponse:
@@ -248,9 +264,9 @@ class Encoding:
     def _codec(self, name: str, value: Any) -> InputCodec | None:
         declared = self._declared.get(name)
         if declared is not None:
-            if not declared.can_encode(value):
-                raise NotAsDeclared(self._method, value, name, declared.content_type)
-            return declared
+            if not declared.codec.can_encode(value):
+                raise NotAsDeclared(self._method, value, name, declared)
+            return declared.codec
         hinted = self._hinted.get(name)
         return hinted if hinted is not None and hinted.can_encode(value) else self._codecs.for_value(value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -32,7 +32,7 @@ from srv.inference.declarations import (
     only_input,
     with_content_type,
 )
-from srv.inference.decoding import BinaryInputs, Decoding
+from srv.inference.decoding import BinaryInputs, Decoding, declared_codecs
 from srv.inference.encoding import Encoding
 from srv.inference.event_loop import EventLoop
 from srv.inference.execution import Execute, Execution
@@ -50,6 +50,7 @@ from srv.models.own_thread import OwnThread
 from srv.models.registry import ModelVersion
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
+from srv.tensors import Tensor
 from srv.wire.base64_tensors import Octets
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class Answering:
         mine = runtime.settings
         self.threads = MethodThreads(runtime, thread)
         self._name = mine.name
-        self._decoding = Decoding(codecs, mine)
+        self._decoding = Decoding(codecs, mine, runtime.inputs)
         self._writable = runtime.writable_inputs
         self._missing_values = runtime.missing_values
         self._nested_parameters = runtime.nested_parameters
@@ -206,7 +207,7 @@ class Answering:
         stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
         if request.outputs:
             began = time.monotonic_ns()
-            response.outputs = self._predict.encoding.selected(request, response)
+            response.outputs = self._selected(request, self._predict, response)
             stages.output += time.monotonic_ns() - began
         return response
 
@@ -297,14 +298,20 @@ class Answering:
             return None
         signature = read_signature(call, name, codecs, self._decoding)
         declared = runtime.settings
-        encoding = Encoding(codecs, signature, declared.outputs or (), method=name)
+        encoding = Encoding(
+            codecs,
+            signature,
+            declared_codecs(codecs, declared.outputs, runtime.outputs, kind="output"),
+            method=name,
+            due={spec.name for spec in merged(declared.outputs, runtime.outputs)},
+        )
         only = only_input(declared.inputs, runtime.inputs, signature) if runtime.any_input_name else None
         check_declared([*(declared.inputs or ()), *(runtime.inputs or ())], signature, name, only)
         bound = self.threads.bound_stream(call) if name == "predict_stream" else self.threads.bound(call)
         if only is None:
             return _Method(bound, signature, input_check(declared.inputs, signature), encoding)
-        told, check = input_check_of_any_name(declared.inputs, signature, only)
-        if self._decoding.apply_settings(of=told, to=only):
+        check = input_check_of_any_name(declared.inputs, signature, only)
+        if self._decoding.share([spec.name for spec in merged(declared.inputs, runtime.inputs)], only):
             signature = read_signature(call, name, codecs, self._decoding)
         return _Method(bound, signature, check, encoding, only)
 
@@ -342,8 +349,16 @@ class Answering:
 
     def _response(self, request: InferenceRequest, method: _Method, value: object) -> InferenceResponse:
         response = self._encoded(method, value)
-        response.outputs = method.encoding.selected(request, response)
+        response.outputs = self._selected(request, method, response)
         return response
+
+    def _selected(self, request: InferenceRequest, method: _Method, response: InferenceResponse) -> Sequence[Tensor]:
+        """Return the outputs that the request asks for. Logs and raises OutputNotGiven where the model lacks one."""
+        try:
+            return method.encoding.selected(request, response)
+        except ModelError as error:
+            log.error("Model '%s': %s", self._name, error)  # noqa: TRY400  the sentence says it all
+            raise
 
     def _encoded(self, method: _Method, value: object) -> InferenceResponse:
         try:

@@ -10,7 +10,7 @@ import msgspec
 from srv.codec import InputCodec, RequestCodec
 from srv.codecs import Codecs, type_given_by
 from srv.errors import InvalidInput, quoted
-from srv.inference.decoding import Decoding
+from srv.inference.decoding import SETTINGS, Decoding
 from srv.inference.signatures.arrays import Array, array_among, text_reader
 from srv.inference.signatures.elements import element_of, element_of_list
 from srv.inference.signatures.errors import BadHint, BadSignature
@@ -34,11 +34,20 @@ class UnfitContentType(InvalidInput):
 
 
 class UnfitSetting(BadSignature):
-    """The settings choose a content type that gives something else than predict takes."""
+    """The settings, or what load sets, choose a content type that gives something else than predict takes."""
 
-    def __init__(self, what: str, codec: InputCodec | RequestCodec, method: str, wanted: str, known: str) -> None:
+    def __init__(
+        self,
+        what: str,
+        codec: InputCodec | RequestCodec,
+        method: str,
+        wanted: str,
+        known: str,
+        declared_by: str = SETTINGS,
+    ) -> None:
+        says = "The settings give" if declared_by == SETTINGS else f"{declared_by} gives"
         super().__init__(
-            f"The settings give {what} the content type '{codec.content_type}', which gives "
+            f"{says} {what} the content type '{codec.content_type}', which gives "
             f"{shown(type_given_by(codec))}; {method} takes {wanted}. Take it out, or say {known}."
         )
 
@@ -136,7 +145,7 @@ def told_of(
 class InputReader:
     """Reads one input. The codec for requests that choose no content type is decided once, at load.
 
-    Raises UnfitSetting where the settings choose one that gives something else than the hint names.
+    Raises UnfitSetting where the metadata choose one that gives something else than the hint names.
     """
 
     def __init__(self, name: str, reading: Reading, method: str, codecs: Codecs, decoding: Decoding) -> None:
@@ -147,7 +156,9 @@ class InputReader:
         self._decoding = decoding
         declared = decoding.declared(name)
         if declared is not None and not gives(declared, reading.wanted):
-            raise UnfitSetting(f"input '{name}'", declared, method, reading.shown, self._known())
+            raise UnfitSetting(
+                f"input '{name}'", declared, method, reading.shown, self._known(), decoding.declared_by(name)
+            )
         #: Reads the input of a request that chooses no content type.
         self.usual: Decode = reading.compile(declared or reading.unnamed or decoding.default)
         self._chosen: dict[str, Decode] = {}
