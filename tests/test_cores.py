@@ -1,12 +1,13 @@
 """How cores are shared out to numeric libraries."""
 
 import os
+import re
 
 import pytest
 from cgroups import Tree
 
 from srv import cores as module
-from srv.cores import cores, share_cores
+from srv.cores import cores, processors, share_cores
 
 
 @pytest.fixture
@@ -70,3 +71,14 @@ def test_no_quota_means_every_core_that_may_be_used(tmp_path):
 
 def test_this_process_may_use_a_core():
     assert 1 <= cores() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("text, meant", [("0", {0}), ("0-3", {0, 1, 2, 3}), ("0,2-3,8", {0, 2, 3, 8})])
+def test_a_list_of_processors_is_read_as_taskset_has_it(text, meant):
+    assert processors(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "-", "3-1", "0,", "a", "0 1", "0-", "٣"])
+def test_what_is_no_list_of_processors_is_refused(text):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        processors(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _OTHERS = (
     *("VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"),
     *("OPENCV_FOR_THREADS_NUM", "LOKY_MAX_CPU_COUNT"),
 )
+#: A list of processors, as taskset and cpuset have it.
+_PROCESSORS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*", re.ASCII)
 
 
 def cores(root: Path = Path("/")) -> int:
@@ -44,3 +47,17 @@ def share_cores(workers: int, environ: MutableMapping[str, str] = os.environ) ->
             environ.setdefault(name, share)
     for name in _OTHERS:
         environ.setdefault(name, share)
+
+
+def processors(text: str) -> frozenset[int]:
+    """Return the numbers of processors that a list such as `0-3,8` means. Raises ValueError for any other text."""
+    if _PROCESSORS.fullmatch(text) is None:
+        raise ValueError(text)
+    meant: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        among = range(int(first), int(last or first) + 1)
+        if not among:
+            raise ValueError(text)
+        meant.update(among)
+    return frozenset(meant)

@@ -33,6 +33,22 @@ class ModelParameters:
 
 
 @dataclass(frozen=True)
+class ProcessSettings:
+    """How a model's own processes are started: how many, with which Python and packages, devices and limits.
+
+    `environment` is absolute once it is read. `devices` and `cpus` are shared out over the `count` processes.
+    """
+
+    count: int = 1
+    environment: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    cpus: tuple[str, ...] = ()
+    memory: int | None = None
+    start_timeout: float = 60.0
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """Everything that is said about one model.
 
@@ -56,6 +72,8 @@ class ModelSettings:
     #: Codecs of the model's own folder, as module.Class, beside those in the module of its implementation.
     codecs: tuple[str, ...] = ()
     allow_pickle: bool = False
+    #: The processes of the model's own; None where it is loaded in each worker.
+    process: ProcessSettings | None = None
     parameters: ModelParameters = field(default_factory=ModelParameters)
     folder: Path = field(default_factory=Path)
     source: str = "model-settings.json"

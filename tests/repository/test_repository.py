@@ -607,6 +607,16 @@ def test_defaults_lie_between_a_models_own_file_and_the_environment(zoo):
     assert (model.parameters.content_type, model.parameters.format) == ("np", "one")
 
 
+def test_an_environment_is_relative_to_the_folder_of_the_file_that_names_it(zoo):
+    own = {"process": {"environment": "venv"}, **ANY}
+    files = {SETTINGS: {"process": {"environment": "envs/old.tar.gz"}}, f"a/{SETTINGS}": own, f"b/{SETTINGS}": ANY}
+
+    models = found(zoo, files, SRV_MODEL__PROCESS__COUNT="2").models
+
+    assert [model.process.environment for model in models] == [zoo / "a" / "venv", zoo / "envs" / "old.tar.gz"]
+    assert [model.process.count for model in models] == [2, 2]
+
+
 def test_defaults_never_give_version_or_uri(zoo):
     files = {SETTINGS: {"runtime": "r", "parameters": {"version": "3", "uri": "gone"}}, f"a/{SETTINGS}": {}}
     [model] = found(zoo, files).models

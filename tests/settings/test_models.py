@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srv.model_settings import ModelSettings, Spec
+from srv.model_settings import ModelSettings, ProcessSettings, Spec
 from srv.settings.documents import read_document
 from srv.settings.errors import MissingSetting, SettingError
 from srv.settings.models import model_settings, read_model_document, with_defaults
@@ -132,7 +132,23 @@ def test_null_leaves_a_setting_to_its_default(read):
         ({"parallel_workers": 3}, "line 2: 'parallel_workers' is not a setting of srv. It is one of MLServer's: srv's is 'workers' in settings.json."),
         ({"warm_workers": True}, "line 2: 'warm_workers' is not a setting of srv. It is one of MLServer's: srv's is 'warmup'."),
         ({"versions": ["sklearn/1"]}, "line 2: 'versions' is not a setting of srv. It is one of MLServer's that srv has nothing like: take it out."),
-        ({"parameters": {"environment_tarball": "a"}}, "line 3: 'parameters.environment_tarball' is not a setting of srv. It is one of MLServer's that srv has nothing like: take it out."),
+        ({"parameters": {"environment_tarball": "a"}}, "line 3: 'parameters.environment_tarball' is not a setting of srv. It is one of MLServer's: srv's is 'environment' in 'process', which is an object beside 'parameters'."),
+        ({"process": 1}, "line 2: 'process' must be true, false, an object or null, not 1."),
+        ({"process": "true"}, "line 2: 'process' must be true, false, an object or null, not the text 'true'."),
+        ({"process": {"counts": 1}}, "line 3: 'process.counts' is not a setting of srv. Did you mean 'count'?"),
+        ({"process": {"enabled": True}}, "line 3: 'process.enabled' is not a setting of srv. Take it out."),
+        ({"process": {"count": 0}}, "line 3: 'process.count' must be an integer from 1 to 1024, not 0."),
+        ({"process": {"environment": "s3://b/e.tar.gz"}}, "line 3: 'process.environment' must be the path of an environment's folder or archive or null, not the text 's3://b/e.tar.gz'."),
+        ({"process": {"env": {"A": 4}}}, "line 4: 'process.env.A' must be a text, such as '4', not 4."),
+        ({"process": {"env": {"PYTHONPATH": "x"}}}, "line 3: 'process.env' must be an object of texts by names of variables, without PYTHONPATH, PYTHONHOME and their like, not {\"PYTHONPATH\": \"x\"}."),
+        ({"process": {"env": {"A=B": "x"}}}, "line 3: 'process.env' must be an object of texts by names of variables, without PYTHONPATH, PYTHONHOME and their like, not {\"A=B\": \"x\"}."),
+        ({"process": {"devices": ["gpu:0"]}}, "line 3: 'process.devices[0]' must be a kind and a number, such as 'cuda:0', or 'cpu', not the text 'gpu:0'."),
+        ({"process": {"cpus": ["3-1"]}}, "line 3: 'process.cpus[0]' must be numbers of processors, such as '0-3' or '0,2', not the text '3-1'."),
+        ({"process": {"memory": "2 apples"}}, "line 3: 'process.memory' must be a number of bytes above 0, such as 2000000000, '2GB' or '1.5GiB' or null, not the text '2 apples'."),
+        ({"process": {"memory": True}}, "line 3: 'process.memory' must be a number of bytes above 0, such as 2000000000, '2GB' or '1.5GiB' or null, not true."),
+        ({"process": {"start_timeout": 0}}, "line 3: 'process.start_timeout' must be a number of seconds above 0, not 0."),
+        ({"process": {"count": 2, "devices": ["cuda:0", "cuda:1", "cuda:2"]}}, "'process.devices' has 3 items, which 2 processes cannot share evenly. Give each the same number of them, or join those of one process by commas."),
+        ({"process": {"devices": ["cuda:0"], "env": {"CUDA_VISIBLE_DEVICES": "0"}}}, "'process.env.CUDA_VISIBLE_DEVICES' is what 'process.devices' says too. Keep the one that is meant."),
         ({"parameters": {"verison": "1"}}, "line 3: 'parameters.verison' is not a setting of srv. Did you mean 'version'?"),
         ({"parameters": {"threshold": 3}}, "line 3: 'parameters.threshold' is not a setting of srv. Settings of the runtime's own go under 'parameters.extra'."),
     ],
@@ -192,3 +208,65 @@ def test_the_place_gives_name_and_version_where_the_settings_do_not():
     own = {("name",): "x", ("parameters", "version"): "4"}
     settings = model_settings(own, name="m", version="3", folder=Path("m/3"), source="m/3")
     assert (settings.name, settings.version) == ("x", "4")
+
+
+def test_a_process_is_off_true_or_an_object(read, tmp_path):
+    assert read({}).process is read({"process": False}).process is read({"process": None}).process is None
+    assert read({"process": True}).process == read({"process": {}}).process == ProcessSettings()
+    given = {
+        "count": 2,
+        "environment": "envs/old.tar.gz",
+        "env": {"OMP_NUM_THREADS": "4", "EMPTY": ""},
+        "devices": ["cuda:0", "cuda:1,2"],
+        "cpus": ["0-1,4"],
+        "memory": "1.5GiB",
+        "start_timeout": 5,
+    }
+    assert read({"process": given}).process == ProcessSettings(
+        count=2,
+        environment=tmp_path / "envs/old.tar.gz",
+        env={"OMP_NUM_THREADS": "4", "EMPTY": ""},
+        devices=("cuda:0", "cuda:1,2"),
+        cpus=("0-1,4",),
+        memory=3 * 2**29,
+        start_timeout=5.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "said, size",
+    [
+        (1, 1),
+        ("17", 17),
+        ("2GB", 2 * 10**9),
+        ("2 GB", 2 * 10**9),
+        ("2gib", None),
+        ("0.5k", 500),
+        ("1Mi", 2**20),
+        ("0", None),
+        ("1.0005K", None),
+        (2.5, None),
+    ],
+)
+def test_a_size_is_an_integer_or_has_a_unit(read, said, size):
+    file = {"process": {"memory": said}}
+    if size is None:
+        assert "must be a number of bytes above 0" in str(refused(read, file))
+    else:
+        assert read(file).process.memory == size
+
+
+@pytest.mark.parametrize(
+    "own, process",
+    [
+        ({}, ProcessSettings(count=3)),
+        ({("process", "enabled"): True}, ProcessSettings(count=3)),
+        ({("process", "enabled"): False}, None),
+        ({("process",): None}, None),
+        ({("process", "enabled"): True, ("process", "memory"): 7}, ProcessSettings(count=3, memory=7)),
+    ],
+    ids=["nothing", "true", "false", "null", "another key"],
+)
+def test_each_key_of_a_process_counts_on_its_own_over_the_defaults(own, process):
+    leaves = with_defaults({("process", "enabled"): True, ("process", "count"): 3}, own)
+    assert model_settings(leaves, name="m", version=None, folder=Path("m"), source="m").process == process

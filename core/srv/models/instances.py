@@ -22,7 +22,7 @@ from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings
 from srv.models.code_folders import Codes, codes_of
 from srv.models.folder_codecs import Codec, codecs_of, name_of
-from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
+from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs, ProcessNotBuilt
 from srv.models.main_thread import MainThread
 from srv.models.model_imports import ModelCode
 from srv.models.module_names import Links
@@ -89,6 +89,8 @@ class Instances:
         `stop` calls `unload` for that one.
         """
         settings = model.settings
+        if settings.process is not None:
+            raise ProcessNotBuilt
         with self._naming:
             model.codes = codes = codes_of(settings, self._links)
         code = codes.implementation

@@ -42,6 +42,16 @@ class BadExtra(SrvError):
         super().__init__(f"parameters.extra does not fit the runtime: {_sentence(error.messages)}")
 
 
+class ProcessNotBuilt(SrvError):
+    """The model is to have processes of its own, which this version of srv does not start."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "'process' asks for processes of the model's own, and this version of srv does not start them yet. Take it "
+            "out, or say false, to load the model in each worker."
+        )
+
+
 class OtherLoadHangs(SrvError):
     """The load of another model has not ended, and the two may not run at once."""
 

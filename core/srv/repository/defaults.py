@@ -13,6 +13,7 @@ from srv.settings.models import FILE, model_settings, read_model_document, with_
 from srv.settings.server import ModelDefaults
 
 _RUNTIME, _IMPLEMENTATION, _CODECS = ("runtime",), ("implementation",), ("codecs",)
+_ENVIRONMENT = ("process", "environment")
 #: What stands for the name of the model that defaults are shown as; no model can be called so.
 NAME = "default runtime"
 
@@ -30,13 +31,13 @@ class Defaults:
     def __init__(
         self, leaves: ModelDefaults, root: Path, folders: Mapping[tuple[str, ...], Path] | None = None
     ) -> None:
-        self.leaves = leaves
+        self.leaves = _with_absolute_environment(leaves, root)
         given: Mapping[tuple[str, ...], Path] = {path: root for path in (_IMPLEMENTATION, _CODECS) if path in leaves}
         self._folders = given if folders is None else folders
 
     def with_document(self, document: Document, folder: Path) -> Defaults:
         """Return these defaults with those of a root's model-settings.json over them. Raises a SettingError."""
-        own = read_model_document(document)
+        own = _with_absolute_environment(read_model_document(document), folder)
         leaves = with_defaults(self.leaves, own)
         folders: dict[tuple[str, ...], Path] = dict(self._folders)
         folders.update((path, folder) for path in (_IMPLEMENTATION, _CODECS) if path in own)
@@ -53,3 +54,9 @@ class Defaults:
     def as_model(self, folder: Path) -> ModelSettings:
         """Return the defaults as the settings of a model in that folder."""
         return model_settings(with_defaults(self.leaves, {}), name=NAME, version=None, folder=folder, source=FILE)
+
+
+def _with_absolute_environment(leaves: ModelDefaults, folder: Path) -> Leaves:
+    """Return the defaults with an environment that means the same in the folder of every model."""
+    said = leaves.get(_ENVIRONMENT)
+    return dict(leaves) if said is None else {**leaves, _ENVIRONMENT: str(folder.absolute() / said)}

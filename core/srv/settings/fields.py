@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, ValidationError, fields
@@ -19,6 +20,7 @@ else:
     AnyField = fields.Field  # marshmallow 3 has no type parameters
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?) ?(?:([kKMGT])(i)?)?B?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,300}\.?|[0-9]{0,300}\.[0-9]{1,300})([eE][+-]?[0-9]{1,3})?")
 
 
@@ -177,6 +179,37 @@ class Choice(Text):
         super().__init__(description, kind=kind, fits=words.__contains__, nullable=nullable, required=required)
 
 
+class Size(Strict):
+    """A number of bytes: an integer, or a text with a unit, of thousands (MB) or of 1024 (MiB)."""
+
+    type_name = "size"
+
+    def _takes(self) -> str:
+        return "a number of bytes above 0, such as 2000000000, '2GB' or '1.5GiB'"
+
+    def _strict(self, value: Any) -> int:
+        size = _bytes(value) if isinstance(value, str) else value
+        if type(size) is not int or not 0 < size < 2**63:
+            raise NotThis
+        return size
+
+    def _from_text(self, text: str) -> str:
+        return text
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes that a text with or without a unit means. Raises NotThis for a part of a byte, too."""
+    read = _SIZE.fullmatch(text)
+    if read is None:
+        raise NotThis
+    number, prefix, binary = read.groups()
+    factor: int = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() if prefix else " ")
+    size = Fraction(number) * factor
+    if size.denominator != 1:
+        raise NotThis
+    return size.numerator
+
+
 class ListOf(Strict):
     """A list whose items are all of one kind, kept as a tuple."""
 
@@ -282,3 +315,21 @@ class Section(Strict):
             raise NotThis
         loaded: dict[str, Any] = self.schema.load(value)
         return loaded
+
+
+class SwitchedSection(Section):
+    """An object with keys of its own, or true for the defaults of all of them, or false for none of it.
+
+    It is loaded with one more key, ENABLED, so that true and false lie over the objects of other sources.
+    """
+
+    type_name = "boolean or object"
+    ENABLED = "enabled"
+
+    def _takes(self) -> str:
+        return "true, false, an object" if self.nullable else "true, false or an object"
+
+    def _strict(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, bool):
+            return {self.ENABLED: value}
+        return {self.ENABLED: True, **super()._strict(value)}

@@ -15,7 +15,21 @@ import msgspec
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from srv.settings.fields import Choice, Flag, FreeObject, ListOf, Plain, Seconds, Section, Strict, TableOf, Text, Whole
+from srv.settings.fields import (
+    Choice,
+    Flag,
+    FreeObject,
+    ListOf,
+    Plain,
+    Seconds,
+    Section,
+    Size,
+    Strict,
+    SwitchedSection,
+    TableOf,
+    Text,
+    Whole,
+)
 from srv.settings.schemas import ServerSchema
 from srv.settings.server import ServerSettings
 
@@ -81,14 +95,21 @@ def _kind(field: Strict) -> dict[str, Any]:
             return {"type": "object"}
         case Plain():
             return {"type": ["string", "number", "boolean"]}
+        case Size():
+            return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "minLength": 1}]}
         case Section():
-            parts = {
-                name: {**_strict(None, part), "description": part.metadata["description"]}
-                for name, part in field.schema.fields.items()
-            }
-            return {"type": "object", "properties": parts, "additionalProperties": False}
+            return _section(field)
         case _:
             return {}
+
+
+def _section(field: Section) -> dict[str, Any]:
+    parts = {
+        name: {**_strict(None, part), "description": part.metadata["description"]}
+        for name, part in field.schema.fields.items()
+    }
+    described = {"type": "object", "properties": parts, "additionalProperties": False}
+    return {"anyOf": [{"type": "boolean"}, described]} if isinstance(field, SwitchedSection) else described
 
 
 def _empty_default(_: object, field: Any, **__: Any) -> dict[str, Any]:

@@ -45,10 +45,10 @@ MODEL: Mapping[str, str | None] = MappingProxyType(
 
 PARAMETERS: Mapping[str, str | None] = MappingProxyType(
     {
-        "autogenerate_inference_pool_gid": None,
-        "environment_path": None,
-        "environment_tarball": None,
-        "inference_pool_gid": None,
+        "autogenerate_inference_pool_gid": "'process' beside 'parameters'",
+        "environment_path": "'environment' in 'process', which is an object beside 'parameters'",
+        "environment_tarball": "'environment' in 'process', which is an object beside 'parameters'",
+        "inference_pool_gid": "'process' beside 'parameters'",
     }
 )
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from srv.model_settings import ModelParameters, ModelSettings, Spec
+from srv.devices import visible
+from srv.model_settings import ModelParameters, ModelSettings, ProcessSettings, Spec
 from srv.settings.checks import Leaves, checked, overlay
 from srv.settings.documents import Document
 from srv.settings.errors import ContradictorySettings
+from srv.settings.fields import SwitchedSection
 from srv.settings.schemas import ModelSchema
 from srv.settings.server import ModelDefaults
 
@@ -36,6 +38,7 @@ def read_model_document(document: Document) -> Leaves:
         raise ContradictorySettings(
             f"{document.place}: 'runtime' and 'implementation' are both given. Keep the one that is meant."
         )
+    _check_process(document, leaves)
     return leaves
 
 
@@ -63,6 +66,9 @@ def model_settings(
     parameters = {path[1]: value for path, value in leaves.items() if path[0] == "parameters" and len(path) == 2}
     if parameters.get("version") is None:
         parameters["version"] = version
+    process = {path[1]: value for path, value in leaves.items() if path[0] == "process" and len(path) == 2}
+    if process.pop(SwitchedSection.ENABLED, False):
+        plain["process"] = _process(process, folder)
     for key in ("inputs", "outputs"):
         if key in plain:
             plain[key] = tuple(_spec(values) for values in plain[key])
@@ -75,6 +81,12 @@ def model_settings(
     return ModelSettings(**{"name": name, **plain, "parameters": ModelParameters(**parameters), **place})
 
 
+def _process(values: dict[str, Any], folder: Path) -> ProcessSettings:
+    environment = values.pop("environment", None)
+    given = {key: value for key, value in values.items() if value is not None}
+    return ProcessSettings(**given, environment=None if environment is None else folder.absolute() / environment)
+
+
 def _spec(values: Mapping[str, Any]) -> Spec:
     return Spec(**values)
 
@@ -85,4 +97,22 @@ def _refuse_repeats(document: Document, key: str, specs: Sequence[Mapping[str, A
         if names.count(name) > 1:
             raise ContradictorySettings(
                 f"{document.place}: '{key}' has two tensors of the name '{name}'. Give each a name of its own."
+            )
+
+
+def _check_process(document: Document, leaves: Leaves) -> None:
+    """Raise ContradictorySettings for devices that cannot be shared out, or that variables name as well."""
+    count = leaves.get(("process", "count"), 1)
+    for key in ("devices", "cpus"):
+        items = leaves.get(("process", key), ())
+        if len(items) > count and len(items) % count:
+            raise ContradictorySettings(
+                f"{document.place}: 'process.{key}' has {len(items)} items, which {count} processes cannot share evenly. "
+                "Give each the same number of them, or join those of one process by commas."
+            )
+    variables = visible(leaves.get(("process", "devices"), ()))
+    for name in leaves.get(("process", "env"), ()):
+        if name in variables:
+            raise ContradictorySettings(
+                f"{document.place}: 'process.env.{name}' is what 'process.devices' says too. Keep the one that is meant."
             )

@@ -11,8 +11,9 @@ from typing import Any
 from marshmallow import Schema
 from msgspec.structs import asdict
 
+from srv.model_settings import ProcessSettings
 from srv.settings.checks import field_of
-from srv.settings.fields import ListOf, Section, Strict
+from srv.settings.fields import ListOf, Section, Strict, SwitchedSection
 from srv.settings.models import model_defaults
 from srv.settings.schemas import ModelSchema, ServerSchema, SpecSchema
 from srv.settings.server import PluginSettings, ServerSettings
@@ -44,6 +45,7 @@ def reference() -> str:
     defaults["plugins"] = asdict(PluginSettings())
     models = dict(model_defaults())
     models["parameters"] = dict(vars(models["parameters"]))
+    models["process"] = dict(vars(ProcessSettings()))
     parts = [
         "## settings.json\n",
         *_table(ServerSchema(), defaults, "SRV_"),
@@ -81,7 +83,7 @@ def _rows(schema: Schema, key: str, defaults: Mapping[str, Any], prefix: str, ab
     variable = f"{prefix}{key}".upper()
     default = _default(key, defaults.get(key))
     if isinstance(field, Section) and isinstance(defaults.get(key), Mapping):
-        default = "as below"
+        default = "`false`" if isinstance(field, SwitchedSection) else "as below"
     yield f"| `{above}{key}` | {_type(field)} | {default} | {_variable(variable)} | {_meaning(field)} |"
     if isinstance(field, Section):
         for inner in field.schema.fields:

@@ -7,7 +7,9 @@ import re
 
 from marshmallow import Schema
 
+from srv.cores import processors
 from srv.datatypes import DATATYPES
+from srv.devices import is_device
 from srv.settings.fields import (
     Choice,
     Flag,
@@ -16,10 +18,13 @@ from srv.settings.fields import (
     Plain,
     Seconds,
     Section,
+    Size,
+    SwitchedSection,
     TableOf,
     Text,
     Whole,
 )
+from srv.uris import scheme_of
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
@@ -64,6 +69,22 @@ def _is_allowed_host(text: str) -> bool:
 
 def _is_path_below(text: str) -> bool:
     return text.startswith("/") and not text.endswith("/") and not re.search(r"[\s?#]|//", text)
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What a model process would not read, because Python is started isolated.
+_UNREAD = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE"})
+
+
+def _is_free_variable(name: str) -> bool:
+    return _VARIABLE.fullmatch(name) is not None and name not in _UNREAD
+
+
+def _is_cpus(text: str) -> bool:
+    try:
+        return bool(processors(text))
+    except ValueError:
+        return False
 
 
 _MODULE = re.compile(r"\w[\w-]*")  # a file may have a hyphen in its name, which no import statement could say
@@ -274,6 +295,41 @@ class ParametersSchema(Schema):
     extra = FreeObject("Settings of the runtime's own.")
 
 
+class ProcessSchema(Schema):
+    """The keys of a model's `process`."""
+
+    count = Whole("Processes that hold the model; requests go to the one with the fewest.", least=1, most=1024)
+    environment = Text(
+        "The Python and the packages of the processes: the folder of a virtual or conda environment, or an archive of one "
+        "by venv-pack or conda-pack; null has those of the server. Relative to the folder of the file that says so.",
+        kind="the path of an environment's folder or archive",
+        fits=lambda text: bool(text) and "\0" not in text and scheme_of(text) is None,
+        nullable=True,
+    )
+    env = TableOf(
+        'Variables of the processes\' environment over those of the server, `{"OMP_NUM_THREADS": "4"}`; PYTHONPATH and its '
+        "like are not read there.",
+        Text("", kind="a text, such as '4'", fits=lambda text: "\0" not in text),
+        values="texts by names of variables, without PYTHONPATH, PYTHONHOME and their like",
+        keys=_is_free_variable,
+    )
+    devices = ListOf(
+        "Devices that the processes see, shared out over them: `cuda:0`, `rocm:1`, `xpu:0`, `neuron:0`, several of one "
+        "process as `cuda:0,1`, or `cpu` for no device; an empty list leaves them as the server has them.",
+        Text("", kind="a kind and a number, such as 'cuda:0', or 'cpu'", fits=is_device),
+        items="devices, such as 'cuda:0'",
+    )
+    cpus = ListOf(
+        "Processors that the processes run on, shared out over them, each as `0-3` or `0,2`; an empty list has all.",
+        Text("", kind="numbers of processors, such as '0-3' or '0,2'", fits=_is_cpus),
+        items="numbers of processors, such as '0-3'",
+    )
+    memory = Size("The most memory that each process may ask for, `8GB`; null has no limit.", nullable=True)
+    start_timeout = Seconds(
+        "How long a process may take from its start until it tells of itself; the load after that has `load_timeout`."
+    )
+
+
 class ModelSchema(Schema):
     """The keys of model-settings.json."""
 
@@ -320,5 +376,10 @@ class ModelSchema(Schema):
     allow_pickle = Flag(
         "Whether a file that is code, such as a pickle, may be served when it is found. For one that `uri` names elsewhere only "
         "the operator can say so, here in the served folder itself or for all models."
+    )
+    process = SwitchedSection(
+        "Whether the model has processes of its own, outside of the workers, and which; true has the defaults of all keys.",
+        ProcessSchema,
+        nullable=True,
     )
     parameters = Section("What differs from one version of a model to the next.", ParametersSchema)
