@@ -24,7 +24,7 @@ CORE = TOP / "core" / "srv"
 FLOOR_LINES = (
     # The public contract, and what its classes are made of.
     "errors version datatypes uris model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server cgroups cores devices runtime images storage archives hookspecs",
-    "printable safe_logging access_log logs limited_log wire",
+    "printable safe_logging access_log logs limited_log wire channels",
     # What there is: files, metadata, plugins.
     "settings discovery codecs hooks probe repository tables fetching",
     # Models, and one model's way from a request to a response.

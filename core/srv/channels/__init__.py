@@ -1,0 +1,1 @@
+"""Channels between the processes of a server: frames over a Unix socket, tensors in shared memory, nothing pickled."""
