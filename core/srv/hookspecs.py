@@ -198,6 +198,18 @@ def srv_worker_started(settings: Mapping[str, Any], server: Server) -> None:
 
 
 @hookspec
+def srv_adopt(cls: type, model_settings: ModelSettings, settings: Mapping[str, Any]) -> type[Runtime] | None:
+    """Make a runtime of a class of another library that a model names as its `implementation`, or say None.
+
+    Called for each load of a model whose `implementation` is a class and no `srv.Runtime`, in the thread that loads it, with
+    the modules of the model's folder importable. The answer is a class that extends `srv.Runtime`; srv makes the instance
+    as of any other, so a subclass made here may keep `cls` as an attribute. What two distributions adopt is adopted by
+    neither until `plugins.prefer` says (`{"adopt:models.Sum": "distribution"}`). What the hook raises, and that nobody adopts
+    the class, is the reason why the model cannot be loaded.
+    """
+
+
+@hookspec
 def srv_storage(uri: str, settings: Mapping[str, Any]) -> Fetch | None:
     """Say how to fetch what a model's `parameters.uri` names, for URIs of a scheme that the plugin knows; else None.
 

@@ -68,6 +68,10 @@ class Runtime:
     missing_values: ClassVar[bool] = False
     #: Whether parameters of the request, its inputs and outputs may be lists and objects, which only JSON can say.
     nested_parameters: ClassVar[bool] = False
+    #: Whether requests are read and answered with codecs of the runtime's own. Then srv refuses no content type and knows none,
+    #: the inputs and outputs that settings declare are metadata only, and parameters may be lists and objects. `predict` and
+    #: `predict_stream` take the request.
+    own_codecs: ClassVar[bool] = False
     #: Whether `__init__`, `load` and `unload` run in the process's main thread, as signal handlers need; they block it.
     main_thread: ClassVar[bool] = False
     #: Whether all methods run in one thread of the model's own, one call at a time, as connections of sqlite3 need.

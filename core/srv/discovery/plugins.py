@@ -247,7 +247,7 @@ class Plugins:
 
     def _unmatched_preferences(self) -> Iterable[str]:
         for key, distribution in self.choice.prefer.items():
-            if key.startswith(("file:", "storage:")):  # no plugin is called so; a file's name, a URI's scheme
+            if key.startswith(("file:", "storage:", "adopt:")):  # no plugin: a file's name, a scheme, a class
                 continue
             claims = [(f"{row.kind.value}:{row.name}", row.distribution) for row in self._rows]
             mine = [word for word, owner in claims if normalised(owner) == normalised(distribution)]

@@ -23,6 +23,8 @@ from srv.settings import ServerSettings
 if TYPE_CHECKING:
     from srv.hooks.storages import PluginsFetch
     from srv.images import Builder, ImagePlan
+    from srv.model_settings import ModelSettings
+    from srv.runtime import Runtime
 
 log = logging.getLogger("srv.plugins")
 
@@ -136,6 +138,12 @@ class Hooks:
         from srv.hooks.storages import fetch_of  # here, because most servers have all their files
 
         return fetch_of(uri, self._registration, self.plugins)
+
+    def adopt(self, cls: type, model_settings: ModelSettings) -> type[Runtime] | None:
+        """Return the runtime that a plugin makes of a foreign class, or None. Raises what adopted raises."""
+        from srv.hooks.adoptions import adopted  # here, because most servers have runtimes only
+
+        return adopted(cls, model_settings, self._registration, self.plugins)
 
     def worker_started(self, server: Server) -> None:
         """Call `srv_worker_started` of all plugins; quarantine a required one that fails."""

@@ -137,5 +137,27 @@ class StorageContested(SrvError):
         )
 
 
+class AdoptionContested(SrvError):
+    """Several distributions make a runtime of the class that a model's settings name."""
+
+    def __init__(self, implementation: str, distributions: Iterable[str]) -> None:
+        rivals = sorted(distributions)
+        super().__init__(
+            f"{' and '.join(rivals)} both make a runtime of '{implementation}'. Choose one with plugins.prefer: "
+            f'{{"adopt:{implementation}": "{rivals[0]}"}}.'
+        )
+
+
+class AdoptedByNoRuntime(SrvError):
+    """A plugin answered srv_adopt with what is no class of a runtime."""
+
+    def __init__(self, plugin: object, answer: object) -> None:
+        what = f"the class {answer.__name__}" if isinstance(answer, type) else f"an object of {type(answer).__name__}"
+        super().__init__(
+            f"The {plugin} answered srv_adopt with {what}, and not with a class that extends srv.Runtime. srv makes the "
+            "instance itself, anew for each load."
+        )
+
+
 class HookFailed(PluginFailed):
     """A plugin's hook raised while a request was answered; the log names the plugin."""

@@ -10,7 +10,26 @@ from srv.codecs import Codecs
 from srv.inference.decoding import BASE64, CONTENT_TYPE, Decoding
 from srv.inference.request_validation import InputCheck, either
 from srv.inference.signatures import BadSignature, Signature
-from srv.model_settings import Spec
+from srv.model_settings import ModelSettings, Spec
+from srv.runtime import Runtime
+
+
+class ArgumentsUndecoded(BadSignature):
+    """A runtime has codecs of its own, and one of its methods takes inputs by name, which srv would have to decode."""
+
+    def __init__(self, runtime: str, method: str) -> None:
+        super().__init__(
+            f"{runtime} says own_codecs, and its {method} takes inputs by name, which srv's codecs would read. Let it take the "
+            "request, or leave own_codecs out."
+        )
+
+
+def declared_for_srv(runtime: Runtime) -> ModelSettings:
+    """Return the settings that srv checks, decodes and encodes by: without tensors and content types that are the runtime's own."""
+    mine = runtime.settings
+    if not runtime.own_codecs:
+        return mine
+    return replace(mine, inputs=None, outputs=None, parameters=replace(mine.parameters, content_type=None))
 
 
 def merged(*sources: Sequence[Spec] | None) -> tuple[Spec, ...]:

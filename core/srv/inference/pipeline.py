@@ -21,10 +21,12 @@ from srv.errors import (
 from srv.inference.batching.batches import Batching
 from srv.inference.batching.merging import bare
 from srv.inference.declarations import (
+    ArgumentsUndecoded,
     as_one,
     base64_types,
     check_declared,
     check_read_alike,
+    declared_for_srv,
     input_check,
     input_check_of_any_name,
     merged,
@@ -37,7 +39,7 @@ from srv.inference.encoding import Encoding
 from srv.inference.event_loop import EventLoop
 from srv.inference.execution import Execute, Execution
 from srv.inference.model_failures import SPOKEN, failure_of
-from srv.inference.request_validation import InputCheck, MissingValue, check_outputs, check_parameters
+from srv.inference.request_validation import InputCheck, MissingValue, check_outputs, check_parameters, select_outputs
 from srv.inference.response_validation import check_response
 from srv.inference.routes.declared import read_routes, with_routes
 from srv.inference.signatures import Signature, read_signature
@@ -51,7 +53,7 @@ from srv.models.registry import ModelVersion
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
 from srv.tensors import Tensor
-from srv.wire.base64_tensors import Octets
+from srv.wire.base64_tensors import NO_OCTETS, Octets
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def prepare(
         stream_inputs=answering.stream_inputs,
         base64=answering.base64,
         missing_values=runtime.missing_values,
-        nested_parameters=runtime.nested_parameters,
+        nested_parameters=runtime.nested_parameters or runtime.own_codecs,
         max_batch_size=answering.max_batch_size,
         routes=tuple(route.described for route in routes),
         answers=answering.answers,
@@ -122,13 +124,14 @@ class Answering:
         settings: ServerSettings,
         thread: OwnThread | None = None,
     ) -> None:
-        mine = runtime.settings
+        self._mine = mine = declared_for_srv(runtime)
         self.threads = MethodThreads(runtime, thread)
         self._name = mine.name
-        self._decoding = Decoding(codecs, mine, runtime.inputs)
+        self._decoding = Decoding(codecs, mine, None if runtime.own_codecs else runtime.inputs)
         self._writable = runtime.writable_inputs
         self._missing_values = runtime.missing_values
-        self._nested_parameters = runtime.nested_parameters
+        self._own_codecs = runtime.own_codecs
+        self._nested_parameters = runtime.nested_parameters or runtime.own_codecs
         self.execution = execution = Execution(
             mine.name,
             concurrency=1 if thread is not None else _lower(runtime.concurrency, mine.concurrency),
@@ -149,8 +152,9 @@ class Answering:
         hinted = {**_decoders(self._stream), **_decoders(self._predict)}
         only = method.only_input if method is not None else None
         by_name = BinaryInputs(codecs, self._decoding, hinted, hinted.get(only) if only is not None else None)
-        self.octets = Octets(by_name, codecs.is_binary)
-        default = self._decoding.default if signature.names is not None or signature.arguments is None else None
+        self.octets = Octets(by_name, codecs.is_binary) if not self._own_codecs else NO_OCTETS
+        reads_arrays = signature.names is not None or signature.arguments is None
+        default = self._decoding.default if reads_arrays and not self._own_codecs else None
         self.inputs = tuple(
             with_content_type(spec, self._decoding.declared(spec.name) or hinted.get(only or spec.name) or default)
             for spec in self.inputs
@@ -165,7 +169,8 @@ class Answering:
                 for spec in merged(mine.inputs, runtime.inputs, self._stream.signature.inputs)
             )
         #: Content types in the metadata whose tensors are base64 in JSON.
-        self.base64 = base64_types((*self.inputs, *(self.stream_inputs or ()), *self.outputs), codecs)
+        described = () if self._own_codecs else (*self.inputs, *(self.stream_inputs or ()), *self.outputs)
+        self.base64 = base64_types(described, codecs)
         #: Inputs whose metadata tells one of the datatypes and shapes that they may have.
         self.told_only = frozenset(spec.name for spec in signature.inputs) - {spec.name for spec in signature.checked}
         first = self.inputs[0].shape if self.inputs else None
@@ -297,13 +302,16 @@ class Answering:
         if call is None:
             return None
         signature = read_signature(call, name, codecs, self._decoding)
-        declared = runtime.settings
+        if self._own_codecs and signature.arguments is not None:
+            raise ArgumentsUndecoded(type(runtime).__name__, name)
+        declared = self._mine
+        outputs = (declared.outputs, None if self._own_codecs else runtime.outputs)
         encoding = Encoding(
             codecs,
             signature,
-            declared_codecs(codecs, declared.outputs, runtime.outputs, kind="output"),
+            declared_codecs(codecs, *outputs, kind="output"),
             method=name,
-            due={spec.name for spec in merged(declared.outputs, runtime.outputs)},
+            due={spec.name for spec in merged(*outputs)},
         )
         only = only_input(declared.inputs, runtime.inputs, signature) if runtime.any_input_name else None
         check_declared([*(declared.inputs or ()), *(runtime.inputs or ())], signature, name, only)
@@ -319,7 +327,8 @@ class Answering:
         """Raise InvalidInput where a request cannot be for this method."""
         if not self._nested_parameters:
             check_parameters(request)
-        self._decoding.check(request)
+        if not self._own_codecs:
+            self._decoding.check(request)
         method.check(request)
         if not self._missing_values:
             for tensor in request.inputs:
@@ -327,7 +336,7 @@ class Answering:
                     raise MissingValue(tensor)
         if method.only_input is not None:
             request.inputs = [tensor.named(method.only_input) for tensor in request.inputs]
-        if request.outputs:
+        if request.outputs and not self._own_codecs:
             method.encoding.check(request)
             if self._known_outputs is not None:
                 check_outputs(request, self._known_outputs)
@@ -353,7 +362,12 @@ class Answering:
         return response
 
     def _selected(self, request: InferenceRequest, method: _Method, response: InferenceResponse) -> Sequence[Tensor]:
-        """Return the outputs that the request asks for. Logs and raises OutputNotGiven where the model lacks one."""
+        """Return the outputs that the request asks for, in its form unless the runtime has codecs of its own.
+
+        Logs and raises OutputNotGiven where the model lacks one that it declares.
+        """
+        if self._own_codecs:
+            return select_outputs(request, response)
         try:
             return method.encoding.selected(request, response)
         except ModelError as error:

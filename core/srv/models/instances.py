@@ -44,6 +44,12 @@ Run = Callable[..., Any]
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
 #: Returns what takes the metrics of a new instance, for a model's name and version.
 MetricsOf = Callable[[str, str], MetricReporter]
+#: Returns the runtime that a plugin makes of a class of another library, for a model's settings; None where none does.
+Adopt = Callable[[type, ModelSettings], type[Runtime] | None]
+
+
+def nobody_adopts(cls: type, settings: ModelSettings) -> None:
+    """Make a runtime of no foreign class."""
 
 
 class Instances:
@@ -63,8 +69,10 @@ class Instances:
         cores: int,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
+        adopt: Adopt,
     ) -> None:
         self._plugins = plugins
+        self._adopt = adopt
         self._fetch = fetch
         self._prepare = prepare
         self._warm_up = warm_up
@@ -213,6 +221,8 @@ class Instances:
             # Beside another load where that takes long, because it may hang, and this model may not need to wait for it.
             with self._plain_names_for(model, _IMPORT_WAITS), code.plain_names():
                 found = code.attribute(settings.implementation)
+                if isinstance(found, type) and not issubclass(found, Runtime):
+                    found = self._adopt(found, settings) or found
         return as_runtime_class(found, settings.implementation or settings.runtime)
 
     @contextmanager

@@ -17,7 +17,7 @@ from srv.errors import LoadFailed, is_from_signal
 from srv.fetching.artifacts import LocalArtifact
 from srv.model_settings import ModelSettings
 from srv.models.change_locks import Change, ChangeLocks
-from srv.models.instances import Instances, MetricsOf, RunAsync
+from srv.models.instances import Adopt, Instances, MetricsOf, RunAsync, nobody_adopts
 from srv.models.load_errors import reason_of, shown_traceback
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
@@ -88,6 +88,7 @@ class Loader:
         load_timeout: float | None = None,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
+        adopt: Adopt = nobody_adopts,
     ) -> None:
         self._registry = registry
         self._instances = Instances(
@@ -102,6 +103,7 @@ class Loader:
             cores=cores,
             metrics=metrics,
             fetch=fetch,
+            adopt=adopt,
         )
         self._events = events
         self._links = links

@@ -46,8 +46,16 @@ class NoPredict(SrvError):
 def as_runtime_class(found: object, named: str | None) -> type[Runtime]:
     """Return what a model's settings name as its runtime. Raises BadImplementation where that is no runtime."""
     if not (isinstance(found, type) and issubclass(found, Runtime)):
-        raise BadImplementation(f"'{named}' is no runtime: it is not a class that extends srv.Runtime.")
+        raise BadImplementation(
+            f"'{named}' is no runtime: it is not a class that extends srv.Runtime{_of_another_library(found)}."
+        )
     return found
+
+
+def _of_another_library(found: object) -> str:
+    """Return the end of the sentence for a class that a package not installed here would make a runtime of."""
+    libraries = {each.__module__.partition(".")[0] for each in (found.__mro__ if isinstance(found, type) else ())}
+    return ", but MLServer's MLModel; `pip install srv-mlserver` serves it" if "mlserver" in libraries else ""
 
 
 def check_threads(runtime_class: type[Runtime]) -> None:

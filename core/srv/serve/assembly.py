@@ -116,6 +116,7 @@ class Assembled:
             metrics=self.model_metrics.reporter,
             server_of=self.running.of_model,
             fetch=artifacts.fetch,
+            adopt=self.hooks.adopt,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(

@@ -33,6 +33,10 @@ class Octets(msgspec.Struct, frozen=True):
     is_output: Callable[[object], bool]
 
 
+#: Of a model that reads and writes base64 itself.
+NO_OCTETS = Octets(lambda *_: False, lambda _: False)
+
+
 def read_base64(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
     """Decode an array of base64 into a read-only array of bytes; None stays. Raises InvalidInput naming the element."""
     decoded = np.empty(array.shape, dtype=object)

@@ -1,0 +1,36 @@
+"""What srv-mlserver adds to a server: runtimes of MLServer's classes, and their custom handlers.
+
+Nothing here imports mlserver, which takes seconds: a class of its own has imported it already.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from srv import ModelSettings, Runtime, hookimpl
+from srv_mlserver.custom_handlers import CustomHandlers
+
+
+class Hooks:
+    """The hooks of one worker."""
+
+    def __init__(self) -> None:
+        self._handlers = CustomHandlers()
+
+    @hookimpl
+    def srv_adopt(self, cls: type, model_settings: ModelSettings) -> type[Runtime] | None:
+        """Make a runtime of a class that extends mlserver.MLModel."""
+        module = sys.modules.get("mlserver.model")
+        if module is None or not issubclass(cls, module.MLModel):
+            return None
+        from srv_mlserver.runtime import runtime_of  # it imports mlserver
+
+        return runtime_of(cls, model_settings.implementation or cls.__qualname__, self._handlers)
+
+    @hookimpl(trylast=True)  # so that whoever checks credentials is asked first, wherever it comes from
+    def srv_http_middleware(self) -> list[object]:
+        """Answer requests to the custom handlers of models."""
+        return [self._handlers]
+
+
+hooks = Hooks()
