@@ -59,6 +59,9 @@ def test_nan_and_none_stand_for_missing_numbers():
         pytest.param([0.5], COLUMN, "'n'", id="a list of floats for integers"),
         pytest.param(np.array([300]), Spec("INT8", (-1,), "n"), "do not fit into INT8", id="too large"),
         pytest.param(np.array([1e300]), NUMBERS, "do not fit into FP32", id="beyond a narrow float"),
+        pytest.param(
+            np.array([70000]), Spec("FP16", (-1,), "n"), "do not fit into FP16", id="an integer beyond a float"
+        ),
         pytest.param(["a"], NUMBERS, "'x'", id="text for numbers"),
         pytest.param([[1, 2], [3]], ROWS, "'rows'", id="a ragged list"),
     ],

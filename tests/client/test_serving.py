@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,11 @@ import pytest
 from servers import launched, running
 
 from srv import InferenceRequest, Tensor
-from srv.client import AsyncClient, Client, NoConnection
+from srv.client import AsyncClient, Client, ConnectionLost, NoConnection
 from srv.errors import DeadlinePassed, InvalidInput, ModelError, NotFound
 
 pytestmark = pytest.mark.e2e
+PAIR = Path(__file__).parents[1] / "serve" / "http" / "localhost.pem"
 CODE = """
 import asyncio
 import time
@@ -249,6 +251,22 @@ def test_a_unix_socket_is_an_address(tmp_path):
             assert client.infer("double", [1]).value.tolist() == [2.0]
 
 
+def test_certificates_are_shown_and_checked_both_ways(tmp_path):
+    write_models(tmp_path)
+    tls = {"certfile": str(PAIR), "keyfile": str(PAIR), "client_ca": str(PAIR)}
+    (tmp_path / "settings.json").write_text(json.dumps({"tls": tls}))
+    with running(tmp_path) as server:
+        line = server.wait_for(r"serving on https://127\.0\.0\.1:(\d+).*gRPC on 127\.0\.0\.1:(\d+)")
+        for url in (f"https://localhost:{line[1]}", f"grpcs://localhost:{line[2]}"):
+            with Client(url, verify=PAIR, certificate=(PAIR, PAIR)) as client:
+                assert client.infer("double", [1]).value.tolist() == [2.0]
+            for options in ({"verify": PAIR}, {"certificate": (PAIR, PAIR)}):
+                with Client(url, **options, retries=0, timeout=10) as client:
+                    with pytest.raises((NoConnection, ConnectionLost)):
+                        client.server()
+                    assert not client.is_live()
+
+
 def test_the_async_client_answers_many_at_once(addresses):
     async def ask():
         async with AsyncClient(addresses["http"]) as client:
@@ -268,11 +286,12 @@ async def _appearing(path):
         await asyncio.sleep(0.01)
 
 
-def test_a_cancelled_call_leaves_the_server(addresses, tmp_path):
+@pytest.mark.parametrize("face", ["http", "grpc"])
+def test_a_cancelled_call_leaves_the_server(addresses, face, tmp_path):
     mark = tmp_path / "mark"
 
     async def ask():
-        async with AsyncClient(addresses["http"]) as client:
+        async with AsyncClient(addresses[face]) as client:
             call = asyncio.create_task(client.infer("slow", str(mark)))
             await wait_for_file(tmp_path / "mark.begun")
             call.cancel()
@@ -281,6 +300,38 @@ def test_a_cancelled_call_leaves_the_server(addresses, tmp_path):
             await wait_for_file(tmp_path / "mark.left")
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("face", ["http", "grpc"])
+def test_a_cancelled_stream_leaves_the_server(addresses, face, tmp_path):
+    mark = tmp_path / "mark"
+    begun = asyncio.Event()
+
+    async def read(client):
+        async for _ in client.stream("slow", str(mark)):
+            begun.set()
+
+    async def ask():
+        async with AsyncClient(addresses[face]) as client:
+            reading = asyncio.create_task(read(client))
+            await asyncio.wait_for(begun.wait(), 30)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await wait_for_file(tmp_path / "mark.left")
+
+    asyncio.run(ask())
+
+
+def test_more_streams_than_connections_take_turns(addresses):
+    async def read(client, text):
+        return [result.value[0] async for result in client.stream("shout", text)]
+
+    async def ask():
+        async with AsyncClient(addresses["http"], connections=2, timeout=30) as client:
+            return await asyncio.gather(*(read(client, f"a{number} b") for number in range(8)))
+
+    assert asyncio.run(ask()) == [[f"A{number}", "B"] for number in range(8)]
 
 
 def test_a_stream_that_is_closed_ends_on_the_server(client, tmp_path):

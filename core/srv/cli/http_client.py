@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import click
 from srv.cli.output import echo
 from srv.cli.server_address import ServerAddress, server_address
 from srv.errors import SrvError, quoted
+from srv.server_urls import unix_connection, unix_path, with_scheme
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -95,11 +95,7 @@ def url_option(command: Command) -> Command:
 
 def server_at(url: str | None, folder: Path = Path()) -> RunningServer:
     """Return the server of that URL, or the one that `srv start` of the folder makes. Raises NoUrl, NoAddress."""
-    if url is None:
-        address = server_address(folder, os.environ)
-    else:
-        has_scheme = "://" in url or url.startswith("unix:")
-        address = ServerAddress((url if has_scheme else f"http://{url}").rstrip("/"))
+    address = server_address(folder, os.environ) if url is None else ServerAddress(with_scheme(url))
     _connection(address, None)[0].close()
     return RunningServer(address, guessed=url is None)
 
@@ -107,8 +103,9 @@ def server_at(url: str | None, folder: Path = Path()) -> RunningServer:
 def _connection(address: ServerAddress, seconds: float | None) -> tuple[http.client.HTTPConnection, str]:
     """Return a connection that is not open yet, and what comes before every path."""
     context = _context(address) if address.is_own_tls else None
-    if address.url.startswith("unix:"):
-        return _UnixConnection(address.url.removeprefix("unix:"), seconds, context), ""
+    path = unix_path(address.url)
+    if path is not None:
+        return _UnixConnection(path, seconds, context), ""
     try:
         parts = urlsplit(address.url)
         if parts.scheme == "https":
@@ -163,8 +160,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self._context = context
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock = unix_connection(self._path, self.timeout)
         if self._context is not None:
             self.sock = self._context.wrap_socket(self.sock)

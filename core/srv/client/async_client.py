@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from srv.client.abandoning import CALL, Abandonable
 from srv.client.client import DEFAULT_URL, Client
-from srv.client.http_connections import CALL, Abandonable
 from srv.client.inputs import Given
 from srv.client.result import Result
 from srv.messages import ModelMetadata
@@ -25,13 +26,16 @@ class AsyncClient:
         async with AsyncClient("http://localhost:8080") as client:
             results = await asyncio.gather(*(client.infer("iris", row) for row in rows))
 
-    At most `connections` calls run at once, each in a thread; others wait. Cancelling a call closes its
+    At most `connections` calls and streams run at once, each in a thread; others wait. Cancelling a call closes its
     connection, so that the server notices that the client left.
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, connections: int = 32, **options: Any) -> None:
         self._client = Client(url, connections=connections, **options)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="srv-client")
+        # A stream holds its connection between two responses, when it has no thread: a call that waits for a connection in a
+        # thread would keep the thread from the stream that would free one.
+        self._room = asyncio.Semaphore(connections)
 
     async def infer(self, model: str, inputs: Given = None, /, **options: Any) -> Result:
         """Return the outputs of a model, as `Client.infer`."""
@@ -86,7 +90,7 @@ class AsyncClient:
         return await self._run(lambda: self._client.config(model, version))
 
     async def call(self, method: str, path: str, document: Any = None, **options: Any) -> Any:
-        """ClientCall any path, as `Client.call`."""
+        """Ask any path, as `Client.call`."""
         return await self._run(lambda: self._client.call(method, path, document, **options))
 
     async def close(self) -> None:
@@ -102,8 +106,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _run(self, ask: Callable[[], Answer], call: Abandonable | None = None) -> Answer:
-        call = call or Abandonable()
+    async def _run(self, ask: Callable[[], Answer]) -> Answer:
+        async with self._room:
+            return await self._in_thread(ask, Abandonable())
+
+    async def _in_thread(self, ask: Callable[[], Answer], call: Abandonable) -> Answer:
         context = copy_context()
         context.run(CALL.set, call)
         try:
@@ -113,16 +120,21 @@ class AsyncClient:
             raise
 
     async def _iterate(self, begin: Callable[[], Iterator[Answer]]) -> AsyncIterator[Answer]:
-        call = Abandonable()
-        iterator = begin()
-        try:
-            while True:
-                answer: Any = await self._run(lambda: next(iterator, _END), call)
-                if answer is _END:
-                    return
-                yield answer
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
+        call, turn = Abandonable(), threading.Lock()
+        iterator: Any = begin()
+
+        def following() -> Any:
+            with turn:
+                return next(iterator, _END)
+
+        def close() -> None:
+            with turn:  # because a generator that runs in another thread cannot be closed
+                iterator.close()
+
+        async with self._room:
+            try:
+                while (answer := await self._in_thread(following, call)) is not _END:
+                    yield answer
+            finally:
                 call.abandon()
                 await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, close))

@@ -14,10 +14,19 @@ from srv.client.tls import Tls, Verify
 from srv.client.transport import ClientCall, Transport
 from srv.errors import InvalidInput
 from srv.messages import InferenceRequest, ModelMetadata, RequestedOutput
+from srv.server_urls import with_scheme
 from srv.tensors import EMPTY, Parameters
 
 DEFAULT_URL = "http://localhost:8080"
 _FORMS = (None, "json", "binary")
+#: Name → the least value, its types, in words.
+_OPTIONS: Mapping[str, tuple[float, Any, str]] = {
+    "timeout": (0.001, int | float, "a number of seconds above 0"),
+    "retries": (0, int, "a whole number, 0 for none"),
+    "connections": (1, int, "a whole number of 1 or more"),
+}
+#: More seconds than this an operating system's calls do not take.
+_MOST = 1e9
 
 Answer = TypeVar("Answer")
 
@@ -36,7 +45,7 @@ class Client:
         client.infer("iris", [[5.1, 3.5, 1.4, 0.2]])["predict"]
         client.infer("houses", city=["Berlin"], rooms=[3]).value
 
-    `url` is http://, https://, unix:/path, grpc:// or grpcs://. `key` is sent as a bearer token, `headers` with every request.
+    `url` is http://, https://, unix:/path, grpc:// or grpcs://; `host:port` alone is http. `key` is sent as a bearer token, `headers` with every request.
     `timeout` is how many seconds a call may take, its retries among them. `verify` is False, a file with authorities, or
     an SSLContext; `certificate` the client's own, with its key. `form` is `json` or `binary`; by itself the client
     takes what the server understands. `retries` counts attempts after the first; a request whose connection was lost may have
@@ -62,7 +71,8 @@ class Client:
     ) -> None:
         if form not in _FORMS:
             raise InvalidInput(f"There is no form '{form}'; there are json, binary.")
-        self.url = url.rstrip("/")
+        _check_options(timeout=timeout, retries=retries, connections=connections)
+        self.url = with_scheme(url)
         self._headers = {**headers, **({} if key is None else {"Authorization": f"Bearer {key}"})}
         self._timeout = timeout
         self._retries = Attempts(retries, retry_lost)
@@ -107,6 +117,7 @@ class Client:
         /,
         *,
         version: str | None = None,
+        outputs: Iterable[str | RequestedOutput] | None = None,
         parameters: Parameters = EMPTY,
         id: str | None = None,
         headers: Mapping[str, str] = EMPTY,
@@ -118,7 +129,7 @@ class Client:
         `timeout` counts until each response over HTTP, and for the whole stream over gRPC. Nothing is tried again.
         """
         call = self._call(headers, timeout, version)
-        request = self._request(model, _given(inputs, named), call, None, parameters, id)
+        request = self._request(model, _given(inputs, named), call, outputs, parameters, id)
         for response in self._transport.stream(model, request, call):
             yield Result(response)
 
@@ -203,7 +214,7 @@ class Client:
         headers: Mapping[str, str] = EMPTY,
         timeout: float | None = None,
     ) -> Any:
-        """ClientCall any path, such as a route of a model's runtime: `client.call("POST", "/v2/models/iris/explain", {"x": 1})`.
+        """Ask any path, such as a route of a model's runtime: `client.call("POST", "/v2/models/iris/explain", {"x": 1})`.
 
         Returns its JSON, or its bytes where the answer is no JSON.
         """
@@ -228,6 +239,8 @@ class Client:
     # -- within ---------------------------------------------------------------------------------------------------------
 
     def _call(self, headers: Mapping[str, str], timeout: float | None, version: str | None = None) -> ClientCall:
+        if timeout is not None:
+            _check_options(timeout=timeout)
         seconds = self._timeout if timeout is None else timeout
         return ClientCall(seconds, {**self._headers, **headers} if headers else self._headers, version)
 
@@ -240,12 +253,11 @@ class Client:
         parameters: Parameters,
         id: str | None,
     ) -> InferenceRequest:
-        if isinstance(given, InferenceRequest):
-            return given
         known = self._metadata(model, call) if needs_metadata(given) else None
-        made = request_of(given, known)
-        asked = [RequestedOutput(output) if isinstance(output, str) else output for output in outputs or ()]
-        return InferenceRequest(made.inputs, id, asked, {**made.parameters, **parameters})
+        made = request_of(
+            given, known
+        )  # the caller's own where that is whole, which keeps what nothing else is said for
+        return InferenceRequest(made.inputs, id or made.id, outputs or made.outputs, {**made.parameters, **parameters})
 
     def _metadata(self, model: str, call: ClientCall) -> ModelMetadata:
         known = self._known.get((model, call.version))
@@ -283,6 +295,14 @@ class Client:
             return ask(self._call(EMPTY, None))
         except (NoConnection, ConnectionLost, TimedOut, NotFound):
             return False
+
+
+def _check_options(**options: Any) -> None:
+    """Raise InvalidInput for a number of a client's options that makes no sense."""
+    for name, value in options.items():
+        least, kinds, meaning = _OPTIONS[name]
+        if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= _MOST:
+            raise InvalidInput(f"{name} is {value!r}, and must be {meaning}.")
 
 
 def _given(inputs: Given, named: Mapping[str, Any]) -> Given:

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
 
-from srv.client.failures import CLASSES, ConnectionLost, NoConnection, NotTheProtocol, TimedOut, told
+from srv.client.abandoning import CALL
+from srv.client.failures import (
+    CLASSES,
+    ConnectionLost,
+    NoConnection,
+    NoServerUrl,
+    NotTheProtocol,
+    TimedOut,
+    UnknownStatus,
+    told,
+)
 from srv.client.grpc_messages import as_message, as_response
 from srv.client.tls import Tls
 from srv.client.transport import ClientCall
-from srv.errors import InvalidInput, SrvError
+from srv.errors import SrvError
 from srv.grpc.convert import read_parameters
 from srv.grpc.descriptors import INFERENCE, ModelInferResponse, message
 from srv.grpc.errors import STATUSES
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.model_settings import Spec
+from srv.server_urls import unix_path
 from srv.tensors import Tensor
 
-_CLASSES = {status: CLASSES[code] for code, status in reversed(list(STATUSES.items()))}
+#: The class of a status, for servers that send no stable name: INTERNAL is no more than that there.
+_CLASSES = {status: CLASSES[code] for code, status in reversed(list(STATUSES.items()))} | {
+    grpc.StatusCode.INTERNAL: SrvError
+}
+_STREAMED = message("inference.ModelStreamInferResponse")
 _TEXT_IN, _TEXT_OUT = "text_input", "text_output"
 
 
@@ -31,7 +46,7 @@ class GrpcTransport:
 
     def __init__(self, url: str, tls: Tls) -> None:
         self.url = url
-        scheme, _, target = url.partition("://")
+        scheme, target = _target(url)
         options = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
         if scheme == "grpcs":
             self._channel = grpc.secure_channel(target, _credentials(tls), options)
@@ -50,13 +65,12 @@ class GrpcTransport:
         asked = as_message(model, request, version=call.version)
         method = self._channel.stream_stream(f"/{INFERENCE}/ModelStreamInfer")
         responses = method(iter([asked]), timeout=call.seconds, metadata=_metadata(call))
-        kind = message("inference.ModelStreamInferResponse")
+        abandonable = CALL.get()
+        if abandonable is not None:
+            abandonable.use(responses.cancel)
         try:
             for data in responses:
-                response = kind.FromString(data)
-                if response.error_message:
-                    raise SrvError(response.error_message)
-                yield as_response(response.infer_response)
+                yield as_response(_streamed(data))
         except grpc.RpcError as error:
             raise self._failure(error, call) from None
         finally:
@@ -96,15 +110,20 @@ class GrpcTransport:
         """Whether the server, or a model, is ready."""
         if model is None:
             return bool(self._ask("ServerReady", call).ready)
-        return bool(self._ask("ModelReady", call, name=model, version=call.version or "").ready)
+        try:
+            return bool(self._ask("ModelReady", call, name=model, version=call.version or "").ready)
+        except UnknownStatus:
+            return False  # MLServer's word for a model that is not there
 
     def index(self, call: ClientCall) -> list[Mapping[str, Any]]:
-        """Return a row for each version of a model."""
-        return list(_document(self._ask("RepositoryIndex", call)).get("models", []))
+        """Return a row for each version of a model. MLServer's states are `State.READY`, which others call READY."""
+        rows = [_document(row) for row in self._ask("RepositoryIndex", call).models]
+        return [{**row, "state": str(row.get("state", "")).removeprefix("State.")} for row in rows]
 
     def control(self, model: str, action: str, call: ClientCall) -> None:
-        """`load` or `unload` a model."""
-        self._ask(f"RepositoryModel{action.title()}", call, model_name=model)
+        """`load` or `unload` a model. KServe's SDK has the model's name where the others have that of a repository."""
+        field = "repository_name" if self.server(call)["name"] == "kserve" else "model_name"
+        self._ask(f"RepositoryModel{action.title()}", call, **{field: model})
 
     def statistics(self, model: str | None, call: ClientCall) -> list[Mapping[str, Any]]:
         """Return the statistics of a model, or of all. Numbers of 64 bits are text, as protobuf has them in JSON."""
@@ -129,26 +148,35 @@ class GrpcTransport:
         return message(f"inference.{method}Response").FromString(data)
 
     def _call_bytes(self, method: str, data: bytes, call: ClientCall) -> tuple[bytes, Mapping[str, str]]:
+        ask = self._channel.unary_unary(f"/{INFERENCE}/{method}")
+        abandonable = CALL.get()
         try:
-            answer, done = self._channel.unary_unary(f"/{INFERENCE}/{method}").with_call(
-                data, timeout=call.seconds, metadata=_metadata(call)
-            )
+            if abandonable is None:
+                answer, done = ask.with_call(data, timeout=call.seconds, metadata=_metadata(call))
+            else:
+                done = ask.future(data, timeout=call.seconds, metadata=_metadata(call))
+                abandonable.use(done.cancel)
+                answer = done.result()
         except grpc.RpcError as error:
             raise self._failure(error, call) from None
+        except grpc.FutureCancelledError:
+            raise ConnectionLost(self.url, "the call was cancelled") from None
         except ValueError as error:  # grpcio's word for a closed channel
             raise NoConnection(self.url, str(error).rstrip(".!")) from None
-        return answer, dict(done.trailing_metadata() or ())
+        return answer, _trailing(done)
 
     def _failure(self, error: Any, call: ClientCall) -> SrvError:
         """Return the error that a failed call stands for."""
         status, sentence = error.code(), str(error.details() or "")
-        headers = {name: str(value) for name, value in error.trailing_metadata() or ()}
+        headers = _trailing(error)
         code = headers.get("srv-code")
         if code is None and status is grpc.StatusCode.UNAVAILABLE:
             never_sent = "failed to connect" in sentence.lower() or "connection refused" in sentence.lower()
             return (NoConnection if never_sent else ConnectionLost)(self.url, sentence.rstrip("."))
         if code is None and status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOut(self.url, call.seconds)
+        if code is None and status is grpc.StatusCode.UNKNOWN:
+            return told(UnknownStatus, sentence, None, headers)
         return told(CLASSES.get(code or "", _CLASSES.get(status, SrvError)), sentence, code, headers)
 
     def _text_of(self, response: InferenceResponse) -> str:
@@ -157,6 +185,43 @@ class GrpcTransport:
         if len(named) != 1 or named[0].data.size != 1:
             raise NotTheProtocol(self.url, f"its answer has no {_TEXT_OUT}")
         return bytes(named[0].data.reshape(-1)[0]).decode()
+
+
+def _target(url: str) -> tuple[str, str]:
+    """Return scheme and target of a URL. Raises NoServerUrl where it lacks a port, because grpcio would take 443."""
+    scheme, _, target = url.partition("://")
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.hostname and parts.port) and not parts.path and parts.username is None
+    except ValueError:
+        fits = False
+    if not fits and unix_path(target) is None:
+        raise NoServerUrl(url)
+    return scheme, target
+
+
+def _streamed(data: bytes) -> Any:
+    """Return the response in a message of a stream. Raises SrvError for an error's.
+
+    MLServer sends the response itself and not a message with a response or an error in it, as Triton and srv do.
+    """
+    try:
+        said = _STREAMED.FromString(data)
+    except DecodeError:
+        return ModelInferResponse.FromString(data)
+    if not said.error_message:
+        return said.infer_response
+    try:
+        itself = ModelInferResponse.FromString(data)
+    except DecodeError:
+        itself = None
+    if itself is not None and itself.outputs:
+        return itself
+    raise SrvError(said.error_message)
+
+
+def _trailing(call: Any) -> dict[str, str]:
+    return {name: str(value) for name, value in call.trailing_metadata() or ()}
 
 
 def _as_request(text: str, parameters: Mapping[str, Any]) -> InferenceRequest:
@@ -178,8 +243,5 @@ def _document(said: Any) -> dict[str, Any]:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    if tls.verify is False or isinstance(tls.verify, ssl.SSLContext):
-        raise InvalidInput("Over gRPC a server's certificate is always checked; name its authority with verify.")
-    root = None if tls.verify is True else Path(tls.verify).read_bytes()
-    chain, key = (None, None) if tls.certificate is None else (Path(part).read_bytes() for part in tls.certificate)
+    root, key, chain = tls.files()
     return grpc.ssl_channel_credentials(root_certificates=root, private_key=key, certificate_chain=chain)

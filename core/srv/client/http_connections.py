@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,13 +20,13 @@ from urllib3.exceptions import (
     HTTPError,
     NewConnectionError,
     ReadTimeoutError,
-    SSLError,
 )
 
+from srv.client.abandoning import CALL
 from srv.client.bodies import Parts
-from srv.client.failures import ConnectionLost, NoConnection, TimedOut
+from srv.client.failures import ConnectionLost, NoConnection, NoServerUrl, TimedOut
 from srv.client.tls import Tls
-from srv.errors import SrvError, quoted
+from srv.server_urls import unix_connection, unix_path
 
 #: The longest that a connection may take to come about, in seconds.
 _CONNECT_SECONDS = 10.0
@@ -34,66 +34,58 @@ _CONNECT_SECONDS = 10.0
 _FEW_BYTES = 65536
 #: How much of a stream is read at once, where so much is there.
 _PIECE = 65536
+_INTERNAL = 500
 
 
-class NoServerUrl(SrvError):
-    """The address is no URL of a server."""
+class WholeResponse(NamedTuple):
+    """A response that was read whole; names of headers are in lower case."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(
-            f"{quoted(url)} is no URL of a server; write http://host:port, https://host:port, unix:/path or grpc://host:port."
-        )
-
-
-class Abandonable:
-    """A call that another thread may end: its connection is shut, so that the server notices that the client left."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connection: HTTPConnection | None = None
-        self._abandoned = False
-
-    def use(self, connection: HTTPConnection) -> None:
-        """Note the connection that the call uses now; shut it at once if the call was abandoned already."""
-        with self._lock:
-            self._connection = connection
-            abandoned = self._abandoned
-        if abandoned:
-            _shut(connection)
-
-    def abandon(self) -> None:
-        """End the call, from any thread."""
-        with self._lock:
-            self._abandoned = True
-            connection = self._connection
-        if connection is not None:
-            _shut(connection)
-
-
-#: The call that this thread makes, where another one may end it.
-CALL: ContextVar[Abandonable | None] = ContextVar("srv.client.call", default=None)
-
-
-def _shut(connection: HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it is shut already
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 class _Noticed(HTTPConnection):
-    """A connection that tells the call of this thread that it is used."""
+    """A connection that tells the call of this thread that it is used. Connecting has a limit of its own."""
+
+    def connect(self) -> None:
+        """Connect. Raises NewConnectionError or ConnectTimeoutError for all failures, TLS's too: nothing was sent then."""
+        seconds: Any = self.timeout
+        self.timeout = min(seconds, _CONNECT_SECONDS)
+        try:
+            super().connect()
+        except ssl.SSLError as error:
+            raise NewConnectionError(self, str(error)) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "the handshake took too long") from error
+        finally:
+            self.timeout = seconds
 
     def putrequest(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a request."""
+        """Begin a request, which may take the whole time of its call to be sent."""
         if self.sock is None:
             self.connect()
+        self.sock.settimeout(self.timeout)  # which was that for connecting, or what the request before was given
         call = CALL.get()
         if call is not None:
-            call.use(self)
+            call.use(partial(_shut, self.sock))
         super().putrequest(*args, **kwargs)
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3 itself
+        """Return the response. One with the status 500 is the last here, as if it said so.
+
+        Servers on uvicorn close the connection after an exception without a word, which would cost the next request.
+        """
+        response = super().getresponse()
+        if response.status == _INTERNAL and self.sock is not None:
+            self.sock.close()  # which the response's own file outlives
+            self.sock = None
+        return response
+
+
+def _shut(sock: socket.socket) -> None:
+    with suppress(OSError):  # it is shut already
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(_Noticed):
@@ -110,14 +102,11 @@ class _OverUnixSocket(_Noticed):
     path: ClassVar[str]
 
     def _new_conn(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        seconds: Any = self.timeout
         try:
-            sock.settimeout(_CONNECT_SECONDS)
-            sock.connect(self.path)
+            return unix_connection(self.path, seconds)
         except OSError as error:
-            sock.close()
             raise NewConnectionError(self, error.strerror or str(error)) from error
-        return sock
 
 
 class HttpPool:
@@ -131,10 +120,11 @@ class HttpPool:
         tls: Tls,
     ) -> None:
         self.url = url
+        self._connections = connections
         self._prefix = ""
         kwargs: dict[str, Any] = {"maxsize": connections, "block": True, "retries": False}
-        if url.startswith("unix:"):
-            path = unquote(url.removeprefix("unix:").removeprefix("//"))
+        path = unix_path(url)
+        if path is not None:
             kind: type[HTTPConnection] = type("_OverUnixSocket", (_OverUnixSocket,), {"path": path})
             self._pool: urllib3.HTTPConnectionPool = urllib3.HTTPConnectionPool("localhost", **kwargs)
             self._pool.ConnectionCls = kind
@@ -146,6 +136,21 @@ class HttpPool:
         else:
             self._pool = urllib3.HTTPSConnectionPool(host, port, ssl_context=tls.context(), **kwargs)
             self._pool.ConnectionCls = _TlsConnection
+
+    def ask(
+        self, method: str, path: str, body: Parts | bytes | None, headers: Mapping[str, str], seconds: float
+    ) -> WholeResponse:
+        """Send a request and read its response whole, all within the seconds. Raises NoConnection, TimedOut or ConnectionLost."""
+        deadline = time.monotonic() + seconds
+        with self.request(method, path, body, headers, seconds) as response:
+            pieces = []
+            for piece in pieces_of(response):
+                pieces.append(piece)
+                if time.monotonic() > deadline and response.length_remaining != 0:
+                    raise TimedOut(self.url, seconds)
+            return WholeResponse(
+                response.status, headers_of(response), pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            )
 
     @contextmanager
     def request(
@@ -163,7 +168,7 @@ class HttpPool:
                 self._prefix + path,
                 body=body if body is None or isinstance(body, bytes) else _sent(body),
                 headers=headers,
-                timeout=urllib3.Timeout(connect=min(seconds, _CONNECT_SECONDS), read=seconds),
+                timeout=urllib3.Timeout(connect=seconds, read=seconds),
                 pool_timeout=seconds,  # type: ignore[arg-type]  # which queues take as seconds and fractions
                 redirect=False,
                 preload_content=False,
@@ -171,15 +176,22 @@ class HttpPool:
             )
             yield response
             whole = True
-        except (NewConnectionError, ConnectTimeoutError, SSLError) as error:
+        except (NewConnectionError, ConnectTimeoutError) as error:
             raise NoConnection(self.url, _why(error)) from None
-        except (ReadTimeoutError, EmptyPoolError):
+        except EmptyPoolError:
+            raise NoConnection(self.url, f"all {self._connections} connections of this client are in use") from None
+        except ReadTimeoutError:
             raise TimedOut(self.url, seconds) from None
         except ClosedPoolError:
             raise NoConnection(self.url, "the client is closed") from None
         except (HTTPError, OSError) as error:
+            if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+                raise TimedOut(self.url, seconds) from None  # the server took too long to take the request
             raise ConnectionLost(self.url, _why(error)) from None
         finally:
+            call = CALL.get()
+            if call is not None:
+                call.finished()
             if response is not None:
                 if not whole:
                     response.close()
@@ -209,6 +221,11 @@ def _sent(parts: Parts) -> Any:
     return iter(parts)
 
 
+def headers_of(response: urllib3.BaseHTTPResponse) -> Mapping[str, str]:
+    """Return the headers of a response, names in lower case."""
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
 def pieces_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """Yield a body's bytes as they come."""
     if response.chunked:
@@ -220,11 +237,20 @@ def pieces_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 def _why(error: BaseException) -> str:
     """Return what the operating system or TLS says, without urllib3's own words around it."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message}); name its authority with verify"
         if isinstance(cause, ssl.SSLError):
             return str(cause.reason or cause)
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-        cause = cause.__cause__ or cause.__context__
     return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it, urllib3's arguments among that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        within = [each for each in cause.args if isinstance(each, BaseException)]
+        cause = cause.__cause__ or cause.__context__ or (within[0] if within else None)

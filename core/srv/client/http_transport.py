@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import orjson
-import urllib3
 
 from srv.client.bodies import NoJsonForm, Parts, as_binary, as_json
 from srv.client.events import events
-from srv.client.failures import NotTheProtocol, failure_of
-from srv.client.http_connections import HttpPool, pieces_of
+from srv.client.failures import NoSuchRoute, NotTheProtocol, failure_of
+from srv.client.http_connections import HttpPool, WholeResponse, headers_of, pieces_of
 from srv.client.responses import read_response
 from srv.client.transport import ClientCall
-from srv.errors import InvalidInput, SrvError
+from srv.errors import InvalidInput, NotFound, Unimplemented
 from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.model_settings import Spec
 
 _JSON = {"Content-Type": "application/json"}
-_NOT_FOUND, _UNAVAILABLE = 404, 503
+#: What /ready and /live answer for no: Triton says 400, for a model that it does not know too.
+_NOT_WELL = (400, 404, 503)
 
 
 class HttpTransport:
@@ -31,16 +32,16 @@ class HttpTransport:
         self.url = pool.url
         self._pool = pool
         self._form = form
+        self._found: str | None = None
 
     def infer(self, model: str, request: InferenceRequest, call: ClientCall) -> InferenceResponse:
         """Return the response of a model."""
         body, headers = self._body(request, call, binary_outputs=True)
         path = f"{path_of(model, call.version)}/infer"
-        with self._pool.request("POST", path, body, {**call.headers, **headers}, call.seconds) as response:
-            data, said = self._read(response)
+        answer = self._exchange("POST", path, body, {**call.headers, **headers}, call)
         try:
-            return read_response(data, said)
-        except (msgspec.MsgspecError, ValueError, InvalidInput) as error:
+            return read_response(answer.data, answer.headers)
+        except (msgspec.MsgspecError, ValueError, TypeError, InvalidInput) as error:
             raise NotTheProtocol(self.url, f"its response to an inference cannot be read ({error})") from None
 
     def stream(self, model: str, request: InferenceRequest, call: ClientCall) -> Iterator[InferenceResponse]:
@@ -49,7 +50,7 @@ class HttpTransport:
         for data, said in self._events(f"{path_of(model, call.version)}/infer_stream", body, headers, call):
             try:
                 yield read_response(data, said)
-            except (msgspec.MsgspecError, ValueError, InvalidInput) as error:
+            except (msgspec.MsgspecError, ValueError, TypeError, InvalidInput) as error:
                 raise NotTheProtocol(self.url, f"an event of its stream cannot be read ({error})") from None
 
     def generate(self, model: str, text: str, parameters: Mapping[str, Any], call: ClientCall) -> str:
@@ -91,8 +92,12 @@ class HttpTransport:
         return self._is_well("/v2/health/ready" if model is None else f"{path_of(model, call.version)}/ready", call)
 
     def index(self, call: ClientCall) -> list[Mapping[str, Any]]:
-        """Return a row for each version of a model."""
-        rows = self._ask("POST", "/v2/repository/index", call, {})
+        """Return a row for each version of a model; of KServe's SDK, which has no index, a row for each model."""
+        try:
+            rows = self._ask("POST", "/v2/repository/index", call, {})
+        except NoSuchRoute:
+            names = self._object(self._ask("GET", "/v2/models", call)).get("models", [])
+            return [{"name": name, "state": "READY" if self.is_ready(name, call) else "UNAVAILABLE"} for name in names]
         return [self._object(row) for row in rows] if isinstance(rows, list) else []
 
     def control(self, model: str, action: str, call: ClientCall) -> None:
@@ -110,13 +115,13 @@ class HttpTransport:
         return self._object(self._ask("GET", f"{path_of(model, call.version)}/config", call))
 
     def call(self, method: str, path: str, document: Any, call: ClientCall) -> Any:
-        """ClientCall any other path, such as a route of a model's runtime; return its JSON, or its bytes where it is none."""
+        """Ask any other path, such as a route of a model's runtime; return its JSON, or its bytes where it is none."""
         is_raw = document is None or isinstance(document, bytes)
         body = document if is_raw else orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
         headers = {**call.headers, **({} if is_raw else _JSON)}
-        with self._pool.request(method, path, body, headers, call.seconds) as response:
-            data, said = self._read(response)
-        return self._parsed(data) if said.get("content-type", "").startswith("application/json") else bytes(data)
+        answer = self._exchange(method, path if path.startswith("/") else f"/{path}", body, headers, call)
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return self._parsed(answer.data) if is_json else answer.data
 
     def close(self) -> None:
         """Close all connections."""
@@ -126,35 +131,32 @@ class HttpTransport:
 
     def _ask(self, method: str, path: str, call: ClientCall, document: Any = None) -> Any:
         body = None if document is None else orjson.dumps(document)
-        with self._pool.request(
-            method, path, body, {**call.headers, **({} if body is None else _JSON)}, call.seconds
-        ) as response:
-            data, _ = self._read(response)
+        data = self._exchange(method, path, body, {**call.headers, **({} if body is None else _JSON)}, call).data
         return self._parsed(data) if data else {}
 
-    def _read(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, Mapping[str, str]]:
-        """Return body and headers of a response, names in lower case. Raises the error that it stands for."""
-        data = response.read()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        if not 200 <= response.status < 300:
-            raise failure_of(response.status, headers, data, self.url)
-        return data, headers
+    def _exchange(
+        self, method: str, path: str, body: Parts | bytes | None, headers: Mapping[str, str], call: ClientCall
+    ) -> WholeResponse:
+        """Return the answer to a request. Raises the error that it stands for."""
+        answer = self._pool.ask(method, path, body, headers, call.seconds)
+        if not 200 <= answer.status < 300:
+            raise failure_of(answer.status, answer.headers, answer.data, self.url)
+        return answer
 
     def _is_well(self, path: str, call: ClientCall) -> bool:
-        with self._pool.request("GET", path, None, call.headers, call.seconds) as response:
-            status, data = response.status, response.read()
-        if status in (200, _UNAVAILABLE):
-            return status == 200
-        raise failure_of(status, {}, data, self.url)
+        answer = self._pool.ask("GET", path, None, call.headers, call.seconds)
+        if answer.status in (200, *_NOT_WELL):
+            return answer.status == 200
+        raise failure_of(answer.status, answer.headers, answer.data, self.url)
 
     def _events(
         self, path: str, body: Parts | bytes, headers: Mapping[str, str], call: ClientCall
     ) -> Iterator[tuple[bytes, Mapping[str, str]]]:
         """Yield the data of each event. Raises the error that an event tells."""
         with self._pool.request("POST", path, body, {**call.headers, **headers}, call.seconds) as response:
+            said = headers_of(response)
             if not 200 <= response.status < 300:
-                self._read(response)
-            said = {name.lower(): value for name, value in response.headers.items()}
+                raise failure_of(response.status, said, response.read(), self.url)
             for data in events(pieces_of(response)):
                 failed = _failure(data)
                 if failed is not None:
@@ -166,28 +168,32 @@ class HttpTransport:
     ) -> tuple[Parts | bytes, Mapping[str, str]]:
         """Return body and headers of a request, in the form that the client was told or the server takes.
 
-        What JSON cannot say goes as binary data all the same, unless the client was told otherwise.
+        What JSON cannot say goes as binary data all the same, unless the client was told otherwise or the server does not
+        say that it takes these.
         """
-        if self._is_binary(call) and request.inputs and not all(tensor.missing for tensor in request.inputs):
+        form = self._form or self._found_form(call)
+        if form == "binary" and request.inputs and not all(tensor.missing for tensor in request.inputs):
             return as_binary(request, binary_outputs=binary_outputs)
         try:
             return as_json(request), _JSON
-        except NoJsonForm:
-            if self._form == "json":
+        except NoJsonForm as error:
+            if form == "json" and self._form is None:
+                said = (
+                    f"{error} {self.url} does not say that it takes binary data; form='binary' sends it all the same."
+                )
+                raise NoJsonForm(said) from None
+            if form == "json":
                 raise
             return as_binary(request, binary_outputs=binary_outputs)
 
-    def _is_binary(self, call: ClientCall) -> bool:
-        """Whether requests go in the binary form; asked of the server once."""
-        if self._form is None:
+    def _found_form(self, call: ClientCall) -> str:
+        """Return the form that the server takes, asked of it once; `unknown` where it does not say what it takes."""
+        if self._found is None:
             try:
-                extensions = self.server(call).get("extensions") or ()
-            except SrvError as error:
-                if not isinstance(error, NotTheProtocol) and error.retry_after is None and error.code != "NOT_FOUND":
-                    raise
-                extensions = ()
-            self._form = "binary" if "binary_tensor_data" in extensions else "json-or-binary"
-        return self._form == "binary"
+                self._found = _form_of(self.server(call))
+            except (NotTheProtocol, NotFound, Unimplemented):
+                self._found = "unknown"
+        return self._found
 
     def _parsed(self, data: bytes) -> Any:
         try:
@@ -211,6 +217,14 @@ def path_of(model: str, version: str | None) -> str:
     """Return the path of a model."""
     path = f"/v2/models/{quote(model, safe='')}"
     return path if version is None else f"{path}/versions/{quote(version, safe='')}"
+
+
+def _form_of(server: Mapping[str, Any]) -> str:
+    """Return the form that a server takes by what it says of itself. KServe's SDK has taken binary data since 0.14 unsaid."""
+    extensions = server.get("extensions") or ()
+    number = re.match(r"(\d+)\.(\d+)", str(server.get("version")))
+    is_kserve = server.get("name") == "kserve" and number is not None and (int(number[1]), int(number[2])) >= (0, 14)
+    return "binary" if "binary_tensor_data" in extensions or is_kserve else "json"
 
 
 def _failure(data: bytes) -> bytes | None:

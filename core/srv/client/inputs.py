@@ -161,7 +161,7 @@ def _cast(name: str, array: np.ndarray[Any, Any], datatype: str) -> np.ndarray[A
 def _narrowed(name: str, array: np.ndarray[Any, Any], dtype: np.dtype[Any], datatype: str) -> np.ndarray[Any, Any]:
     with np.errstate(over="ignore"):
         narrow = array.astype(dtype)
-    if dtype.kind == "f" and array.dtype.kind == "f" and bool((np.isinf(narrow) & ~np.isinf(array)).any()):
+    if dtype.kind == "f" and bool((np.isinf(narrow) & np.isfinite(array)).any()):
         raise UnfitArray(name, f"has values that do not fit into {datatype}.")
     return narrow
 
