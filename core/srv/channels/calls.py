@@ -11,10 +11,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from srv.channels.channel import Channel
+from srv.channels.errors import BrokenFrame
 from srv.channels.frames import Frame
+from srv.channels.segments import close_all
 from srv.tensors import Tensor
 
 log = logging.getLogger(__name__)
+
+#: How many frames may wait for one call. A stream has less credit than that.
+_MOST_WAITING = 4096
+#: How many frames are read at once when nobody waits for any.
+_MOST_DRAINED = 1024
 
 
 class ChannelCall:
@@ -132,7 +139,11 @@ class Calls:
                 return
             self._read = True
         try:
-            while (frame := self.channel.receive(0.0)) is not None:
+            for _ in range(_MOST_DRAINED):
+                frame = self.channel.receive(0.0)
+                if frame is None:
+                    break
+                close_all(frame.descriptors)
                 self._deliver(frame)
             self.channel.tick()
         finally:
@@ -143,21 +154,30 @@ class Calls:
         try:
             while True:
                 frame = self.channel.receive(until)
-                if frame is None or frame.call == call.number:
+                if frame is None:
+                    return None
+                if frame.descriptors:  # calls bring none
+                    close_all(frame.descriptors)
+                if frame.call == call.number:
                     return frame
                 self._deliver(frame)
                 del frame  # because its arrays hold memory that the sender waits for
+                if until is not None and time.monotonic() >= until:  # whatever else there is to read
+                    return None
         finally:
             self._pass_on()
 
     def _deliver(self, frame: Frame) -> None:
-        """Give a frame to its call, and wake the thread that sleeps for it."""
+        """Give a frame to its call, and wake the thread that sleeps for it. Raises BrokenFrame where too many wait."""
         if not frame.call:
             self._tell(frame)
             return
         with self._guard:
             call = self._calls.get(frame.call)
             if call is not None:
+                if len(call.frames) >= _MOST_WAITING:
+                    self.channel.close(failure := BrokenFrame("it is one of too many that nobody has asked for"))
+                    raise failure
                 call.frames.append(frame)
                 if self._asleep.pop(frame.call, None) is not None:
                     call.wake()

@@ -14,6 +14,7 @@ from typing import Any
 from srv.channels.errors import BrokenFrame, ChannelClosed, OtherProtocol, SendTimedOut
 from srv.channels.frames import MOST_BYTES, Frame, FrameFlag, FrameKind, Packed, Start, read_frame, read_start
 from srv.channels.segments import IncomingSegments, OutgoingSegments, close_all
+from srv.errors import said_by
 from srv.tensors import Tensor
 
 #: The most descriptors that come with one frame, those of its segment among them.
@@ -110,10 +111,17 @@ class Channel:
             data, descriptors = message
             try:
                 frame = self._understood(data, descriptors)
-            except ChannelClosed as error:
+            except (
+                Exception
+            ) as error:  # whatever hostile bytes lead to: this frame is lost, so its call would wait for ever
                 close_all(descriptors)
-                self.close(error)
-                raise
+                told = (
+                    error if isinstance(error, ChannelClosed) else BrokenFrame(said_by(error) or type(error).__name__)
+                )
+                self.close(told)
+                if told is error:
+                    raise
+                raise told from error
             if frame.kind != FrameKind.FORGET:
                 return frame
             self._incoming.forget(frame.head)

@@ -16,7 +16,7 @@ class BrokenFrame(ChannelClosed):
     """What came is no frame of this protocol, or does not fit the memory that it names; the channel is closed for it."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"what came is no frame, because {why}")
+        super().__init__(f"what came is no frame, because {why.rstrip('.')}")
 
 
 class OtherProtocol(ChannelClosed):

@@ -285,7 +285,11 @@ def read_frame(
         raise BrokenFrame("its checksum is wrong")
     try:
         read = _DECODER.decode(envelope)
-        tensors = [_tensor(placed, payload) for placed in read.tensors]
+        free = 0  # where the next tensor may begin: bytes that belong to two would be read as often as somebody likes
+        tensors = []
+        for placed in read.tensors:
+            tensors.append(_tensor(placed, payload, free))
+            free = placed.offset + placed.size
     except BrokenFrame:
         raise
     except Exception as error:  # hostile bytes: whatever they make a parser raise, they are no frame
@@ -293,11 +297,11 @@ def read_frame(
     return Frame(_KINDS.get(start.kind, start.kind), start.call, read.head, tensors, descriptors)
 
 
-def _tensor(placed: _Placed, payload: Any) -> Tensor:
+def _tensor(placed: _Placed, payload: Any, free: int) -> Tensor:
     """Return a tensor on its bytes of the payload. Raises BrokenFrame or InvalidInput for what does not add up."""
     begin, end = placed.offset, placed.offset + placed.size
-    if not 0 <= begin <= end <= len(payload):
-        raise BrokenFrame(f"its tensor '{placed.name:.80}' lies outside of its payload")
+    if not free <= begin <= end <= len(payload):
+        raise BrokenFrame(f"its tensor '{placed.name:.80}' lies outside of its payload, or in another tensor")
     data = memoryview(payload[begin:end])
     if placed.missing:
         array = _read_missing(data, placed)

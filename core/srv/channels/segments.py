@@ -21,7 +21,7 @@ SLOTS = mmap.PAGESIZE
 #: With more segments lent than this, the reader copies what it gets, so that it returns them at once.
 _LENT_AS_VIEWS = 48
 _SMALLEST = 1 << 16
-_LARGEST = 1 << 40
+_LARGEST = 1 << 36
 _IDLE_SECONDS = 20.0
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _SEAL_FUTURE_WRITE = 0x10  # of Linux 5.1: who gets the descriptor cannot write, who has mapped it before can
