@@ -23,10 +23,10 @@ CORE = TOP / "core" / "srv"
 # TYPE_CHECKING and inside functions count like all others.
 FLOOR_LINES = (
     # The public contract, and what its classes are made of.
-    "errors version datatypes uris server_urls model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server cgroups cores devices runtime images storage archives hookspecs",
+    "errors version datatypes uris server_urls model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server cgroups cores devices placement runtime images storage archives hookspecs",
     "printable safe_logging access_log logs limited_log wire channels",
     # What there is: files, metadata, plugins.
-    "settings discovery codecs hooks probe repository tables fetching",
+    "settings discovery codecs hooks probe repository tables fetching environments",
     # Models, and one model's way from a request to a response.
     "models model inference planes",
     # The faces, the processes, and who looks in from outside.

@@ -39,14 +39,21 @@ def share_of(workers: int) -> int:
 def share_cores(workers: int, environ: MutableMapping[str, str] = os.environ) -> None:
     """Give the libraries of each worker that start threads its share of the cores, where the user said nothing.
 
-    Called before anything imports numpy. Who sets OMP_NUM_THREADS has spoken for the libraries that follow it too.
+    Called before anything imports numpy.
     """
-    share = str(share_of(workers))
+    give_cores(share_of(workers), environ)
+
+
+def give_cores(share: int, environ: MutableMapping[str, str]) -> None:
+    """Give libraries that start threads so many cores, where the user said nothing.
+
+    Who sets OMP_NUM_THREADS has spoken for the libraries that follow it too.
+    """
     if _OPENMP not in environ:
         for name in (*_LIBRARIES, _OPENMP):
-            environ.setdefault(name, share)
+            environ.setdefault(name, str(share))
     for name in _OTHERS:
-        environ.setdefault(name, share)
+        environ.setdefault(name, str(share))
 
 
 def processors(text: str) -> frozenset[int]:

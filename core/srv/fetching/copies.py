@@ -31,11 +31,13 @@ class CopyDescription(msgspec.Struct, frozen=True):
     artifact: str
     files: dict[str, int]
     made: float
+    #: The bytes of further files, which may change and be gone.
+    more: int = 0
 
     @property
     def size(self) -> int:
         """Return the bytes of all files."""
-        return sum(self.files.values())
+        return sum(self.files.values()) + self.more
 
 
 class Copy:
@@ -142,6 +144,17 @@ def complete(part: Path, description: CopyDescription, folder: Path) -> Copy:
     shutil.rmtree(folder, ignore_errors=True)  # what is there is no complete copy
     part.rename(folder)
     _sync(folder.parent)
+    return Copy(folder, description, use)
+
+
+def describe(folder: Path, description: CopyDescription) -> Copy:
+    """Make a copy, in use, of what stands in its place and on the disk already."""
+    use = try_lock(folder / _USE, shared=True)
+    draft = folder / f"{_DESCRIPTION}~"
+    draft.write_bytes(msgspec.json.encode(description))
+    _sync(draft)
+    draft.rename(folder / _DESCRIPTION)
+    _sync(folder)
     return Copy(folder, description, use)
 
 

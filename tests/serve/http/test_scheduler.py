@@ -13,7 +13,7 @@ from srv.serve.http.parser import HeadReader
 from srv.serve.http.poller import LEFT, Poller
 from srv.serve.http.refusal_log import AccessLog
 from srv.serve.http.responses import ResponseHeads
-from srv.serve.http.scheduler import Placement, Scheduler
+from srv.serve.http.scheduler import ExchangePlace, Scheduler
 
 LIMITS = Limits(threads=2, max_queue=4, request_timeout=10.0)
 HEAD = HeadReader(LIMITS).read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -107,7 +107,7 @@ def test_a_thread_that_has_run_its_exchange_gets_no_lead_any_more(scheduler, wai
 
 def test_no_thread_gets_the_lead_back_while_a_request_waits_for_the_one_that_would_rest(scheduler, exchange, waits):
     scheduler.place(exchange())
-    assert scheduler.place(exchange()) is Placement.WAIT
+    assert scheduler.place(exchange()) is ExchangePlace.WAIT
 
     assert not scheduler.return_lead(waits, None)
     assert scheduler.threads.count == 2
@@ -157,7 +157,11 @@ def test_the_lead_of_a_thread_that_died_is_free(scheduler):
 
 def test_requests_wait_in_turn_and_the_place_of_a_thread_counts_once(scheduler, exchange):
     first, second, third = (exchange() for _ in range(3))
-    assert [scheduler.place(each) for each in (first, second, third)] == [Placement.RUN, Placement.RUN, Placement.WAIT]
+    assert [scheduler.place(each) for each in (first, second, third)] == [
+        ExchangePlace.RUN,
+        ExchangePlace.RUN,
+        ExchangePlace.WAIT,
+    ]
 
     assert scheduler.next(first) is third
     assert scheduler.next(first) is None  # its place is the third's now

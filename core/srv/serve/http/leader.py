@@ -21,7 +21,7 @@ from srv.serve.http.handshakes import shake_hands
 from srv.serve.http.idle import ROOM_BEAT, Room
 from srv.serve.http.poller import GONE, LEFT, READ
 from srv.serve.http.reader import PIECE, ConnectionReader
-from srv.serve.http.scheduler import Placement, Scheduler
+from srv.serve.http.scheduler import ExchangePlace, Scheduler
 from srv.serve.http.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -212,9 +212,9 @@ class Leader:
             return self._try(exchange)
         self._send_answers()  # before the lead is given away
         place = self._scheduler.place(exchange)
-        if place is Placement.NOWHERE:
+        if place is ExchangePlace.NOWHERE:
             self._scheduler.fail(exchange, QueueOverflow(self._limits.max_queue))
-        return Lead.GIVEN if place is Placement.RUN else Lead.KEPT
+        return Lead.GIVEN if place is ExchangePlace.RUN else Lead.KEPT
 
     def _try(self, exchange: Exchange) -> Lead:
         """Run a request that has been quick so far, and remember how quick it was this time."""

@@ -48,7 +48,7 @@ from srv.serve.http.poller import LEFT
 EXPIRED_AT_ONCE = 16
 
 
-class Placement(Enum):
+class ExchangePlace(Enum):
     """Where a request that may block goes."""
 
     RUN = 1
@@ -218,18 +218,18 @@ class Scheduler:
         """Return whether a thread rests that could take the lead."""
         return self.threads.count < self.threads.most
 
-    def place(self, exchange: Exchange) -> Placement:
+    def place(self, exchange: Exchange) -> ExchangePlace:
         """RUN, and the caller runs it after giving the lead away; or it waits now; or there is no room for it."""
         with self._guard:
             self._limit_time(exchange)
             exchange.thread_lease = self.threads.take()
             if exchange.thread_lease is not None:
-                return Placement.RUN
+                return ExchangePlace.RUN
             if len(self.waiting) < self.limits.max_queue:
                 exchange.state = ExchangeState.WAITING
                 self.waiting[exchange] = None
-                return Placement.WAIT
-            return Placement.NOWHERE
+                return ExchangePlace.WAIT
+            return ExchangePlace.NOWHERE
 
     def next(self, exchange: Exchange) -> Exchange | None:
         """Return what the thread runs next that has run this exchange; None, and it rests."""
