@@ -73,6 +73,7 @@ class MLServer:
 
     python: Path
     name: str = "mlserver"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     requirements = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1")
@@ -84,7 +85,7 @@ class MLServer:
             top, http, grpc = Path(folder), free_port(), free_port()
             ours = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1", "http_port": http, "grpc_port": grpc}
             limits = {"metrics_port": free_port(), "grpc_max_message_length": 256 << 20}
-            write(top / "settings.json", {**ours, **limits})
+            write(top / "settings.json", {**ours, **limits, **self.settings})
             for model in models:
                 kind: dict[str, Any] = code(model)
                 if model == IRIS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -55,10 +55,11 @@ def in_json(model: str, *inputs: dict[str, Any]) -> Request:
     return Request(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs}).encode())
 
 
-def in_binary(model: str, payload: bytes) -> Request:
-    """A request whose numbers, FP32, follow the JSON as they are; the answer is asked for in JSON."""
+def in_binary(model: str, payload: bytes, answer: Mapping[str, Any] | None = None) -> Request:
+    """A request whose numbers, FP32, follow the JSON as they are; the answer comes in JSON, if `answer` asks for no other."""
     described = {"name": "x", "datatype": "FP32", "shape": [len(payload) // 4]}
-    head = json.dumps({"inputs": [described | {"parameters": {"binary_data_size": len(payload)}}]}).encode()
+    document = {"inputs": [described | {"parameters": {"binary_data_size": len(payload)}}], **(answer or {})}
+    head = json.dumps(document).encode()
     head += b" " * (-len(head) % 8)  # so that the numbers lie where an array may
     headers = (("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(head))))
     return Request(f"/v2/models/{model}/infer", head + payload, headers)

@@ -21,7 +21,7 @@ PROTOCOL = 1
 #: The longest frame; what is longer travels in a segment.
 MOST_BYTES = 1 << 16
 #: Tensors of so many bytes in all travel in the frame itself.
-INLINE_BYTES = 1 << 15
+INLINE_BYTES = 1 << 13
 _INLINE_ENVELOPE = 1 << 14
 _MAGIC = b"sv"
 _START = struct.Struct("<2sHI")  # magic, protocol, checksum of the rest: every version begins so

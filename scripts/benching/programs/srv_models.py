@@ -81,3 +81,15 @@ class Who(Runtime):
     def predict(self, x: np.ndarray) -> np.ndarray:  # noqa: ARG002 - a request has an input
         """Tell the process's number."""
         return np.array([os.getpid()], np.int64)
+
+
+class Weights(Runtime):
+    """Half a gigabyte of weights, of which a prediction needs one."""
+
+    def load(self) -> None:
+        """Make them, all different, so that no page is like another."""
+        self.weights = np.arange(125_000_000, dtype=np.float32)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Add the weight of the number 1."""
+        return x + self.weights[1]

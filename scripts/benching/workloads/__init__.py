@@ -26,6 +26,8 @@ WORKLOADS = (
     "workers",
     "threads",
     "spread",
+    "process",
+    "process_memory",
 )
 
 
