@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Self
+
+from srv.errors import ClientLeft, DeadlinePassed
 
 
 class Caller:
@@ -42,6 +45,23 @@ class Caller:
     def is_gone(self) -> bool:
         """Return whether nobody waits for the answer any more; asked by the thread that runs the request."""
         return self.left
+
+    def is_abandoned(self) -> bool:
+        """Return whether the answer comes too late for anybody: the client has left, or has an answer, or its time is over."""
+        return self._is_late() or self.left or self.replaced or self.is_gone()
+
+    def raise_if_abandoned(self) -> None:
+        """Raise DeadlinePassed or ClientLeft where the request is abandoned."""
+        due = self.due
+        if due is not None and self._is_late():
+            if isinstance(due, ClientDeadline):
+                raise DeadlinePassed(due.seconds, of_client=True)
+            raise DeadlinePassed(round(due - self.received, 3))
+        if self.is_abandoned():
+            raise ClientLeft
+
+    def _is_late(self) -> bool:
+        return self.due is not None and time.monotonic() > self.due
 
     def on_cancel(self, callback: Callable[[], object] | None) -> None:
         """Register a callback for when the client disconnects; call it at once if it already has. None unregisters.
@@ -87,6 +107,13 @@ class Nobody(Caller):
     __slots__ = ()
 
     def on_cancel(self, callback: Callable[[], object] | None) -> None:
+        """Do nothing."""
+
+    def is_abandoned(self) -> bool:
+        """Return False, because nobody has left; `due` may be that of any other request."""
+        return False
+
+    def raise_if_abandoned(self) -> None:
         """Do nothing."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
 from srv.cancellation import Caller
@@ -55,3 +55,17 @@ class InnerCaller(Caller):
             wake()
         else:
             self.thread.resume(wake)
+
+
+class BatchCaller(InnerCaller):
+    """The caller of requests that run as one. It is gone when the clients of all of them are."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: Sequence[Caller]) -> None:
+        super().__init__(models=max((member.models for member in members), key=len))
+        self.members = members
+
+    def is_gone(self) -> bool:
+        """Return whether nobody waits for any of the answers."""
+        return all(member.is_abandoned() for member in self.members)

@@ -80,6 +80,18 @@ class InferenceRequest:
             self._state = {}
         return self._state
 
+    def is_abandoned(self) -> bool:
+        """Return whether nobody waits for the answer any more: the client has left, or the deadline has passed.
+
+        For `predict` where it takes long, between its steps; from any thread. False for a request that no client waits for, such
+        as a warm-up; of requests that run as one batch, True when all are abandoned.
+        """
+        return self.caller.is_abandoned()
+
+    def raise_if_abandoned(self) -> None:
+        """Raise srv.errors.DeadlinePassed or srv.errors.ClientLeft where `is_abandoned` is True; let it pass through."""
+        self.caller.raise_if_abandoned()
+
     def stand_in_for(self, replaced: InferenceRequest) -> None:
         """Take the place of a request that a plugin has replaced: with its client, its ids and its state.
 

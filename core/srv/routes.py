@@ -55,6 +55,18 @@ class RouteRequest:
         self.caller: Caller = NOBODY
         self._queries: Mapping[str, list[str]] | None = None
 
+    def is_abandoned(self) -> bool:
+        """Return whether nobody waits for the answer any more: the client has left, or the deadline has passed.
+
+        For the method where it takes long, between its steps; from any thread. False for a request that no client waits for, such
+        as a warm-up; of requests that run as one batch, True when all are abandoned.
+        """
+        return self.caller.is_abandoned()
+
+    def raise_if_abandoned(self) -> None:
+        """Raise srv.errors.DeadlinePassed or srv.errors.ClientLeft where `is_abandoned` is True; let it pass through."""
+        self.caller.raise_if_abandoned()
+
     @property
     def queries(self) -> Mapping[str, list[str]]:
         """All values of each field of the query string, in the client's order."""

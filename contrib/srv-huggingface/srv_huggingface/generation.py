@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -12,8 +11,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from srv import InferenceRequest, InvalidInput, Spec, Tensor
-from srv.cancellation import Caller, ClientDeadline
-from srv.errors import ClientLeft, DeadlinePassed
+from srv.errors import ClientLeft
 from srv_huggingface.loading import Loaded, to_device
 from srv_huggingface.parameters import OfGeneration, Plain
 from srv_huggingface.streaming import Background, Pieces
@@ -101,8 +99,8 @@ class CannotBegin(InvalidInput):
 class Abandoned(StoppingCriteria):  # type: ignore[misc]  # transformers ships no types here
     """Stops generation when nobody waits for it any more."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, request: InferenceRequest) -> None:
+        self._request = request
         self._stopped = False
 
     def stop(self) -> None:
@@ -111,24 +109,14 @@ class Abandoned(StoppingCriteria):  # type: ignore[misc]  # transformers ships n
 
     def check(self) -> None:
         """Raise ClientLeft or DeadlinePassed where generation was stopped, since what it gave is no whole answer."""
-        caller, due = self._caller, self._caller.due
-        if self._is_late() and due is not None and not caller.is_gone():
-            if isinstance(due, ClientDeadline):
-                raise DeadlinePassed(due.seconds, of_client=True)
-            raise DeadlinePassed(round(due - caller.received, 3))
-        if self._is_so():
+        self._request.raise_if_abandoned()
+        if self._stopped:
             raise ClientLeft
-
-    def _is_so(self) -> bool:
-        """Return whether the client has left, or its deadline has passed."""
-        return self._stopped or self._caller.replaced or self._caller.is_gone() or self._is_late()
-
-    def _is_late(self) -> bool:
-        return self._caller.due is not None and time.monotonic() > self._caller.due
 
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """Return for each row whether it is done. transformers calls it after each token."""
-        return torch.full((input_ids.shape[0],), self._is_so(), dtype=torch.bool, device=input_ids.device)
+        is_so = self._stopped or self._request.is_abandoned()
+        return torch.full((input_ids.shape[0],), is_so, dtype=torch.bool, device=input_ids.device)
 
 
 class Generation(Task):
@@ -173,16 +161,16 @@ class Generation(Task):
         counts, reasons = np.zeros(len(rows), dtype=np.int64), [""] * len(rows)
         # With texts to stop at, padding behind a row's end cannot be told from tokens, so these run one by one.
         size = 1 if given.get("stop") else self.loaded.order.batch_size
-        with Waiting(request.caller) as abandoned:
-            # Rows that have room for fewer tokens run apart, so that what stands beside a row changes nothing in its answer.
-            for limit in sorted(set(limits)):
-                alike = [place for place, own in enumerate(limits) if own == limit]
-                options["max_new_tokens"] = limit
-                for chosen, batch in self._tokens.batches([rows[place] for place in alike], size, left=self._continues):
-                    places = [alike[each] for each in chosen]
-                    for place, ids in zip(places, self._run(batch, options, abandoned), strict=True):
-                        counts[place], reasons[place] = self._end(ids, options, given)
-                        texts[place] = self._tokens.decode([ids[: counts[place]]])[0]
+        abandoned = Abandoned(request)
+        # Rows that have room for fewer tokens run apart, so that what stands beside a row changes nothing in its answer.
+        for limit in sorted(set(limits)):
+            alike = [place for place, own in enumerate(limits) if own == limit]
+            options["max_new_tokens"] = limit
+            for chosen, batch in self._tokens.batches([rows[place] for place in alike], size, left=self._continues):
+                places = [alike[each] for each in chosen]
+                for place, ids in zip(places, self._run(batch, options, abandoned), strict=True):
+                    counts[place], reasons[place] = self._end(ids, options, given)
+                    texts[place] = self._tokens.decode([ids[: counts[place]]])[0]
         return self._outputs(texts, reasons, [len(row["input_ids"]) for row in rows], counts)
 
     def stream(self, request: InferenceRequest, given: Mapping[str, Any]) -> Iterator[list[Tensor]]:
@@ -200,12 +188,12 @@ class Generation(Task):
         [(_, batch)] = self._tokens.batches(rows, 1, left=self._continues)
         prompt = [len(rows[0]["input_ids"])]
         pieces = Pieces(self._tokens, skip=1)
-        with Waiting(request.caller) as abandoned:
-            task = partial(self._run, batch, options, abandoned, streamer=pieces)
-            with Background(task, pieces, stop=abandoned.stop) as run:
-                for text, count in pieces:
-                    yield self._outputs([text], [""], prompt, [count])
-                [ids] = run.result()
+        abandoned = Abandoned(request)
+        task = partial(self._run, batch, options, abandoned, streamer=pieces)
+        with Background(task, pieces, stop=abandoned.stop) as run:
+            for text, count in pieces:
+                yield self._outputs([text], [""], prompt, [count])
+            [ids] = run.result()
         count, reason = self._end(ids, options, given)
         yield self._outputs([pieces.rest()], [reason], prompt, [count])
 
@@ -317,24 +305,6 @@ class Generation(Task):
             Tensor("prompt_tokens", np.array(prompts, dtype=np.int64)),
             Tensor("completion_tokens", np.array(counts, dtype=np.int64)),
         ]
-
-
-class Waiting:
-    """Listens for the end of a request while it runs, since a face notices a disconnect only where somebody listens."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    def __enter__(self) -> Abandoned:
-        self._caller.on_cancel(_nothing)
-        return Abandoned(self._caller)
-
-    def __exit__(self, *_: object) -> None:
-        self._caller.on_cancel(None)
-
-
-def _nothing() -> None:
-    """Do nothing; the caller says by itself that it has left."""
 
 
 def _are_messages(messages: object) -> bool:

@@ -13,7 +13,7 @@ from transformers import StoppingCriteriaList
 
 from srv import InferenceRequest, InvalidInput, Spec, Tensor
 from srv.errors import quoted
-from srv_huggingface.generation import Waiting
+from srv_huggingface.generation import Abandoned
 from srv_huggingface.loading import Loaded, to_device
 from srv_huggingface.media import are_files, files_of
 from srv_huggingface.parameters import OfGeneratedSpeech, OfSpeech, Plain
@@ -148,7 +148,8 @@ class GeneratedSpeech(SpeechRecognition):
                 raise NotMultilingual(name)
         size = self.loaded.order.batch_size
         texts: list[str] = []
-        with torch.inference_mode(), Waiting(request.caller) as abandoned:
+        abandoned = Abandoned(request)
+        with torch.inference_mode():
             for first in range(0, len(pieces), size):
                 inputs = self._hear(
                     list(pieces[first : first + size]),

@@ -17,7 +17,7 @@ from srv.errors import DeadlinePassed, ModelError, QueueFull, Unavailable
 from srv.inference.batching.merging import BatchKey, batch_key, merged, rows_of, split
 from srv.inference.batching.waiting_requests import Batch, Member, MemberState
 from srv.inference.execution import Execution
-from srv.inner_caller import CALLER, InnerCaller
+from srv.inner_caller import CALLER, BatchCaller
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.metrics_types import Stages
 from srv.tensors import Tensor
@@ -329,8 +329,7 @@ class Batching:
         until = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
         request = merged([member.request for member in members])
         # A caller of its own, because none of the members' clients speaks for the others.
-        asking = max((member.request.caller.models for member in members), key=len)
-        request.caller = caller = InnerCaller(models=asking)
+        request.caller = caller = BatchCaller([member.request.caller for member in members])
         caller.due = until
         token = CALLER.set(caller)
         try:
