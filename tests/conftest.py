@@ -12,7 +12,7 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-KINDS = {"e2e", "installed", "fuzz", "hostile", "images"}
+KINDS = {"e2e", "installed", "fuzz", "hostile", "images", "page"}
 
 
 def pytest_configure():

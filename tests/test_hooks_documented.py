@@ -72,7 +72,12 @@ def test_a_hook_has_a_test_named_after_it(hook):
 def test_plugins_of_ours_with_hooks_are_off_until_they_are_configured_but_those_with_a_setting_of_cores():
     modules = {path for path in (TOP / "plugins").glob("srv_*/__init__.py") if implemented_in(path)}
     on = [path.parent.name for path in modules if "srv_needs_settings = True" not in path.read_text()]
-    assert sorted(on) == ["srv_build", "srv_metrics", "srv_storage"]  # hooks of commands; metrics_endpoint; uri
+    assert sorted(on) == [
+        "srv_build",
+        "srv_docs",
+        "srv_metrics",
+        "srv_storage",
+    ]  # commands; the protocol's page; metrics_endpoint; uri
     page = (TOP / "docs" / "plugins.md").read_text()
     names = [path.parent.name.removeprefix("srv_") for path in modules]
     assert [name for name in names if f"\n## {name}\n" not in page] == []

@@ -69,6 +69,10 @@ class Server(Protocol):
     def metrics_endpoint(self) -> str | None:
         """The path of the metrics, or None where they are turned off."""
 
+    @property
+    def model_control(self) -> bool:
+        """Whether clients may load and unload models."""
+
     # -- its models ----------------------------------------------------------------------------------------------------
 
     def models(self) -> Sequence[str]:
@@ -224,6 +228,10 @@ class KnownSettings(Protocol):
     @property
     def metrics_endpoint(self) -> str | None:
         """The path of the metrics."""
+
+    @property
+    def model_control(self) -> bool:
+        """Whether clients may load and unload models."""
 
 
 class _SettingsOnly:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import falcon
 import orjson
 
-from srv_keys.callers import Callers
+from srv.hookspecs import Server
+from srv.rest.health import PAGE, is_browser
+from srv_keys.callers import Callers, NoKey
 
 #: What orchestrators ask without any credentials.
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
-
+#: What srv's page for browsers is made of, by the template of its route. It is the same for every server and every model, and
+#: asks for a key itself, which no browser could send before it has the page.
+_OF_PAGE: Mapping[str, re.Pattern[str]] = {
+    PAGE: re.compile(PAGE),
+    f"{PAGE}/page/{{file}}": re.compile(PAGE + r"/page/[^/]+"),
+    "/v2/models/{model}/docs": re.compile(r"/v2/models/[^/]+/docs"),
+    "/v2/models/{model}/versions/{version}/docs": re.compile(r"/v2/models/[^/]+/versions/[^/]+/docs"),
+}
+#: What brings this plugin brings the page too; whose page else stands there is guarded.
+_OURS = "srv-inference"
 
 #: What a preflight is told, whatever stands at its path: all that a route of a runtime may have.
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
@@ -43,7 +57,31 @@ class KeyRequired:
             resp.set_header("Allow", METHODS)
             resp.complete = True
             return
-        req.context.caller = self._callers.name(req.get_header("Authorization"), req.get_header("X-Api-Key"))
+        try:
+            req.context.caller = self._callers.name(req.get_header("Authorization"), req.get_header("X-Api-Key"))
+        except NoKey:
+            if not _is_page(req):
+                raise
+
+
+def _is_page(req: falcon.Request) -> bool:
+    """Return whether a request is for a part of srv's page that holds nothing of this server, or is led there."""
+    if req.method not in ("GET", "HEAD"):
+        return False
+    if req.path == "/":
+        return is_browser(req) and _is_ours(PAGE, req.context.server)
+    return any(
+        pattern.fullmatch(req.path) is not None and _is_ours(template, req.context.server)
+        for template, pattern in _OF_PAGE.items()
+    )
+
+
+def _is_ours(template: str, server: Server) -> bool:
+    """Return whether srv's own page stands at a route."""
+    return any(
+        (row.kind, row.name, row.distribution, row.state) == ("route", template, _OURS, "loaded")
+        for row in server.plugins()
+    )
 
 
 class WhoAmI:

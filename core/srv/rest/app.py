@@ -16,7 +16,7 @@ from srv.rest.compression import Compression
 from srv.rest.cors import AllowedHosts, Cors, ForeignOrigins
 from srv.rest.docs import Description
 from srv.rest.generate import Generate
-from srv.rest.health import Live, Ready, Root, ServerResource
+from srv.rest.health import PAGE, Live, Ready, Root, ServerResource
 from srv.rest.infer import Infer, RequestReader
 from srv.rest.middleware import EveryRequest
 from srv.rest.model_routes import ModelRoutes, Router
@@ -174,7 +174,7 @@ def create_app(
     )
     errors.install(app, app.plugins_of_routes)
     reader = RequestReader(settings, dataplane)
-    app.add_route("/", Root(dataplane, settings.root_path))
+    app.add_route("/", Root(dataplane, settings.root_path, lambda: PAGE in app.plugins_of_routes))
     app.add_route("/v2", ServerResource(dataplane))
     app.add_route("/v2/health/live", Live())
     app.add_route("/v2/health/ready", Ready(dataplane))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import falcon
 import orjson
 
@@ -40,21 +42,40 @@ class Ready:
     on_head = on_get
 
 
+#: Where a plugin's page for browsers stands, if there is one.
+PAGE = "/v2/docs"
+
+
 class Root:
-    """The root: name, version and the path of the readiness probe."""
+    """The root: name, version and the path of the readiness probe. Browsers are led to the page, where there is one."""
 
     srv_nonblocking = True
 
-    def __init__(self, dataplane: DataPlane, root_path: str) -> None:
+    def __init__(self, dataplane: DataPlane, root_path: str, has_page: Callable[[], bool]) -> None:
         self._dataplane = dataplane
-        self._health = f"{root_path}/v2/health/ready"
+        self._root = root_path
+        self._has_page = has_page
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the path of the probe as clients ask for it, prefix included."""
+        """Answer with paths as clients ask for them, prefix included."""
         server = self._dataplane.server()
-        resp.data = orjson.dumps({"name": server.name, "version": server.version, "health": self._health})
+        answer = {"name": server.name, "version": server.version, "health": f"{self._root}/v2/health/ready"}
+        if self._has_page():
+            resp.set_header("Vary", "Accept")
+            if is_browser(req):
+                resp.status = falcon.HTTP_303
+                # Relative where no prefix is known, because a proxy may have taken one off.
+                resp.location = self._root + PAGE if self._root else PAGE[1:]
+            answer["docs"] = self._root + PAGE
+        resp.data = orjson.dumps(answer)
 
     on_head = on_get
+
+
+def is_browser(req: falcon.Request) -> bool:
+    """Return whether a client asks for HTML rather than JSON, by a name and not by `*/*`."""
+    accepted = req.get_header("Accept") or ""
+    return "text/html" in accepted and req.client_prefers(("application/json", "text/html")) == "text/html"
 
 
 class ServerResource:

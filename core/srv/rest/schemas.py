@@ -110,7 +110,7 @@ COMPONENTS: Mapping[str, Schema] = {
     ),
     "Live": _object(("live",), live=_BOOLEAN),
     "Ready": _object(("ready",), ready=_BOOLEAN),
-    "Root": _object(("name", "version", "health"), name=_TEXT, version=_TEXT, health=_TEXT),
+    "Root": _object(("name", "version", "health"), name=_TEXT, version=_TEXT, health=_TEXT, docs=_TEXT),
     "ServerMetadata": _object(("name", "version", "extensions"), name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
     "Models": _object(("models",), models=_list(_TEXT)),
     "TensorMetadata": _object(

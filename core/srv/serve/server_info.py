@@ -163,6 +163,11 @@ class ServerInfo:
         """Return the path of the metrics, if they are on."""
         return self._parts.settings.metrics_endpoint
 
+    @property
+    def model_control(self) -> bool:
+        """Return whether clients may load and unload models."""
+        return self._parts.settings.model_control
+
     # -- models --------------------------------------------------------------------------------------------------------
 
     def models(self) -> Sequence[str]:

@@ -46,11 +46,13 @@ class FakeServer:
         folder: Path = Path(),
         workers: int = 1,
         metrics_endpoint: str | None = "/metrics",
+        model_control: bool = True,
     ) -> None:
         self.server_name = server_name
         self.folder = folder
         self.workers = workers
         self.metrics_endpoint = metrics_endpoint
+        self.model_control = model_control
         #: What was asked; `request` is as the model got it.
         self.asked: list[Question] = []
         self._models = models
