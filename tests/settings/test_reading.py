@@ -58,7 +58,7 @@ def test_the_defaults_are_those_of_the_contract():
 
 
 def test_every_setting_is_in_the_schema_and_every_key_of_the_schema_is_a_setting():
-    beside = {"folder", "root_name", "sections", "model_defaults", "origins", "notes"}
+    beside = {"folder", "root_name", "sections", "model_defaults", "environment_model", "origins", "notes"}
     assert set(ServerSchema().fields) == set(ServerSettings.__struct_fields__) - beside
     assert set(PluginsSchema().fields) == set(PluginSettings.__struct_fields__)
 

@@ -56,6 +56,8 @@ HEARD = """
                 "extra": self.settings.parameters.extra,
                 "uri": self.settings.parameters.uri,
                 "source": self.settings._source,
+                "versions": self.settings.versions,
+                "unknown": getattr(self.settings.parameters, "weight", None),
                 "sizes": [self.name, self.version, self.settings.max_batch_size],
             }
             return types.InferenceResponse(
@@ -117,7 +119,8 @@ def test_a_class_sees_requests_settings_and_headers_as_with_mlserver(folder, srv
         heard=(
             {
                 "implementation": "models.Heard",
-                "parameters": {"version": "v3", "extra": {"k": [1]}},
+                "versions": ["sklearn/1.2"],
+                "parameters": {"version": "v3", "weight": 2, "extra": {"k": [1]}},
             },
             HEARD,
         )
@@ -145,6 +148,8 @@ def test_a_class_sees_requests_settings_and_headers_as_with_mlserver(folder, srv
         "extra": {"k": [1]},
         "uri": str(served / "heard"),
         "source": str(served / "heard" / "model-settings.json"),
+        "versions": ["sklearn/1.2"],
+        "unknown": 2,
         "sizes": ["heard", "v3", 0],
     }
     assert answer.json["parameters"] == {"nested": '{"a": [1]}', "plain": 2}

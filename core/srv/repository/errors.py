@@ -22,16 +22,21 @@ class ModelTwice(SettingError):
 
 
 class ForeignImplementation(SettingError):
-    """A model's implementation is a runtime of MLServer, which has another name in srv."""
+    """A model's implementation is a runtime of MLServer, which has another name in srv, and nothing here runs it as it is."""
 
-    def __init__(self, place: str, implementation: str, runtime: str | None) -> None:
+    def __init__(self, place: str, implementation: str, runtime: str | None, *, adopts: bool = False) -> None:
         instead = (
             f'Write "runtime": "{runtime}" in its place, and install a package that brings that runtime; `srv plugins` '
             "lists what is installed."
             if runtime is not None
             else "Write a class of your own that extends srv.Runtime, or name a registered 'runtime'."
         )
-        super().__init__(f"{place}: 'implementation': {quoted(implementation)} is MLServer's. {instead}")
+        package = implementation.partition(".")[0].replace("_", "-")
+        unchanged = package if adopts else "srv-mlserver" if package == "mlserver" else f"srv-mlserver {package}"
+        super().__init__(
+            f"{place}: 'implementation': {quoted(implementation)} is MLServer's. {instead} Or serve it as it is: `pip install "
+            f"{unchanged}`."
+        )
 
 
 class NoModelName(SettingError):

@@ -13,18 +13,20 @@ import msgspec
 from srv.discovery import Plugins
 from srv.discovery.plugin import CODE, FOLDER
 from srv.discovery.recognisers import Recognisers
-from srv.errors import listed
 from srv.model_settings import ModelSettings
 from srv.repository.defaults import Defaults
-from srv.repository.errors import CodeNotAllowed, ForeignImplementation, ModelTwice, NoModelName, NoVersionName
+from srv.repository.errors import CodeNotAllowed, ModelTwice, NoModelName, NoVersionName
+from srv.repository.foreign_classes import ForeignClasses
+from srv.repository.part_notes import as_part, as_unknown_part
 from srv.repository.recognition import Recognition, Refusal, nobody_refuses
 from srv.repository.root_role import Role, exists, role_of, uri_of
 from srv.repository.scan import ModelFolder, Scan
 from srv.repository.version_order import told, version_key
 from srv.settings.checks import Leaves
+from srv.settings.dialect import ENVIRONMENT, PLUGIN, Dialect, notes_on_models
+from srv.settings.documents import Document
 from srv.settings.environment import DEFAULT_PREFIX
 from srv.settings.errors import SettingError
-from srv.settings.mlserver_keys import RUNTIMES
 from srv.settings.models import FILE, model_settings, read_model_document, with_defaults
 from srv.settings.schemas import is_model_name, is_version
 from srv.settings.server import ModelDefaults, ServerSettings
@@ -74,6 +76,8 @@ class Repository:
         *,
         code: Collection[str] = (),
         whole: Collection[str] = (),
+        foreign: ForeignClasses | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         """Read models below these folders; `recognised` are well-known files with their runtimes, all as Recognition has it."""
         self._folder = settings.folder
@@ -88,6 +92,9 @@ class Repository:
         self._root = settings.folder.absolute()
         self._further_root = None if settings.models_dir is None else settings.models_dir.absolute()
         self._model_defaults = settings.model_defaults
+        self._environment_model = settings.environment_model
+        self._dialect = dialect or Dialect(settings.dialect)
+        self._foreign = foreign or ForeignClasses()
         self._recognition = Recognition(recognised, refusal, code, whole)
 
     @classmethod
@@ -99,6 +106,8 @@ class Repository:
             Recognisers(plugins).refusal,
             code=plugins.marked_files(CODE),
             whole=plugins.marked_files(FOLDER),
+            foreign=ForeignClasses.of(settings, plugins),
+            dialect=Dialect(settings.dialect, installed=PLUGIN in plugins.sections()),
         )
 
     def models(self) -> Found:
@@ -109,6 +118,7 @@ class Repository:
         scans = self._scans()
         findings = _Findings(path for scan in scans for path in _claims(scan))
         findings.notes += [note for scan in scans for note in scan.notes]
+        findings.notes += notes_on_models(place.document for scan in scans for place in scan.places() if place.document)
         defaults = said_by_operator = Defaults(self._model_defaults, self._root)
         given: ModelSettings | None = None
         for scan in scans:
@@ -127,9 +137,9 @@ class Repository:
                 if inside and self._is_described(place, scan):
                     continue
                 if inside and not _is_called_as_a_version(place):
-                    findings.notes.append(_as_part(place))
+                    findings.notes.append(as_part(place))
                 elif inside and not self._recognition.is_taken({name: place.folder / name for name in place.files}):
-                    findings.notes.append(_as_unknown_part(place))
+                    findings.notes.append(as_unknown_part(place))
                 else:
                     findings.add(place, partial(self._read, said_by_operator=said_by_operator), defaults)
         if not (self._may_be_missing and findings.has_models()):
@@ -164,8 +174,16 @@ class Repository:
         return role_of(scan, alone=self._models_dir is None, further=further)
 
     def _scans(self) -> list[Scan]:
+        scans = self._scanned()
+        if self._environment_model and all(place.is_bare for each in scans for place in each.places()):
+            scans[0].give_head(Document(self._environment_model, "", ENVIRONMENT), ENVIRONMENT)
+        return scans
+
+    def _scanned(self) -> list[Scan]:
         root, further = self._root, self._further_root
-        scan = partial(Scan, well_known=tuple(self._recognition.files), follow_links=self._follow_links)
+        scan = partial(
+            Scan, well_known=tuple(self._recognition.files), follow_links=self._follow_links, dialect=self._dialect
+        )
         if self._models_dir is None or further is None or not further.is_dir() or _same(further, root):
             return [scan(root, shown=self._folder, skip=self._cache, called=self._root_name)]
         own = scan(root, shown=self._folder, skip={further.resolve(), *self._cache}, called=self._root_name)
@@ -186,7 +204,7 @@ class Repository:
         own: Leaves = {} if place.document is None else read_model_document(place.document)
         leaves = with_defaults(defaults.leaves, own)
         folders = defaults.folders_of_code(own)
-        _check_implementation(place, leaves, folders.implementation)
+        leaves = self._foreign.replaced(leaves, (place.folder, folders.implementation), _spoken(place))
         if place.is_bare or not (_RUNTIME in leaves or _IMPLEMENTATION in leaves):
             leaves = self._recognised(place, leaves)
         operators = leaves if self._is_trusted(place) else said_by_operator.leaves
@@ -307,20 +325,6 @@ def _is_called_as_a_version(place: ModelFolder) -> bool:
     return place.depth == 1 or _LIKE_A_VERSION.match(place.folder.name) is not None
 
 
-def _as_part(place: ModelFolder) -> str:
-    return (
-        f"{place.shown} is a part of the model around it and no version, for its name does not begin with a number. "
-        f"To serve {place.files[0]} as a version, give it a model-settings.json."
-    )
-
-
-def _as_unknown_part(place: ModelFolder) -> str:
-    return (
-        f"{place.shown} is a part of the model around it, for no installed runtime can serve its {listed(place.files)} by "
-        "itself. To serve it all the same, give it a model-settings.json."
-    )
-
-
 def _named(place: ModelFolder, own: Leaves, leaves: Leaves, operators: ModelDefaults) -> ModelSettings:
     """Return the settings, with name and version from the folder where the settings have none.
 
@@ -373,18 +377,6 @@ def _inside(places: Sequence[ModelFolder]) -> list[str]:
     if len({place.root for place in places}) == 1:
         return [place.source for place in places]
     return [f"{place.source} of {'models_dir' if place.root != places[0].root else 'the folder'}" for place in places]
-
-
-def _check_implementation(place: ModelFolder, leaves: Leaves, given_in: Path | None) -> None:
-    """Raise ForeignImplementation for a class of MLServer's that neither the model's folder nor its defaults' has."""
-    implementation = leaves.get(_IMPLEMENTATION)
-    package = str(implementation or "").partition(".")[0]
-    folders = [folder for folder in (place.folder, given_in) if folder is not None]
-    if package not in RUNTIMES or any(
-        (each / name).exists() for each in folders for name in (package, f"{package}.py")
-    ):
-        return
-    raise ForeignImplementation(_spoken(place), str(implementation), RUNTIMES[package])
 
 
 def _spoken(place: ModelFolder) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from srv.settings.dialect import Dialect
 from srv.settings.documents import Document, read_document
 from srv.settings.errors import SettingError
 from srv.settings.models import FILE
@@ -36,6 +37,8 @@ class ModelFolder(msgspec.Struct, frozen=True):
     document: Document | None = None
     error: SettingError | None = None
     called: str | None = None
+    #: What gave the settings, where that is no file.
+    given_by: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -69,7 +72,7 @@ class ModelFolder(msgspec.Struct, frozen=True):
         """Return the name of the folder in errors: the path below the root."""
         if self.is_bare:
             return f"{self.relative or '.'}/ (recognised {', '.join(self.files)})"
-        return str(Path(self.relative) / FILE)
+        return self.given_by or str(Path(self.relative) / FILE)
 
 
 class Scan:
@@ -84,8 +87,10 @@ class Scan:
         skip: Collection[Path] = (),
         called: str | None = None,
         follow_links: bool = False,
+        dialect: Dialect,
     ) -> None:
         self.root = root
+        self._dialect = dialect
         self.shown_root = shown
         self._called = called
         self._follow_links = follow_links
@@ -111,6 +116,13 @@ class Scan:
         """Give the root a name, where that is not its folder's."""
         if self.head is not None:
             self.head = msgspec.structs.replace(self.head, called=name)
+
+    def give_head(self, document: Document, given_by: str) -> None:
+        """Let the root be a model by settings that are in no file."""
+        files = self.head.files if self.head is not None else ()
+        self.head = ModelFolder(
+            self.root, self.shown_root, "", files, document=document, called=self._called, given_by=given_by
+        )
 
     def _folders(self) -> Iterator[str]:
         for name in self._children(""):
@@ -167,9 +179,10 @@ class Scan:
         if not os.path.lexists(path) or self._leaves(path):
             return ModelFolder(self.root, self.shown_root, relative, files, called=self._called) if files else None
         try:
-            return ModelFolder(
-                self.root, self.shown_root, relative, files, document=read_document(path, shown), called=self._called
-            )
+            document = read_document(path, shown)
+            if document is not None:
+                document = self._dialect.model_document(document)
+            return ModelFolder(self.root, self.shown_root, relative, files, document=document, called=self._called)
         except SettingError as error:
             return ModelFolder(self.root, self.shown_root, relative, files, error=error, called=self._called)
 

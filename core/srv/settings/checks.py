@@ -18,7 +18,7 @@ from srv.settings.schemas import ModelSchema, ParametersSchema, ServerSchema
 #: Settings by their path: those of a section each on its own, everything else whole.
 Leaves: TypeAlias = dict[tuple[str, ...], Any]
 
-_FOREIGN: Mapping[type[Schema], Mapping[str, str | None]] = {
+_FOREIGN: Mapping[type[Schema], Mapping[str, mlserver_keys.Key]] = {
     ServerSchema: mlserver_keys.SERVER,
     ModelSchema: mlserver_keys.MODEL,
     ParametersSchema: mlserver_keys.PARAMETERS,

@@ -11,14 +11,19 @@ from typing import Any, NoReturn
 import msgspec
 
 from srv.settings.errors import UnreadableSettings
+from srv.settings.mlserver_keys import KeyChange
 
 
 class Document(msgspec.Struct, frozen=True):
-    """The object of one settings file, and `place`, how errors name the file."""
+    """The object of one settings file, and `place`, how errors name the file.
+
+    `changes` are the keys of a file in another dialect that are other keys in `values`, or none.
+    """
 
     values: Mapping[str, Any]
     text: str
     place: str
+    changes: tuple[KeyChange, ...] = ()
 
     def subject(self, path: Sequence[str | int]) -> str:
         """Return how a sentence about the key at this path begins: file, line if it is known, key."""

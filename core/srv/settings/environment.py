@@ -26,6 +26,11 @@ _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 
 
+def is_injected(name: str, text: str) -> bool:
+    """Return whether a variable looks like one that Kubernetes sets for a Service."""
+    return _INJECTED_VALUE.match(text) is not None or _INJECTED_NAME.search(name) is not None
+
+
 def read_environment(
     environ: Mapping[str, str],
     prefix: str,

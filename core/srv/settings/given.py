@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from srv.settings.checks import Leaves, overlay
 from srv.settings.documents import dotted
@@ -15,6 +15,13 @@ class GivenSettings:
         self.leaves: Leaves = {}
         self.origins: dict[tuple[str, ...], str] = {}
         self.notes: list[str] = []
+
+    @classmethod
+    def of(cls, leaves: Leaves, origins: Mapping[tuple[str, ...], str], notes: Iterable[str]) -> GivenSettings:
+        """Make them of what is known already."""
+        made = cls()
+        made.leaves, made.origins, made.notes = leaves, dict(origins), [*notes]
+        return made
 
     def take(self, origin: str, leaves: Leaves) -> None:
         """Take in what one place gives; it wins over what came before."""

@@ -7,13 +7,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from srv.settings.checks import Leaves, Named, checked
+from srv.settings.dialect import Variables, dialect_of, note_on, read_variables, translated
 from srv.settings.documents import Document, read_document
 from srv.settings.environment import DEFAULT_PREFIX, MODEL_PREFIX, PREFIX, read_environment
 from srv.settings.errors import ContradictorySettings, FolderMissing
 from srv.settings.given import GivenSettings
 from srv.settings.in_force import settings_in_force
-from srv.settings.models import NEVER_DEFAULTS
+from srv.settings.models import NEVER_DEFAULTS, with_defaults
 from srv.settings.plugin_sections import notes_on_missing, optional_plugins, rename_sections
 from srv.settings.schemas import ModelSchema, ServerSchema
 from srv.settings.server import ServerSettings
@@ -44,23 +47,33 @@ def read_server_settings(
     # A plugin with the name of one of srv's own keys is configured as `distribution:name` only.
     sections = (names.keys() | optional_plugins(document, environ)).difference(ServerSchema().fields)
 
+    dialect = dialect_of(document, environ, names)
+    variables = read_variables(environ) if dialect.takes_variables else Variables()
+
     given = GivenSettings()
     defaults = read_environment(environ, DEFAULT_PREFIX, ServerSchema(), sections=sections)
     _require_models_dir(defaults.leaves, f"{DEFAULT_PREFIX}MODELS_DIR", may_be_missing=True)
     given.take_all(defaults)
     if document is not None:
+        if dialect.is_of(document.values, ServerSchema()):
+            translation = translated(document, ServerSchema(), sections=sections)
+            given.notes += note_on(document.place, translation.changes)
+            document = msgspec.structs.replace(document, values=translation.values)
         _take_file(given, document, folder, sections, for_elsewhere=for_elsewhere)
+    _require_models_dir(variables.server.leaves, "MLSERVER_MODELS_DIR", may_be_missing=True)
+    given.take_all(variables.server)
     from_environment = read_environment(environ, PREFIX, ServerSchema(), sections=sections)
     _require_models_dir(from_environment.leaves, "SRV_MODELS_DIR", may_be_missing=True)
     given.take_all(from_environment)
     for key, value in (flags or {}).items():
         _take_flag(given, key, value)
 
-    models = _model_defaults(environ)
+    models = _model_defaults(environ, variables.model)
     given.notes += models.notes
     rename_sections(given, names)
     given.notes += notes_on_missing(given.sections() & sections - names.keys())
-    return settings_in_force(folder, given, models, sections)
+    settings = settings_in_force(folder, given, models, sections)
+    return msgspec.structs.replace(settings, environment_model=variables.model_alone())
 
 
 def _take_file(
@@ -79,14 +92,15 @@ def _take_flag(given: GivenSettings, key: str, value: object) -> None:
     given.take(flag.name, leaves)
 
 
-def _model_defaults(environ: Mapping[str, str]) -> GivenSettings:
-    """Return the defaults for all models, which the environment gives."""
+def _model_defaults(environ: Mapping[str, str], of_mlserver: GivenSettings) -> GivenSettings:
+    """Return the defaults for all models, which the environment gives: srv's own variables, over MLServer's."""
     models = read_environment(environ, MODEL_PREFIX, ModelSchema(), never=NEVER_DEFAULTS)
     if {("runtime",), ("implementation",)} <= models.leaves.keys():
         raise ContradictorySettings(
             "SRV_MODEL__RUNTIME and SRV_MODEL__IMPLEMENTATION are both given. Keep the one that is meant."
         )
-    return models
+    leaves = with_defaults(of_mlserver.leaves, models.leaves)
+    return GivenSettings.of(leaves, {**of_mlserver.origins, **models.origins}, models.notes)
 
 
 def _resolve_paths(leaves: Leaves, folder: Path) -> None:

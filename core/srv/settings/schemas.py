@@ -261,6 +261,13 @@ class ServerSchema(Schema):
     access_log = Flag("Whether each request has a line in the log.")
     trace_plugins = Flag("Whether each call of a hook is logged.")
     tls = Section("The certificate for HTTPS; null serves plain HTTP.", TlsSchema, nullable=True)
+    dialect = Choice(
+        "Whose keys settings.json, each model-settings.json and the variables have: `mlserver` takes MLServer's too, `srv` its own "
+        "alone; null takes MLServer's where srv-mlserver is installed and a file has keys that only MLServer has.",
+        "srv",
+        "mlserver",
+        nullable=True,
+    )
     plugins = Section("Which plugins take part.", PluginsSchema)
 
 

@@ -46,7 +46,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
 
     `origins` tells where each that is not a default came from, by its dotted key; `origin` answers for all of them.
     `notes` are lines about what was ignored, to be logged once logging is set up. `sections` has the section of each
-    plugin that declares settings, as it was given. `model_defaults` are what the environment says for all models.
+    plugin that declares settings, as it was given. `model_defaults` are what the environment says for all models,
+    `environment_model` what MLServer's variables say of one, which is served where no folder has settings of a model.
     `root_name` is what a model that is the folder itself is called, where that is not the folder's name.
     """
 
@@ -99,9 +100,11 @@ class ServerSettings(msgspec.Struct, frozen=True):
     access_log: bool = True
     trace_plugins: bool = False
     tls: TlsSettings | None = None
+    dialect: Literal["srv", "mlserver"] | None = None
     plugins: PluginSettings = msgspec.field(default_factory=PluginSettings)
     sections: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     model_defaults: ModelDefaults = msgspec.field(default_factory=dict)
+    environment_model: Mapping[str, Any] = msgspec.field(default_factory=dict)
     origins: Mapping[str, str] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
