@@ -9,7 +9,7 @@ from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 
 from srv.discovery import discover
-from srv.messages import ModelMetadata, ServerMetadata
+from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
 from srv.model_settings import Spec
 from srv.rest.openapi import document as document_of
 from srv.runtime import Runtime
@@ -299,3 +299,73 @@ def test_requests_for_a_stream_are_described_and_checked_by_predict_streams_own_
             assert (answer.status == 200) is (other is taken)
             assert OAS30Validator(schema).is_valid(body) is (other is taken)
         assert f"Input '{refused['name']}' is unknown; the model takes {taken['name']}, text." in answer.error
+
+
+X = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4], "parameters": {"p": "q"}}
+INFER = {"id": "1", "parameters": {"p": "q"}, "inputs": [X], "outputs": [{"name": "output", "parameters": {"p": "q"}}]}
+WORDS = {"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["a"], "parameters": {"p": "q"}}
+GENERATE = {"text_input": "a", "id": "1", "parameters": {"p": "q"}}
+#: Path in the description, the path that is asked, a body with everything that is optional.
+FULL_BODIES = [
+    ("/v2/models/m/infer", "m", INFER),
+    ("/v2/models/{model}/infer", "m", INFER),
+    ("/v2/models/text/infer", "text", {**INFER, "inputs": [WORDS], "outputs": [{"name": "text_output"}]}),
+    ("/v2/models/text/generate", "text", GENERATE),
+    ("/v2/models/{model}/generate", "text", {**INFER, "inputs": [WORDS], "outputs": []}),
+    ("/v2/models/{model}/infer_stream", "text", {**INFER, "inputs": [WORDS], "outputs": None}),
+    ("/v2/models/{model}/generate_stream", "text", GENERATE),
+    ("/v2/repository/index", "", {"ready": True}),
+    ("/v2/repository/models/{model}/load", "text", {"parameters": {"p": "q"}}),
+]
+NOTHINGS = [None, "", [], {}, 0, False, [None], [[]], 1.5]
+OPTIONAL = {"id", "parameters", "outputs", "ready", "p"}
+
+
+def optional_places(value, at=()):
+    """Yield the way to each field of a body that need not be there, and to the body itself."""
+    if not at or at[-1] in OPTIONAL:
+        yield at
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from optional_places(value[key], (*at, key))
+
+
+def replaced(value, at, new):
+    """The body with something else at a place; without it where that is `...`."""
+    if not at:
+        return new
+    key, *rest = at
+    if not rest and new is ...:
+        kept = [(other, value[other]) for other in value if other != key]
+        return dict(kept)
+    others = dict(value) if isinstance(value, dict) else list(value)
+    others[key] = replaced(value[key], rest, new)
+    return others
+
+
+class Shout(Runtime):
+    def predict(self, text_input: list[str]) -> dict[str, list[str]]:
+        return {"text_output": text_input}
+
+    def predict_stream(self, text_input: list[str]) -> Iterator[list[str]]:
+        yield text_input
+
+
+@pytest.mark.parametrize("path, name, body", FULL_BODIES, ids=[path for path, *_ in FULL_BODIES])
+def test_what_stands_for_nothing_is_taken_where_the_description_says_so_and_nowhere_else(srv_client, path, name, body):
+    class M(Runtime):
+        def predict(self, request: InferenceRequest) -> InferenceResponse:
+            return InferenceResponse([request.inputs[0].named("output")])
+
+    client = srv_client(
+        model(M, name="m", inputs=[{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]), model(Shout, name="text")
+    )
+    described = client.get(EVERYTHING).json
+    schema = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    validator = OAS30Validator({**schema, "components": described["components"]})
+
+    for at in optional_places(body):
+        for new in [*NOTHINGS, ...] if at else NOTHINGS:
+            asked = replaced(body, at, new)
+            answer = client.post(path.replace("{model}", name), asked)
+            assert (answer.status < 400) is validator.is_valid(asked), (at, new, answer)
+            assert answer.status < 500, (at, new, answer)

@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _TEXT_OR_NULL: Schema = {"type": "string", "nullable": True}  # null is a missing value
 _FLOAT: Schema = {"type": "number", "nullable": True}  # null is NaN
+_INTEGER: Schema = {"type": "integer"}  # beside numbers, because generated code may make floats of these
 _BOOLEAN: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SHAPE: Schema = {"type": "array", "items": _COUNT}
@@ -65,14 +66,14 @@ _TENSOR = _object(
     shape=_SHAPE,
     datatype={"type": "string", "enum": [*DATATYPES]},
     parameters=ref("Parameters"),
-    data=_data({}, [_FLOAT, _TEXT, _BOOLEAN]),
+    data=_data({}, [_INTEGER, _FLOAT, _TEXT, _BOOLEAN]),
 )
 COMPONENTS: Mapping[str, Schema] = {
     "Error": _object(("error", "code"), error=_TEXT, code=_TEXT),
     "Parameters": {
         "type": "object",
         "nullable": True,
-        "additionalProperties": {"anyOf": [_TEXT_OR_NULL, {"type": "integer"}, {"type": "number"}, _BOOLEAN]},
+        "additionalProperties": {"anyOf": [_TEXT_OR_NULL, _INTEGER, {"type": "number"}, _BOOLEAN]},
     },
     "NestedParameters": {"type": "object", "nullable": True, "additionalProperties": {}},
     "Tensor": _TENSOR,
