@@ -343,6 +343,6 @@ def test_a_stream_that_is_closed_ends_on_the_server(client, tmp_path):
 
 
 def test_the_client_imports_nothing_of_a_server_and_no_pandas():
-    code = "import sys, srv.client; print([name for name in ('falcon', 'gunicorn', 'grpc', 'pandas', 'pluggy') if name in sys.modules])"
+    code = "import sys, srv.client; print([name for name in ('falcon', 'gunicorn', 'grpc', 'pandas', 'pluggy', 'asyncio', 'urllib3') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
