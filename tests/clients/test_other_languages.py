@@ -10,6 +10,7 @@ from servers import running
 PRINTED = {
     "ask.mjs": "[ 2, 4 ]\nFloat32Array(3) [ 6, 8, 10 ]\nHELLO\nTHERE\n",
     "Ask.java": "[2.0, 4.0]\n",
+    "ask.go": "[2 4]\n[6 8 10]\nHELLO\nTHERE\n",
 }
 
 
@@ -24,14 +25,18 @@ def server(tmp_path_factory):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("program, example", [("node", "ask.mjs"), ("java", "Ask.java")], ids=["JavaScript", "Java"])
+@pytest.mark.parametrize(
+    "program, example",
+    [(["node"], "ask.mjs"), (["java"], "Ask.java"), (["go", "run"], "ask.go")],
+    ids=["JavaScript", "Java", "Go"],
+)
 def test_an_example_in_another_language_prints_what_the_guide_says(program, example, server):
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed here.")
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed here.")
     server, folder = server
 
     done = subprocess.run(
-        [program, example, server.url()], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [*program, example, server.url()], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
 
     assert (done.stdout, done.returncode) == (PRINTED[example], 0), done.stderr
