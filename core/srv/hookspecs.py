@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from srv.images import Builder, ImagePlan
     from srv.messages import InferenceRequest, InferenceResponse
     from srv.model_settings import ModelSettings
+    from srv.placement import Placement
     from srv.runtime import Runtime
     from srv.storage import Fetch
 
@@ -218,6 +219,18 @@ def srv_storage(uri: str, settings: Mapping[str, Any]) -> Fetch | None:
     imports what it needs when the scheme is its own. What two distributions answer is fetched by neither until
     `plugins.prefer` says (`{"storage:s3": "distribution"}`); schemes of srv's own stay srv's own. What it raises is the
     reason why the model cannot be loaded.
+    """
+
+
+@hookspec
+def srv_placement(model: Model, number: int, settings: Mapping[str, Any]) -> Placement | None:
+    """Say where the process of a number, from 0, of a model with `process` runs: its devices, its processors.
+
+    Called in a worker for each process of a model that is about to be loaded in processes of its own, in the thread that
+    loads it; the same processes get new ones in their places without another call. Each worker asks, and the first one's
+    answer holds, so answer alike in each. None: the next plugin is asked, and in the end the model's own settings count, as
+    they do for what an answer leaves at None. The first answer wins. What it raises is the reason why the model cannot be
+    loaded.
     """
 
 

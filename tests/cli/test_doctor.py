@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import pytest
 from distributions import Site, installed_in
+from packing import pack, venv
 
 from srv.cli import run
 from srv.cli.diagnostics import installation_findings
@@ -46,6 +47,37 @@ def test_a_broken_plugin_is_a_problem_with_its_traceback_and_a_remedy(site, caps
     assert "is quarantined: ModuleNotFoundError: No module named 'not_there'." in found["what"]
     assert found["remedy"].startswith("Install what is missing, or leave it out with plugins.disable")
     assert "broken_rt.py" in found["traceback"]
+
+
+def test_an_environment_of_a_model_that_does_not_fit_is_a_problem(site, tmp_path, capsys):
+    for name, environment in {"gone": "env", "old": "old.tar", "bare": "bare.tar"}.items():
+        settings = {"implementation": "models.M", "process": {"environment": environment}}
+        (tmp_path / "zoo" / name).mkdir(parents=True)
+        (tmp_path / "zoo" / name / "model-settings.json").write_text(json.dumps(settings))
+    pack(tmp_path / "zoo" / "old" / "old.tar", venv(version="3.9"))
+    pack(tmp_path / "zoo" / "bare" / "bare.tar", venv(srv=False))
+
+    found = findings(capsys, "zoo", code=1)
+
+    assert {name: found[name]["weight"] for name in ("gone", "old", "bare")} == dict.fromkeys(
+        found.keys() & {"gone", "old", "bare"}, "problem"
+    )
+    assert "gone/env, where nothing is." in found["gone"]["what"]
+    assert "old.tar has Python 3.9, and srv needs 3.11" in found["old"]["what"]
+    assert "bare.tar does not have srv-inference: pip install" in found["bare"]["what"]
+
+
+def test_an_environment_whose_packages_lack_the_models_runtime_is_a_problem(site, tmp_path, capsys):
+    (tmp_path / "zoo" / "iris").mkdir(parents=True)
+    settings = {"runtime": "sklearn", "process": {"environment": sys.prefix}}
+    (tmp_path / "zoo" / "iris" / "model-settings.json").write_text(json.dumps(settings))
+
+    found = findings(capsys, "zoo", code=1)["iris"]
+
+    assert f"The environment {sys.prefix} has no runtime 'sklearn', which model 'iris' needs." == found["what"]
+    assert found["remedy"].startswith(
+        f"Install the package that brings it: {sys.prefix}/bin/python -m pip install srv-sklearn"
+    )
 
 
 def test_the_last_line_counts_the_problems(site, capsys):

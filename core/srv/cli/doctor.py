@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 import srv
-from srv.cli.diagnostics import installation_findings, plugin_findings, settings_findings
+from srv.cli.diagnostics import environment_findings, installation_findings, plugin_findings, settings_findings
 from srv.cli.diagnostics.finding import Finding, Weight, problem
 from srv.cli.output import echo
 from srv.cli.plugins import Allowed, allowed, timeout_option
@@ -45,8 +45,8 @@ class Unwell(SrvError):
 def doctor(ctx: click.Context, folder: str | None, *, as_json: bool, timeout: float) -> int:
     """Say what is wrong and what to do: broken plugins, conflicts, versions, files, settings.
 
-    Imports every plugin, in a child process that may hang or crash. With FOLDER its settings are examined too. The
-    exit code is 1 if something does not work; advice alone leaves it at 0.
+    Imports every plugin, in a child process that may hang or crash. With FOLDER its settings are
+    examined too, and the environments that its models have for processes of their own. The exit code is 1 if something does not work; advice alone leaves it at 0.
     """
     found = allowed(ctx, folder or ".")
     findings = _findings(found, Path(folder) if folder is not None else None, timeout)
@@ -66,6 +66,8 @@ def _findings(found: Allowed, folder: Path | None, seconds: float) -> list[Findi
         *_guarded("installation", lambda: installation_findings.examine(found.plugins)),
         *_guarded("settings", lambda: settings_findings.examine(folder, found.plugins)),
     ]
+    if folder is not None:
+        findings += _guarded("environments", lambda: environment_findings.examine(folder, found.plugins))
     try:
         tried = found.tried(seconds).rows
     except ProbeFailed as error:

@@ -135,4 +135,9 @@ def _command(program: Path, named: Path | None) -> str:
     """Return what mends an environment without srv-inference."""
     if named is not None:
         return f"pip install srv-inference=={__version__} in the environment that it was packed of, and pack that again"
-    return f"{program} -m pip install srv-inference=={__version__}"
+    return f"{pip_in(program)} srv-inference=={__version__}"
+
+
+def pip_in(program: Path) -> str:
+    """Return the command that installs what stands behind it in the environment of an interpreter."""
+    return f"{program} -m pip install"

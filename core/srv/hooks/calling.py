@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from srv.hooks.storages import PluginsFetch
     from srv.images import Builder, ImagePlan
     from srv.model_settings import ModelSettings
+    from srv.placement import Placement
     from srv.runtime import Runtime
 
 log = logging.getLogger("srv.plugins")
@@ -144,6 +145,15 @@ class Hooks:
         from srv.hooks.adoptions import adopted  # here, because most servers have runtimes only
 
         return adopted(cls, model_settings, self._registration, self.plugins)
+
+    def placement(self, model: Model, number: int) -> Placement | None:
+        """Return where a model's process runs, as the first plugin says that says something; None where none does.
+
+        Raises BadPlacement for an answer that places no process, and PluginFailed for a plugin that fails.
+        """
+        from srv.hooks.placements import chosen_placement  # here, because most models have no process
+
+        return chosen_placement(model, number, self._registration)
 
     def worker_started(self, server: Server) -> None:
         """Call `srv_worker_started` of all plugins; quarantine a required one that fails."""

@@ -56,6 +56,13 @@ class NeverAwaited(BadHooks):
         super().__init__(f"'{type(owner).__name__}.{method}' is async, and srv does not await it")
 
 
+class BadPlacement(SrvError):
+    """A plugin answered `srv_placement` with what places no process."""
+
+    def __init__(self, plugin: Plugin, what: str) -> None:
+        super().__init__(f"The {plugin} answered srv_placement with {what}. Mend the plugin, or disable it.")
+
+
 class SectionNeeded(BadHooks):
     """A hook module says that it is required and that it needs settings, and settings.json has no section for it."""
 
