@@ -28,9 +28,9 @@ FLOOR_LINES = (
     # What there is: files, metadata, plugins.
     "settings discovery codecs hooks probe repository tables fetching environments",
     # Models, and one model's way from a request to a response.
-    "models model inference planes",
+    "models model inference planes processes",
     # The faces, the processes, and who looks in from outside.
-    "rest grpc client serve cli testing __main__",
+    "rest grpc client serve modelprocess cli testing __main__",
 )
 FLOORS = tuple(" ".join(FLOOR_LINES).split())
 PLACES = {name: place for place, name in enumerate(FLOORS)}

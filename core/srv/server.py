@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
 
@@ -235,28 +235,32 @@ class KnownSettings(Protocol):
 
 
 class _SettingsOnly:
-    """Has the settings if there are any, and raises NotRunning for everything else that a Server has."""
+    """Has the settings if there are any, and raises for everything else that a Server has."""
 
-    def __init__(self, settings: KnownSettings | None) -> None:
+    def __init__(self, settings: KnownSettings | None, refusal: Callable[[str], Exception]) -> None:
         self._settings = settings
+        self._refusal = refusal
 
     def __getattr__(self, name: str) -> Any:
         if name not in vars(Server):
             raise AttributeError(f"a server has no attribute '{name}'")
         if name not in vars(KnownSettings):
-            return _raising(name)
+            return _raising(name, self._refusal)
         if self._settings is None:
-            raise NotRunning(name)
+            raise self._refusal(name)
         return getattr(self._settings, name)
 
 
-def _raising(name: str) -> Any:
+def _raising(name: str, refusal: Callable[[str], Exception]) -> Any:
     def use(*_: object, **__: object) -> NoReturn:
-        raise NotRunning(name)
+        raise refusal(name)
 
     return use
 
 
-def not_running(settings: KnownSettings | None = None) -> Server:
-    """Return a server that does not run, as plugins have it on trial: its settings are there, asking it raises NotRunning."""
-    return cast("Server", _SettingsOnly(settings))
+def not_running(settings: KnownSettings | None = None, *, refusal: Callable[[str], Exception] = NotRunning) -> Server:
+    """Return a server that does not run, as plugins have it on trial: its settings are there, asking it raises.
+
+    `refusal` makes the error from the name of what was asked.
+    """
+    return cast("Server", _SettingsOnly(settings, refusal))

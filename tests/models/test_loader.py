@@ -108,12 +108,6 @@ def test_a_load_that_fails_says_why(serve, outcome, reason):
     assert isinstance(server.dataplane.readiness.problem(), StillLoading)
 
 
-def test_a_process_of_its_own_is_refused_until_srv_can_start_one(serve):
-    code, _ = one()
-    with pytest.raises(LoadFailed, match="'process' asks for processes of the model's own, and this version of srv"):
-        load_all(serve(m=(code, {"process": True})))
-
-
 def test_an_artifact_that_the_settings_name_and_nobody_put_there_is_named(tmp_path):
     runtime = Runtime(ModelSettings(name="m", folder=tmp_path, parameters=ModelParameters(uri="weights/v2.bin")))
 

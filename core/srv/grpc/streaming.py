@@ -14,7 +14,7 @@ from srv.grpc.convert import is_typed, read_request, write_response
 from srv.grpc.descriptors import message
 from srv.grpc.errors import INTERNAL, AnswerTooLarge, told
 from srv.grpc.wire_format import head, read_message
-from srv.messages import InferenceRequest, InferenceResponse
+from srv.messages import InferenceRequest, InferenceResponse, ModelMetadata
 from srv.metrics_types import Stages
 from srv.planes.dataplane import DataPlane
 from srv.planes.limits import Limit
@@ -79,12 +79,12 @@ class StreamInfer:
             request = read_request(asked, raw, call.headers)
             request.caller = call
             typed = not raw and is_typed(asked)
-            yield from self._frames(model.runtime, asked, request, call, typed=typed)
+            yield from self._frames(model.metadata, asked, request, call, typed=typed)
             if request.parameters.get(_WANTS_FINAL) is True:
                 yield self._framed(write_response(_last(request), typed=typed))
 
     def _frames(
-        self, runtime: object, asked: Any, request: InferenceRequest, call: Call, *, typed: bool
+        self, metadata: ModelMetadata | None, asked: Any, request: InferenceRequest, call: Call, *, typed: bool
     ) -> Iterator[bytes]:
         """Yield the responses of a model that streams, or the one response of a model that does not."""
         call.stages = Stages()
@@ -96,7 +96,7 @@ class StreamInfer:
         def frame(response: InferenceResponse) -> bytes:
             return self._framed(write_response(response, typed=typed))
 
-        if runtime is not None and getattr(runtime, "predict_stream", None) is None:
+        if metadata is not None and not metadata.streams:
             yield frame(self._dataplane.infer(name, version, request, **ask))
             return
         with closing(self._dataplane.stream(name, version, request, frame, **ask)) as frames:

@@ -66,6 +66,8 @@ class Execution:
         self._model = model
         #: Whether predict runs in a thread of the model's own, which cannot know whose request it is.
         self._own_thread = own_thread
+        #: How many requests may run at once; None for any number.
+        self.concurrency = concurrency
         self._slots = Slots(concurrency) if concurrency is not None else None
         self._max_queue = max_queue
         self.timeout = timeout

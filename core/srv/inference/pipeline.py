@@ -174,7 +174,8 @@ class Answering:
         #: Inputs whose metadata tells one of the datatypes and shapes that they may have.
         self.told_only = frozenset(spec.name for spec in signature.inputs) - {spec.name for spec in signature.checked}
         first = self.inputs[0].shape if self.inputs else None
-        self._takes_batches = mine.max_batch_size > 0 or (first or (0,))[0] == -1
+        #: Whether the first length of the first input counts as inferences.
+        self.takes_batches = mine.max_batch_size > 0 or (first or (0,))[0] == -1
         self.batching: Batching | None = None
         #: The max_batch_size of the settings, or 0 where requests run one by one whatever the settings say.
         self.max_batch_size = (
@@ -209,7 +210,7 @@ class Answering:
         else:
             stages.input += time.monotonic_ns() - began
             response = self.batching.answer(bare(request), deadline, stages)
-        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
+        stages.elements = request.inputs[0].shape[0] if self.takes_batches and _has_rows(request) else 1
         if request.outputs:
             began = time.monotonic_ns()
             response.outputs = self._selected(request, self._predict, response)
@@ -273,7 +274,7 @@ class Answering:
         arguments = self._arguments(request, self._stream)
         stages.input += time.monotonic_ns() - began
         stages.executions = 1
-        stages.elements = request.inputs[0].shape[0] if self._takes_batches and _has_rows(request) else 1
+        stages.elements = request.inputs[0].shape[0] if self.takes_batches and _has_rows(request) else 1
         values = streamed_values(
             self.execution.iterate(self._stream.call, arguments, request, deadline, stages),
             self._name,

@@ -22,7 +22,7 @@ from srv.metrics_types import MetricReporter
 from srv.model_settings import ModelSettings
 from srv.models.code_folders import Codes, codes_of
 from srv.models.folder_codecs import Codec, codecs_of, name_of
-from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs, ProcessNotBuilt
+from srv.models.load_errors import BadExtra, LoadedLater, LoadedNothing, OtherLoadHangs
 from srv.models.main_thread import MainThread
 from srv.models.model_imports import ModelCode
 from srv.models.module_names import Links
@@ -44,6 +44,8 @@ Run = Callable[..., Any]
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
 #: Returns what takes the metrics of a new instance, for a model's name and version.
 MetricsOf = Callable[[str, str], MetricReporter]
+#: Has a model loaded in processes of its own, with settings that name its artifact on this machine.
+StartProcess = Callable[[ModelVersion, ModelSettings], object]
 #: Returns the runtime that a plugin makes of a class of another library, for a model's settings; None where none does.
 Adopt = Callable[[type, ModelSettings], type[Runtime] | None]
 
@@ -70,9 +72,11 @@ class Instances:
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
         adopt: Adopt,
+        start_process: StartProcess | None = None,
     ) -> None:
         self._plugins = plugins
         self._adopt = adopt
+        self._start_process = start_process
         self._fetch = fetch
         self._prepare = prepare
         self._warm_up = warm_up
@@ -98,7 +102,12 @@ class Instances:
         """
         settings = model.settings
         if settings.process is not None:
-            raise ProcessNotBuilt
+            model.artifact = self._fetch(settings)
+            assert (
+                self._start_process is not None
+            )  # because a process of a model's own gets its settings without `process`
+            self._start_process(model, with_artifact(settings, model.artifact))
+            return
         with self._naming:
             model.codes = codes = codes_of(settings, self._links)
         code = codes.implementation
@@ -161,7 +170,9 @@ class Instances:
                 model.codes.forget()
 
     def loads_beside_others(self, settings: ModelSettings) -> bool:
-        """Return whether the runtime is a registered one with `parallel_load`."""
+        """Return whether the runtime is a registered one with `parallel_load`, or loads in a process of its own."""
+        if settings.process is not None:
+            return True
         if settings.runtime is None:
             return False
         try:

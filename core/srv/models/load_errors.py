@@ -42,14 +42,8 @@ class BadExtra(SrvError):
         super().__init__(f"parameters.extra does not fit the runtime: {_sentence(error.messages)}")
 
 
-class ProcessNotBuilt(SrvError):
-    """The model is to have processes of its own, which this version of srv does not start."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "'process' asks for processes of the model's own, and this version of srv does not start them yet. Take it "
-            "out, or say false, to load the model in each worker."
-        )
+class LoadedElsewhereFailed(SrvError):
+    """A model could not be loaded in another process; the sentence is the reason as that process has made it."""
 
 
 class OtherLoadHangs(SrvError):
@@ -67,6 +61,8 @@ def reason_of(error: BaseException, settings: ModelSettings) -> str:
 
     Advice follows, where there is some for the error.
     """
+    if isinstance(error, LoadedElsewhereFailed):
+        return str(error)
     text = f"{type(error).__name__}: {said_by(error)}".rstrip(": ")
     folder = str(settings.folder.absolute())
     text = _PRIVATE.sub("", text.replace(folder + "/", "").replace(folder, "."))

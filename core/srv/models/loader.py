@@ -17,7 +17,7 @@ from srv.errors import LoadFailed, is_from_signal
 from srv.fetching.artifacts import LocalArtifact
 from srv.model_settings import ModelSettings
 from srv.models.change_locks import Change, ChangeLocks
-from srv.models.instances import Adopt, Instances, MetricsOf, RunAsync, nobody_adopts
+from srv.models.instances import Adopt, Instances, MetricsOf, RunAsync, StartProcess, nobody_adopts
 from srv.models.load_errors import reason_of, shown_traceback
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
@@ -89,6 +89,7 @@ class Loader:
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
         adopt: Adopt = nobody_adopts,
+        start_process: StartProcess | None = None,
     ) -> None:
         self._registry = registry
         self._instances = Instances(
@@ -104,6 +105,7 @@ class Loader:
             metrics=metrics,
             fetch=fetch,
             adopt=adopt,
+            start_process=start_process,
         )
         self._events = events
         self._links = links
@@ -186,7 +188,7 @@ class Loader:
         model = ModelVersion(settings)
         before = self._registry.kept(model.name).get(model.version)
         placeholder: ModelVersion | None = None
-        if before is None or before.state is not ModelState.READY:
+        if before is None or not before.is_loaded:
             placeholder = ModelVersion(settings)
             placeholder.state = ModelState.LOADING
             self._registry.put(placeholder)
@@ -216,9 +218,11 @@ class Loader:
                 change.check()
                 before()
                 served = [model for model in (*(each.before for each in begun), *gone) if model is not None]
-                served = [model for model in served if model.state is ModelState.READY]
+                served = [model for model in served if model.is_loaded]
+                for model in served:
+                    model.is_down = False
                 for each in begun:
-                    each.model.state = ModelState.READY
+                    each.model.state = ModelState.UNAVAILABLE if each.model.is_down else ModelState.READY
                 for model in gone:
                     model.state = ModelState.UNLOADING
                 self._registry.exchange(begun[0].model.name, [each.model for each in begun], gone=gone)
@@ -278,6 +282,26 @@ class Loader:
     def _is_kept(self, model: ModelVersion) -> bool:
         return self._registry.kept(model.name).get(model.version) is model
 
+    # -- outages -------------------------------------------------------------------------------------------------------
+
+    def went_down(self, model: ModelVersion, reason: str) -> None:
+        """Take a model out of service for now, because the process that it runs in has ended."""
+        with self._changing:
+            if model.state is ModelState.READY or model.is_down or model.state is ModelState.UNKNOWN:
+                model.is_down, model.reason = True, reason
+                if model.state is ModelState.READY:
+                    model.state = ModelState.UNAVAILABLE
+                    self._registry.settle()
+
+    def came_up(self, model: ModelVersion) -> None:
+        """Let a model serve again that was out of service for now."""
+        with self._changing:
+            if model.is_down:
+                model.is_down, model.reason = False, ""
+                if model.state is ModelState.UNAVAILABLE:
+                    model.state = ModelState.READY
+                    self._registry.settle()
+
     def refuse(self, settings: ModelSettings, reason: str) -> None:
         """Put a model that cannot be tried into the registry, so that the index tells the reason."""
         model = ModelVersion(settings)
@@ -321,7 +345,7 @@ class Loader:
         """Unload all models at the end of the process, waiting that many seconds at most."""
         until = time.monotonic() + seconds
         for model in self._registry.models():
-            if model.state is ModelState.READY:
+            if model.is_loaded:
                 self._unload(model, seconds=0.0)
         left = self._retirements.wait(until - time.monotonic())
         for model in left:
@@ -338,12 +362,12 @@ class Loader:
 
     def _stop_serving(self, models: Collection[ModelVersion]) -> list[ModelVersion]:
         """Give models no more requests. Return those that served."""
-        going = [model for model in models if model.state is ModelState.READY]
+        going = [model for model in models if model.is_loaded]
         for model in models:
             if model.state is ModelState.LOADING:
                 self._unloaded(model)
         for model in going:
-            model.state = ModelState.UNLOADING
+            model.state, model.is_down = ModelState.UNLOADING, False
         self._registry.settle()
         return going
 

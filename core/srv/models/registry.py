@@ -62,7 +62,7 @@ class ModelVersion:
     """A runtime's instance with settings. `state` and `reason` change; what serves is set once, before READY."""
 
     __slots__ = (
-        "answer", "artifact", "codecs", "codes", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime",
+        "answer", "artifact", "codecs", "codes", "is_down", "metadata", "metrics", "name", "octets", "reason", "routes", "runtime",
         "settings", "state", "stream", "thread", "version", "wait_idle", "waiting", "wire_version",
     )  # fmt: skip
 
@@ -94,6 +94,13 @@ class ModelVersion:
         self.metadata: ModelMetadata | None = None
         #: Tells which of its tensors are base64 in JSON.
         self.octets: Octets | None = None
+        #: Whether it is loaded and UNAVAILABLE for now, because the process that it runs in has ended.
+        self.is_down = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it serves, or will again without being loaded by anybody."""
+        return self.state is ModelState.READY or self.is_down
 
     def drop(self) -> None:
         """Drop all references to the runtime. The description of tensors stays, for responses that are being written."""

@@ -81,9 +81,7 @@ class DataPlane:
         """Return a model's configuration as Triton has it. Raises NotFound, or Unavailable for a model that is not ready."""
         metadata = self.metadata(name, version)
         model = self.model(name, version)
-        return model_config(
-            model.settings, metadata, streams=getattr(model.runtime, "predict_stream", None) is not None
-        )
+        return model_config(model.settings, metadata, streams=metadata.streams)
 
     def statistics(self, name: str | None = None, version: str | None = None) -> list[dict[str, Any]]:
         """Return the statistics of a model's versions, of one version, or of all models, summed over all workers.

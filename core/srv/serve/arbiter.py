@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from srv.errors import SrvError
+from srv.processes.endings import Backoff
 from srv.serve.gunicorn_app import GunicornApp
 from srv.serve.gunicorn_internals import HaltServer
 from srv.serve.listening import Listener
@@ -22,7 +23,7 @@ from srv.serve.signals import HEARD_BY_WORKERS, RETIRE, SHOW
 from srv.serve.systemd import notify_systemd
 from srv.serve.thread_dumps import log_dump
 from srv.serve.worker_status import WorkerReport
-from srv.serve.worker_table import Backoff, WorkerEntry, WorkerTable, how_it_ended
+from srv.serve.worker_table import WorkerEntry, WorkerTable, how_it_ended
 
 log = logging.getLogger("srv.serve")
 
@@ -220,6 +221,11 @@ class Master(MasterLoop):
         if front is None:
             self.app.gate.open()
 
+    @property
+    def cohort(self) -> int:
+        """The number of the workers that are forked now and read code together."""
+        return self._cohort
+
     def reads_repository(self) -> bool:
         """Return whether a worker that is forked now reads the repository; else it serves what the others serve."""
         return self._reloading or not self._been_ready
@@ -246,6 +252,8 @@ class Master(MasterLoop):
                 if not pid:
                     return
                 self.listen()
+                if self.app.supervisor.ended(pid, status):
+                    continue
                 worker = self.WORKERS.pop(pid, None)
                 if worker is not None:
                     self._show(pid, worker, ended=True)
@@ -265,7 +273,7 @@ class Master(MasterLoop):
         if self._is_coming(entry):
             self._abandon(str(WorkerDied(how, entry.doing)))
             return
-        wait = self._backoff.died(entry, time.monotonic())
+        wait = self._backoff.died(entry.ready_since, time.monotonic())
         log.error(
             "A worker (process %d) %s%s. Another one takes its place%s.",
             pid,

@@ -8,18 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
-
 from srv.codecs import Codecs
 from srv.cores import share_of
 from srv.discovery import PluginError, Plugins
 from srv.discovery.plugin import CODE
-from srv.errors import LoadFailed, SrvError, listed
+from srv.errors import LoadFailed, listed
 from srv.fetching.artifacts import Artifacts
 from srv.hooks import Hooks
 from srv.inference.event_loop import EventLoop
 from srv.inference.pipeline import prepare
-from srv.metrics_types import Stages
 from srv.model_settings import ModelKey, ModelParameters, ModelSettings
 from srv.models.folder_codecs import FolderCodecs
 from srv.models.loader import Loader
@@ -31,14 +28,17 @@ from srv.planes.limits import Limit
 from srv.planes.model_metrics import ModelMetrics
 from srv.planes.modelplane import ModelPlane
 from srv.planes.statistics import Ledger
+from srv.processes.distant_models import DistantModels
+from srv.processes.leases import Leases, Reach
 from srv.repository import FailedModel, Repository
 from srv.rest.app import App, create_app
-from srv.rest.infer import read_request
+from srv.rest.warm_up import warm_up
 from srv.runtime import Runtime
 from srv.serve.model_sync import Follower, OtherWorkers
 from srv.serve.prometheus_folder import share_metrics
 from srv.serve.run_directory import RunDirectory
 from srv.serve.server_info import UNNAMED, ServerInfo, WorkerParts
+from srv.serve.supervisor_process import OwnSupervisor
 from srv.serve.worker_health import Face, WorkerHealth
 from srv.serve.worker_status import StatusPipe
 from srv.settings import ServerSettings
@@ -53,13 +53,6 @@ log = logging.getLogger(__name__)
 BESIDE_A_BATCH = 4
 
 
-class WarmUpFailed(SrvError):
-    """A model could not answer one of the requests that its settings warm it up with."""
-
-    def __init__(self, place: int, error: Exception) -> None:
-        super().__init__(f"warmup[{place}] was not answered: {error}")
-
-
 class Gone(LoadFailed):
     """A model that is wanted is not in the repository any more."""
 
@@ -70,7 +63,13 @@ class Gone(LoadFailed):
 class Assembled:
     """One worker's server. `app` answers from the start; models are there after `load_models`."""
 
-    def __init__(self, settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        plugins: Plugins,
+        directory: RunDirectory | None = None,
+        reach: Reach | None = None,
+    ) -> None:
         self.settings = settings
         self.plugins = plugins
         if directory is not None and settings.metrics_endpoint is not None:
@@ -103,6 +102,21 @@ class Assembled:
             seconds=settings.load_timeout,
             code_files=plugins.marked_files(CODE),
         )
+        #: What this worker has of the supervisor's model processes.
+        self._own_supervisor = (
+            OwnSupervisor(level=settings.log_level, form=settings.log_format) if directory is None else None
+        )
+        if self._own_supervisor is not None:
+            reach = self._own_supervisor.reach
+        self.leases = Leases(reach, stuck_timeout=settings.stuck_timeout)
+        self._distant = DistantModels(
+            self.leases,
+            settings,
+            self.event_loop,
+            model_metrics=None if directory is None else directory.model_metrics,
+            prometheus=None if directory is None else directory.prometheus,
+            links=None if directory is None else directory.model_links,
+        )
         self.loader = Loader(
             self.registry,
             plugins,
@@ -117,6 +131,7 @@ class Assembled:
             server_of=self.running.of_model,
             fetch=artifacts.fetch,
             adopt=self.hooks.adopt,
+            start_process=self._start_process,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
         )
         self.dataplane = DataPlane(
@@ -297,11 +312,16 @@ class Assembled:
     def drain(self) -> None:
         """Not ready from now on; what comes is still answered."""
         self.dataplane.readiness.draining = True
+        self.leases.leaving = True
 
     def close(self, seconds: float = 60.0) -> None:
         """Unload the models, waiting that many seconds at most, and stop what runs beside them."""
         self.dataplane.readiness.stopping = True
+        self.leases.leaving = True
         self.loader.close(seconds)
+        self.leases.close()
+        if self._own_supervisor is not None:
+            self._own_supervisor.stop(seconds)
         self.hooks.worker_stopping()
         self.parts.asking_threads.close()
         self.event_loop.close()
@@ -309,6 +329,13 @@ class Assembled:
     def _prepare(self, model: ModelVersion, runtime: Runtime) -> None:
         codecs = FolderCodecs(model.codecs, self.codecs) if model.codecs else self.codecs
         prepare(model, runtime, codecs=codecs, loop=self.event_loop, settings=self.settings)
+        self._check_prepared(model)
+
+    def _start_process(self, model: ModelVersion, settings: ModelSettings) -> None:
+        self._distant.start(model, settings, self.loader, self._check_prepared)
+
+    def _check_prepared(self, model: ModelVersion) -> None:
+        """Raise OwnPath for routes that cannot stand, and see to it that there are threads enough to fill a batch."""
         if model.routes:
             self.app.check_model_routes(model)
         if model.settings.max_batch_size > 1:
@@ -333,21 +360,15 @@ class Assembled:
         )
 
 
-def warm_up(model: ModelVersion) -> None:
-    """Send a model the requests of its settings' `warmup`, before it serves. Raises WarmUpFailed for the first that fails."""
-    for place, said in enumerate(model.settings.warmup):
-        try:
-            request = read_request(orjson.dumps(dict(said)), octets=model.octets)
-            request.model_name, request.model_version = model.name, model.wire_version
-            if model.answer is not None:
-                model.answer(request, None, Stages())
-        except Exception as error:
-            raise WarmUpFailed(place, error) from error
-
-
-def assemble(settings: ServerSettings, plugins: Plugins, directory: RunDirectory | None = None) -> Assembled:
+def assemble(
+    settings: ServerSettings,
+    plugins: Plugins,
+    directory: RunDirectory | None = None,
+    reach: Reach | None = None,
+) -> Assembled:
     """Make a server of these settings and plugins. Opens no socket, starts no thread, loads no model.
 
-    In the run directory several workers count together; without one the server counts by itself.
+    In the run directory several workers count together; without one the server counts by itself, and has a supervisor of
+    model processes for itself. Else `reach` leads to the one of all workers.
     """
-    return Assembled(settings, plugins, directory)
+    return Assembled(settings, plugins, directory, reach)

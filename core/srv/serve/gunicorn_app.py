@@ -13,6 +13,7 @@ from srv.planes.limits import Limit
 from srv.serve.listening import PortReservation
 from srv.serve.run_directory import RunDirectory
 from srv.serve.start_gate import StartGate
+from srv.serve.supervisor_process import SupervisorProcess
 from srv.serve.tls import CertificatePair
 from srv.serve.worker_status import StatusPipe
 from srv.settings import ServerSettings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from srv.inference.event_loop import EventLoop
     from srv.models.main_thread import MainThread
     from srv.planes.modelplane import ModelPlane
+    from srv.processes.leases import Leases
     from srv.serve.gunicorn_internals import Worker
     from srv.serve.model_sync import Follower
     from srv.serve.reloading.reloader import Reloader
@@ -61,6 +63,10 @@ class WorkerServer(Protocol):
     @property
     def modelplane(self) -> ModelPlane:
         """Loads and unloads models."""
+
+    @property
+    def leases(self) -> Leases:
+        """Connects with the processes of models that have their own."""
 
     def wanted(self, *, loaded: Collection[str] = (), unloaded: Collection[str] = ()) -> Sequence[ModelKey]:
         """Return which models of the repository are to be served, given what somebody has loaded or unloaded."""
@@ -120,6 +126,7 @@ class GunicornApp(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         grpc_port: PortReservation | None = None,
         pair: CertificatePair | None = None,
         reload: bool = False,
+        supervisor: SupervisorProcess | None = None,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -128,6 +135,8 @@ class GunicornApp(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         #: Closed while the worker that takes the clients is not loaded yet.
         self.gate = StartGate()
         self.grpc_port = grpc_port
+        #: Supervises the processes of models that have their own, where there are such.
+        self.supervisor = supervisor or SupervisorProcess(level=settings.log_level, form=settings.log_format)
         #: The last certificate that was read and can serve, which every worker forked from now on gets.
         self.pair = pair
         #: Whether edits are taken in while it serves, by `--reload`.
@@ -210,6 +219,7 @@ def _prepare(master: Any, worker: Any) -> None:
     if hasattr(master, "reads_repository"):  # else it is gunicorn's own
         worker.reads_repository = master.reads_repository()
         worker.others_serve = master.others_serve()
+        worker.cohort = master.cohort
 
 
 def _begin(worker: Any) -> None:

@@ -23,6 +23,7 @@ from srv.serve.plain_master import PlainMaster
 from srv.serve.run_directory import RunDirectory
 from srv.serve.run_folder import outliving_servers
 from srv.serve.signals import block_stop_signals, exit_quietly, ignore_stop_signals, unblock_stop_signals
+from srv.serve.supervisor_process import SupervisorProcess
 from srv.serve.tls import read_pair
 from srv.serve.worker_status import StatusPipe
 from srv.serve.workers import worker_class
@@ -98,16 +99,18 @@ def _serve(
         address = reservation.address if reservation is not None else None
         directory = RunDirectory()
         with _afterwards(directory.remove):
+            supervisor = SupervisorProcess(level=settings.log_level, form=settings.log_format)
             application = GunicornApp(
                 settings,
                 plugins,
                 worker_class=worker_class(settings),
-                assemble=assemble or partial(_assemble, directory),
+                assemble=assemble or partial(_assemble, directory, None if ARBITER_LACKS else supervisor),
                 status=StatusPipe(),
                 directory=directory,
                 grpc_port=reservation,
                 pair=pair,
                 reload=reload,
+                supervisor=supervisor,
             )
             master: Master | PlainMaster
             if ARBITER_LACKS:
@@ -201,10 +204,13 @@ def _discovered(settings: ServerSettings) -> Plugins:
     return discover(disable=chosen.disable, only=chosen.only, prefer=chosen.prefer, optional=chosen.optional)
 
 
-def _assemble(directory: RunDirectory, settings: ServerSettings, plugins: Plugins) -> WorkerServer:
+def _assemble(
+    directory: RunDirectory, supervisor: SupervisorProcess | None, settings: ServerSettings, plugins: Plugins
+) -> WorkerServer:
     from srv.serve.assembly import assemble
 
-    return assemble(settings, plugins=plugins, directory=directory)
+    reach = None if supervisor is None else supervisor.reach
+    return assemble(settings, plugins=plugins, directory=directory, reach=reach)
 
 
 @contextmanager

@@ -111,7 +111,12 @@ class MasterLoop(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         waiting = select.poll()
         waiting.register(self._woken, select.POLLIN)
         waiting.register(self.app.status, select.POLLIN)
-        waiting.poll(1000 * min(timeout, self.patience()))
+        wait = self.app.supervisor.wait(time.monotonic())
+        if wait == 0.0:
+            waiting.register(self.app.supervisor, select.POLLIN)
+        came = waiting.poll(1000 * min(timeout, self.patience(), wait or timeout))
+        if any(descriptor == self.app.supervisor.fileno() for descriptor, _ in came) and not self._stopping:
+            self._step("start the supervisor of the model processes", self.app.supervisor.start)
         with suppress(BlockingIOError):
             os.read(self._woken, 4096)
 
@@ -181,6 +186,7 @@ class MasterLoop(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         to_finish = self.app.settings.drain_delay + self.cfg.graceful_timeout
         patience = to_finish + _TO_UNLOAD if graceful else _AT_ONCE
         self._tell_all(signal.SIGTERM if graceful else signal.SIGQUIT)
+        self.app.supervisor.drain()
         self._step("learn which workers have ended", self.reap_workers)
         while self.WORKERS and (left := began + patience - time.monotonic()) > 0:
             self._wait(min(left, _ROUND))
@@ -195,6 +201,7 @@ class MasterLoop(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in list(self.WORKERS):
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        self.app.supervisor.stop(_TO_UNLOAD)
 
     def _tell_all(self, sig: int) -> None:
         for pid in list(self.WORKERS):

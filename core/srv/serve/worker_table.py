@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from srv.processes.endings import ended_by
 
 
 class WorkerEntry(msgspec.Struct):
@@ -110,41 +111,6 @@ class WorkerTable:
         return sum(entry.ready for entry in self.fresh()) >= size
 
 
-class Backoff:
-    """How long to wait before a worker that died is replaced: not at all, then 1 s, 2 s, 4 s, up to 30 s."""
-
-    def __init__(self, longest: float = 30.0, steady: float = 60.0) -> None:
-        self._longest = longest
-        self._steady = steady
-        self._failures = 0
-        self._not_before = 0.0
-
-    def died(self, entry: WorkerEntry, now: float) -> float:
-        """Count a death and return the wait that follows; a worker that served for a while starts the count anew."""
-        if entry.ready_since is not None and now - entry.ready_since > self._steady:
-            self._failures = 0
-        return self.failed(now)
-
-    def failed(self, now: float, *, least: float = 0.0) -> float:
-        """Count a failure and return the wait that follows."""
-        wait = 0.0 if self._failures == 0 else min(2.0 ** (self._failures - 1), self._longest)
-        wait = max(wait, least)
-        self._failures += 1
-        self._not_before = now + wait
-        return wait
-
-    def wait(self, now: float) -> float:
-        """Return the seconds until a worker may be started; 0 means now."""
-        return max(0.0, self._not_before - now)
-
-
 def how_it_ended(status: int) -> str:
     """Return how a process ended, by its status from `waitpid`, as it goes on after 'a worker'."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+    return ended_by(os.waitstatus_to_exitcode(status))

@@ -74,6 +74,8 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*arguments)
         #: Set by the master before the fork: this worker's cohort reads the repository, and does not take the state.
         self.reads_repository = True
+        #: Set by the master as well: which workers read code together.
+        self.cohort = 0
         #: Set by the master as well: clients have others to go to until this worker's models are loaded.
         self.others_serve = False
         # The class that speaks HTTP must not leave by itself: a successor is started first.
@@ -106,6 +108,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Serve until told to stop, then leave in order. A worker that cannot serve says why, and ends."""
         self.app.status.only_write()
         self.app.release_grpc_port()
+        self.app.supervisor.release()
         gc.disable()  # until `begin`, because imports make next to no garbage
         try:
             super().init_process()
@@ -139,6 +142,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         if self.app.assembled is not None:
             self.app.assembled.event_loop.forked = True
             self.app.assembled.running.forked()
+            self.app.assembled.leases.forked()
 
     def run(self) -> None:
         """Serve over HTTP, beside whatever the loader does."""
@@ -155,6 +159,7 @@ class Supervised(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._follower = self.app.assembled.among(self.app.directory, self.pid)
         self._control = ControlThread(self.app.directory.register(self.pid), self._tell)
         self._control.start()
+        self.app.assembled.leases.cohort = self.cohort
         self._health = self.app.assembled.health(self._faces, self.leader_looked, self.app.status)
         self.held = self.others_serve
         if not self.held:

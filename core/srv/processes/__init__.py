@@ -1,0 +1,1 @@
+"""Model processes: models that run in processes of their own, which a supervisor starts, watches and replaces."""
