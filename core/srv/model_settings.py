@@ -59,6 +59,8 @@ class ModelSettings:
 
     name: str
     runtime: str | None = None
+    #: The runtimes that a file's name leaves open, where the file is elsewhere; `runtime` is None until it has been fetched.
+    candidates: tuple[str, ...] = ()
     implementation: str | None = None
     platform: str = ""
     inputs: tuple[Spec, ...] | None = None

@@ -115,7 +115,7 @@ class Runtime:
 
         Asked only where the files in a model's folder would be served by several installed runtimes, and then whenever the
         folders are read. So it reads little, imports nothing heavy, and opens the file only as bytes or text. The folder
-        around the file may be looked at too. An exception counts as no.
+        around the file may be looked at too. An exception counts as no. An OSError need not be caught, and a SrvError says why not.
         """
         return True
 

@@ -37,8 +37,9 @@ def needed(
     """
     installed = plugins.names(PluginKind.CODEC)
     for model in models:
-        if model.runtime is not None:
-            yield PluginKind.RUNTIME, model.runtime
+        for runtime in (model.runtime, *model.candidates):
+            if runtime is not None:
+                yield PluginKind.RUNTIME, runtime
         for said in content_types(model):
             if not (codecs.brings(model, said) or (said not in installed and codecs.is_unknown(model))):
                 yield PluginKind.CODEC, said

@@ -16,7 +16,7 @@ FILES = {
 }
 
 
-def choose(yes, *present, code_allowed=False, elsewhere=False):
+def choose(yes, *present, code_allowed=False):
     """Choose where these runtimes take every file and the others none."""
     asked = []
 
@@ -24,7 +24,7 @@ def choose(yes, *present, code_allowed=False, elsewhere=False):
         asked.append((path.name, runtime))
         return "" if runtime in yes else "it says no"
 
-    paths = {name: None if elsewhere else Path("folder") / name for name in present}
+    paths = {name: Path("folder") / name for name in present}
     chosen = Recognition(FILES, refusal, code={"MLmodel"}, whole={"MLmodel"}).choose(
         paths, place="P", code_allowed=code_allowed
     )
@@ -79,11 +79,6 @@ def test_where_all_refuse_the_error_says_how_and_what_to_write():
         "model.bst: it says no. If one of them can serve it all the same, say so in the model's settings: "
         '"runtime": "lightgbm" or "runtime": "xgboost".'
     )
-
-
-def test_a_file_elsewhere_cannot_be_looked_at_and_stays_contested():
-    with pytest.raises(FileContested):
-        choose(["xgboost"], "model.bst", elsewhere=True)
 
 
 def test_code_is_served_by_the_one_that_takes_it_only_where_it_may_run():
@@ -182,3 +177,36 @@ def test_prefer_decides_without_asking(one_and_two, site):
     assert {model.runtime for model in found.models} == {"two"}
     assert len(found.models) == 3
     assert [row.state.value for row in plugins.rows if row.distribution in ("srv-one", "srv-two")] == ["found", "found"]
+
+
+def test_a_file_elsewhere_is_asked_about_when_it_has_been_fetched(one_and_two, site, tmp_path):
+    (one_and_two / "far").mkdir()
+    (one_and_two / "far" / "model-settings.json").write_text('{"parameters": {"uri": "https://there/model.x"}}')
+    repository = Repository.of(read_server_settings(one_and_two, environ={}), site.discover())
+    [far] = [model for model in repository.models().models if model.name == "far"]
+    assert (far.runtime, far.candidates, far.parameters.uri) == (None, ("one", "two"), "https://there/model.x")
+
+    (tmp_path / "model.x").write_text("two")
+    assert repository.runtime_for(far, tmp_path / "model.x") == "two"
+
+    (tmp_path / "model.x").write_text("")
+    with pytest.raises(FileRefused, match=r"one refuses model\.x: it is empty; two refuses model\.x: it is empty"):
+        repository.runtime_for(far, tmp_path / "model.x")
+
+
+def test_a_file_elsewhere_whose_name_only_one_runtime_has_needs_no_look(one_and_two, site):
+    site.add(
+        "srv-four", "[srv.runtimes]\nfour = srv_four:Mine [model.four]\n", modules={"srv_four": OF_WORD.format("x")}
+    )
+    for name, file in {"far": "model.four", "unknown": "model.five"}.items():
+        (one_and_two / name).mkdir()
+        (one_and_two / name / "model-settings.json").write_text(
+            f'{{"parameters": {{"uri": "https://there/{file}?v=1"}}}}'
+        )
+
+    found = Repository.of(read_server_settings(one_and_two, environ={}), site.discover()).models()
+
+    [far] = [model for model in found.models if model.name == "far"]
+    assert (far.runtime, far.candidates) == ("four", ())
+    [unknown] = [failure for failure in found.failures if failure.name == "unknown"]
+    assert isinstance(unknown.error, NoRuntimeGiven)

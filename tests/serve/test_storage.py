@@ -4,6 +4,7 @@ import json
 import re
 import threading
 
+import numpy as np
 import pytest
 from servers import eventually, launched, numbers, running, write_model
 from web_server import web_server
@@ -131,3 +132,23 @@ def test_a_server_that_is_killed_in_mid_download_leaves_nothing_and_starts_later
     with running(tmp_path / "models", environ=environ) as server:
         assert times(server) == {4.0}
         assert re.search(r"WARNING .* it answers 503 .*The copy that was downloaded on .* is served", server.output)
+
+
+def test_of_the_runtimes_that_a_files_name_leaves_open_the_fetched_content_chooses(server, web, folder):
+    lightgbm = pytest.importorskip("lightgbm")
+    rows = np.arange(40.0).reshape(20, 2)
+    booster = lightgbm.train({"verbosity": -1, "min_data_in_leaf": 1}, lightgbm.Dataset(rows, rows[:, 0]), 3)
+    web.put("/trees/model.bst", booster.model_to_string().encode())
+    web.put("/page/model.bst", b"<html>Sign in</html>")
+    for name in ("trees", "page"):
+        (folder / name).mkdir()
+        settings = {"parameters": {"uri": web.url(f"/{name}/model.bst")}}
+        (folder / name / "model-settings.json").write_text(json.dumps(settings))
+
+    assert load(server, "trees").status == 200
+    assert server.get("/v2/models/trees").json["platform"] == "lightgbm"
+    assert server.get("/v2/models/trees/config").json["backend"] == "lightgbm"
+
+    refused = load(server, "page")
+    assert refused.status == 400
+    assert "xgboost refuses model.bst: it says no; the file begins with '<html>Sign in</html>'" in refused.json["error"]

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 # Neither torch nor a module that imports it belongs here, because srv imports this module to ask about files.
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime
 from srv.errors import listed, quoted
-from srv_torch.archives import NotServed, kind_of
+from srv_torch.archives import kind_of
 
 if TYPE_CHECKING:
     from srv_torch.exported import Exported
@@ -49,11 +49,8 @@ class TorchRuntime(Runtime):
 
     @classmethod
     def recognise(cls, path: Path) -> bool:
-        """Return whether the file is an archive of torch.export or TorchScript, by the names in it."""
-        try:
-            kind_of(path)
-        except NotServed:
-            return False
+        """Return True for an archive of torch.export or TorchScript, by the names in it. Raises NotServed, which says why not."""
+        kind_of(path)
         return True
 
     def load(self) -> None:

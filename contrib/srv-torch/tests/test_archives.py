@@ -59,7 +59,8 @@ def test_what_is_no_program_is_refused_with_what_it_is_and_what_to_do(load, tmp_
     file = tmp_path / "model.pt"
     file.write_bytes(content())
 
-    assert not TorchRuntime.recognise(file)
+    with pytest.raises(SrvError, match=f"'model.pt' holds {sentence}"):
+        TorchRuntime.recognise(file)
     with pytest.raises(SrvError) as refused:
         load(file)
     assert str(refused.value).startswith(f"'model.pt' holds {sentence}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import marshmallow
@@ -48,6 +49,8 @@ MetricsOf = Callable[[str, str], MetricReporter]
 StartProcess = Callable[[ModelVersion, ModelSettings], object]
 #: Returns the runtime that a plugin makes of a class of another library, for a model's settings; None where none does.
 Adopt = Callable[[type, ModelSettings], type[Runtime] | None]
+#: Returns the runtime of a fetched file whose name leaves it open.
+RuntimeFor = Callable[[ModelSettings, Path], str]
 
 
 def nobody_adopts(cls: type, settings: ModelSettings) -> None:
@@ -71,10 +74,12 @@ class Instances:
         cores: int,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
+        runtime_for: RuntimeFor | None = None,
         adopt: Adopt,
         start_process: StartProcess | None = None,
     ) -> None:
         self._plugins = plugins
+        self._runtime_for = runtime_for
         self._adopt = adopt
         self._start_process = start_process
         self._fetch = fetch
@@ -100,9 +105,11 @@ class Instances:
         Where it raises, the model is to be stopped all the same. It has a runtime then only if `load` has succeeded, and
         `stop` calls `unload` for that one.
         """
+        if model.settings.candidates:
+            self._choose_runtime(model)
         settings = model.settings
         if settings.process is not None:
-            model.artifact = self._fetch(settings)
+            model.artifact = model.artifact or self._fetch(settings)
             assert (
                 self._start_process is not None
             )  # because a process of a model's own gets its settings without `process`
@@ -115,7 +122,7 @@ class Instances:
         model.codecs = self._codecs(model, codes)
         check_threads(runtime_class)
         run = self._thread_for(model, runtime_class)
-        model.artifact = self._fetch(settings)
+        model.artifact = model.artifact or self._fetch(settings)
         settings = _with_extra(with_artifact(settings, model.artifact), runtime_class)
         with self._beside_others(runtime_class, model, code), self._extra_told(settings):
             runtime: Runtime = run(partial(make_runtime, runtime_class, settings), loads=True)
@@ -129,6 +136,15 @@ class Instances:
             self._prepare(model, runtime)
             self._warm_up(model)
         runtime.ready = True
+
+    def _choose_runtime(self, model: ModelVersion) -> None:
+        """Fetch the model's file, and name the runtime of its content in the model's settings."""
+        model.artifact = artifact = self._fetch(model.settings)
+        # Only of what is elsewhere the name leaves the runtime open, and a process of a model's own gets it chosen.
+        assert artifact is not None
+        assert self._runtime_for is not None
+        runtime = self._runtime_for(model.settings, artifact.path)
+        model.settings = replace(model.settings, runtime=runtime, candidates=())
 
     def _give_server(self, runtime: Runtime, model: ModelVersion) -> None:
         """Set `runtime.server`, unless the runtime has something of its own under that name."""

@@ -17,7 +17,7 @@ from srv.errors import LoadFailed, is_from_signal
 from srv.fetching.artifacts import LocalArtifact
 from srv.model_settings import ModelSettings
 from srv.models.change_locks import Change, ChangeLocks
-from srv.models.instances import Adopt, Instances, MetricsOf, RunAsync, StartProcess, nobody_adopts
+from srv.models.instances import Adopt, Instances, MetricsOf, RunAsync, RuntimeFor, StartProcess, nobody_adopts
 from srv.models.load_errors import reason_of, shown_traceback
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
@@ -88,6 +88,7 @@ class Loader:
         load_timeout: float | None = None,
         metrics: MetricsOf | None = None,
         fetch: Callable[[ModelSettings], LocalArtifact | None],
+        runtime_for: RuntimeFor,
         adopt: Adopt = nobody_adopts,
         start_process: StartProcess | None = None,
     ) -> None:
@@ -104,6 +105,7 @@ class Loader:
             cores=cores,
             metrics=metrics,
             fetch=fetch,
+            runtime_for=runtime_for,
             adopt=adopt,
             start_process=start_process,
         )

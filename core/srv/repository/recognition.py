@@ -35,11 +35,10 @@ class Recognition(msgspec.Struct, frozen=True):
     code: Collection[str] = ()
     whole: Collection[str] = ()
 
-    def choose(self, present: Mapping[str, Path | None], *, place: str, code_allowed: bool) -> Candidate:
+    def choose(self, present: Mapping[str, Path], *, place: str, code_allowed: bool) -> Candidate:
         """Return the file to serve and its runtime; files that are not code come first.
 
-        `present` has the path of each file by its name, None for one that is elsewhere and cannot be looked at.
-        Raises NoRuntimeGiven, CodeNotAllowed, FileContested, or FileRefused.
+        `present` has the path of each file by its name. Raises NoRuntimeGiven, CodeNotAllowed, FileContested, or FileRefused.
         """
         known = [(name, runtime) for name in present for runtime in self.files.get(name, ())]
         if not known:
@@ -61,21 +60,27 @@ class Recognition(msgspec.Struct, frozen=True):
             raise FileContested(place, chosen)
         return chosen[0]
 
+    def by_name(self, name: str, *, place: str) -> Sequence[str]:
+        """Return the runtimes that recognise files of a name. Raises NoRuntimeGiven."""
+        runtimes = self.files.get(name, ())
+        if not runtimes:
+            raise NoRuntimeGiven(place, self.files)
+        return runtimes
+
     def is_code(self, name: str) -> bool:
         """Return whether reading a file of this name runs code."""
         return is_code(name) or name in self.code
 
-    def is_whole(self, present: Mapping[str, Path | None]) -> bool:
+    def is_whole(self, present: Mapping[str, Path]) -> bool:
         """Return whether one of these files describes its folder, and a runtime says that it can serve it."""
         return self.is_taken({name: path for name, path in present.items() if name in self.whole})
 
-    def is_taken(self, present: Mapping[str, Path | None]) -> bool:
+    def is_taken(self, present: Mapping[str, Path]) -> bool:
         """Return whether a runtime says of one of these files that it can serve it."""
         return any(
             not self._refusal((name, runtime), present) for name in present for runtime in self.files.get(name, ())
         )
 
-    def _refusal(self, candidate: Candidate, present: Mapping[str, Path | None]) -> str:
+    def _refusal(self, candidate: Candidate, present: Mapping[str, Path]) -> str:
         name, runtime = candidate
-        path = present[name]
-        return "" if path is None else self.refusal(runtime, path)
+        return self.refusal(runtime, present[name])

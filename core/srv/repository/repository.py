@@ -32,7 +32,7 @@ from srv.settings.schemas import is_model_name, is_version
 from srv.settings.server import ModelDefaults, ServerSettings
 from srv.uris import name_of, scheme_of
 
-_RUNTIME, _IMPLEMENTATION = ("runtime",), ("implementation",)
+_RUNTIME, _IMPLEMENTATION, _CANDIDATES = ("runtime",), ("implementation",), ("candidates",)
 _URI = ("parameters", "uri")
 _EXTRA = ("parameters", "extra")
 _ALLOW_PICKLE = ("allow_pickle",)
@@ -217,20 +217,27 @@ class Repository:
     def _recognised(self, place: ModelFolder, leaves: Leaves) -> Leaves:
         """Return the settings with the runtime of the file that was found, and that file as the uri."""
         uri = leaves.get(_URI)
-        files = {name: name for name in place.files} if uri is None else self._files_at(place.folder, uri)
-        # Of what is elsewhere the name alone is known; whether it is code that may run is seen when it has been fetched.
-        is_elsewhere = scheme_of(uri) is not None
-        code_allowed = is_elsewhere or leaves.get(_ALLOW_PICKLE, self._is_trusted(place))
-        paths = {name: None if is_elsewhere else place.folder / at for name, at in files.items()}
-        file, runtime = self._recognition.choose(paths, place=_spoken(place), code_allowed=code_allowed)
         chosen = {path: value for path, value in leaves.items() if path not in (_RUNTIME, _IMPLEMENTATION)}
+        if uri is not None and scheme_of(uri) is not None:
+            # The name alone is known; whether it is code that may run, and whose, is seen when it has been fetched.
+            runtimes = self._recognition.by_name(name_of(uri), place=_spoken(place))
+            return chosen | ({_RUNTIME: runtimes[0]} if len(runtimes) == 1 else {_CANDIDATES: tuple(runtimes)})
+        files = {name: name for name in place.files} if uri is None else self._files_at(place.folder, uri)
+        code_allowed = leaves.get(_ALLOW_PICKLE, self._is_trusted(place))
+        paths = {name: place.folder / at for name, at in files.items()}
+        file, runtime = self._recognition.choose(paths, place=_spoken(place), code_allowed=code_allowed)
         chosen |= {_RUNTIME: runtime, _URI: files[file]}
-        return chosen | {_ALLOW_PICKLE: True} if self._recognition.is_code(file) and not is_elsewhere else chosen
+        return chosen | {_ALLOW_PICKLE: True} if self._recognition.is_code(file) else chosen
+
+    def runtime_for(self, settings: ModelSettings, path: Path) -> str:
+        """Return the runtime of a file that was elsewhere and has been fetched, of those that its name leaves open.
+
+        `path` is the fetched file, which has kept its name. Raises FileContested or FileRefused.
+        """
+        return self._recognition.choose({path.name: path}, place=settings.source, code_allowed=True)[1]
 
     def _files_at(self, folder: Path, uri: str) -> dict[str, str]:
-        """Return the well-known files at a uri, each with a uri of its own; by its name alone where it is elsewhere."""
-        if scheme_of(uri) is not None:
-            return {name_of(uri): uri}
+        """Return the well-known files at a uri, each with a uri of its own."""
         path = folder / uri
         if path.is_dir():
             return {name: f"{uri.rstrip('/')}/{name}" for name in self._recognition.files if (path / name).exists()}

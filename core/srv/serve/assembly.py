@@ -130,6 +130,7 @@ class Assembled:
             metrics=self.model_metrics.reporter,
             server_of=self.running.of_model,
             fetch=artifacts.fetch,
+            runtime_for=self.repository.runtime_for,
             adopt=self.hooks.adopt,
             start_process=self._start_process,
             links=Links(directory.model_links / str(os.getpid()) if directory is not None else None),
