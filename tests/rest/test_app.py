@@ -388,6 +388,26 @@ def test_head_is_answered_like_get(client, path):
     assert head.headers["content-length"] == get.headers["content-length"]
 
 
+@pytest.mark.parametrize(
+    "path, methods",
+    [("/v2/models/m", "GET, HEAD, OPTIONS"), (INFER, "POST, OPTIONS"), ("/v2/repository/index", "POST, OPTIONS")],
+)
+def test_options_names_the_methods_that_a_route_has(client, path, methods):
+    app = client()
+    answer = app.simulate_options(path)
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (200, methods, b"")
+    assert app.simulate_put(path).headers["allow"] == methods
+    assert app.simulate_options("/nothing").status_code == 404
+
+
+def test_options_of_the_whole_server_names_every_method(client):
+    environ = testing.create_environ("/", method="OPTIONS") | {"PATH_INFO": "*"}
+    answered = testing.StartResponseMock()
+    assert b"".join(client().app(environ, answered)) == b""
+    assert answered.status == "200 OK"
+    assert answered.headers_dict["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
 def test_only_what_cannot_block_is_said_not_to_block(client):
     app = client().app
 

@@ -179,7 +179,7 @@ def test_runtimes_see_no_credentials_unless_settings_pass_them(client):
 
 def test_head_is_answered_like_get_and_options_tells_the_methods(client):
     assert (ask(client, "HEAD", "items/7").status, ask(client, "HEAD", "items/7").body) == (200, b"")
-    assert ask(client, "OPTIONS", "items/7").headers["allow"] == "DELETE, GET, HEAD"
+    assert ask(client, "OPTIONS", "items/7").headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
 
 
 def test_another_method_is_a_405_that_names_those_there_are(client):

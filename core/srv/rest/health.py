@@ -46,6 +46,15 @@ class Ready:
 PAGE = "/v2/docs"
 
 
+class WholeServer:
+    """What `OPTIONS *` asks: the server as a whole, and no path of it."""
+
+    def on_options(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the methods that some path has."""
+        resp.set_header("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+        resp.set_header("Content-Length", "0")
+
+
 class Root:
     """The root: name, version and the path of the readiness probe. Browsers are led to the page, where there is one."""
 

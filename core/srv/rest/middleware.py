@@ -72,10 +72,12 @@ class EveryRequest:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Write the access log's line, where there is one; that of a stream comes at its end.
+        """Write the access log's line, where there is one; that of a stream comes at its end. Add OPTIONS to an answer to it.
 
         srv's own worker writes it once it knows that it sends this answer, and none of its own in place of it.
         """
+        if req.method == "OPTIONS":
+            _name_options(resp)
         if not ACCESS.isEnabledFor(logging.INFO):
             return
         stream: object = resp.stream
@@ -87,6 +89,13 @@ class EveryRequest:
                 caller.log_line = partial(_write_line, req, resp)
         else:
             resp.stream = LoggedStream(stream, partial(_write_line, req, resp))
+
+
+def _name_options(resp: falcon.Response) -> None:
+    """Name OPTIONS among the methods that Falcon's own answer to it allows, as its answers to other methods do."""
+    allowed = resp.get_header("Allow")
+    if allowed and "OPTIONS" not in allowed:
+        resp.set_header("Allow", f"{allowed}, OPTIONS")
 
 
 def _write_line(req: falcon.Request, resp: falcon.Response, ended_by: str | None = None) -> None:

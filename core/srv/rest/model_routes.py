@@ -20,6 +20,7 @@ from srv.planes.dataplane import DataPlane
 from srv.planes.readiness import ModelNotReady
 from srv.planes.route_requests import RouteRequests
 from srv.planes.statistics import outcome_of
+from srv.rest.health import WholeServer
 from srv.rest.infer import RequestReader, write_headers
 from srv.rest.plugin_routes import PluginRouter
 from srv.rest.streaming import EVENTS, failure_event, keep_unbuffered
@@ -29,6 +30,8 @@ from srv.routes import RouteRequest
 Found: TypeAlias = tuple[object, Mapping[str, Callable[..., object]], dict[str, str], str]
 
 _MODELS = "/v2/models/"
+#: What `OPTIONS *` has in place of a path.
+_WHOLE = "*"
 
 
 class Router(PluginRouter):
@@ -39,11 +42,17 @@ class Router(PluginRouter):
         #: Finds the route of a path that was added, or None.
         self.find_added: Callable[..., Any] = super().find
         self.elsewhere: Callable[[str], Found | None] = lambda path: None  # noqa: ARG005  until somebody knows more
+        whole = WholeServer()
+        of_whole: dict[str, Any] = {"OPTIONS": whole.on_options}
+        set_default_responders(of_whole)
+        self._whole_server: Found = (whole, of_whole, {}, _WHOLE)
 
     def find(self, uri: str, req: Any = None) -> Any:
         """Return the route of a path: one that was added, or one of a model's runtime. None where nothing stands there."""
         found = self.find_added(uri, req)
-        return self.elsewhere(uri) if found is None else found
+        if found is not None:
+            return found
+        return self._whole_server if uri == _WHOLE else self.elsewhere(uri)
 
 
 class ModelRoutes:
