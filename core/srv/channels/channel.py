@@ -24,6 +24,12 @@ _ANCILLARY = socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS)
 _TICK = 0.25
 _TIMEVAL = struct.Struct("ll")
 _SEGMENT, _NEW, _COPIED, _SPILLED = map(int, FrameFlag)
+# Flags of the socket as plain numbers, because those of an enum take microseconds to put together.
+_ANYWAY = int(socket.MSG_NOSIGNAL)
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+_CLOSED_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_CUT_OFF = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_FORGET = int(FrameKind.FORGET)
 _KNOWN_FLAGS = _SEGMENT | _NEW | _COPIED | _SPILLED
 
 
@@ -122,7 +128,7 @@ class Channel:
                 if told is error:
                     raise
                 raise told from error
-            if frame.kind != FrameKind.FORGET:
+            if frame.kind != _FORGET:
                 return frame
             self._incoming.forget(frame.head)
 
@@ -143,7 +149,7 @@ class Channel:
             frame = read_frame(data, start, None, descriptors)
         else:
             frame = self._from_segment(data, start, descriptors)
-        if frame.kind == FrameKind.FORGET and not _is_list_of_numbers(frame.head):
+        if frame.kind == _FORGET and not _is_list_of_numbers(frame.head):
             raise BrokenFrame("what it forgets are no numbers")
         return frame
 
@@ -162,7 +168,7 @@ class Channel:
     def _read(self, until: float | None) -> tuple[bytes, list[int]] | None:
         """Return the next message and the descriptors that came with it; None where `until` has passed."""
         while True:
-            flags = socket.MSG_CMSG_CLOEXEC
+            flags = _CLOSED_ON_EXEC
             if until is not None:
                 left = until - time.monotonic()
                 if not self._ticks:
@@ -171,7 +177,7 @@ class Channel:
                 if left < _TICK:
                     if not self._ready(select.POLLIN, left):
                         return None
-                    flags |= socket.MSG_DONTWAIT
+                    flags |= _AT_ONCE
             try:
                 data, ancillary, told, _ = self._socket.recvmsg(MOST_BYTES, _ANCILLARY, flags)
             except BlockingIOError:  # the socket's own timeout, or another thread was faster
@@ -182,7 +188,7 @@ class Channel:
             if not data:
                 close_all(descriptors)
                 raise self._ended()
-            if told & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if told & _CUT_OFF:
                 close_all(descriptors)
                 self.close(BrokenFrame("it is longer than a frame, or brings too many descriptors"))
                 raise self._ended()
@@ -192,7 +198,7 @@ class Channel:
         ancillary = (
             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())] if descriptors else []
         )
-        flags = socket.MSG_NOSIGNAL if until is None else socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+        flags = _ANYWAY if until is None else _ANYWAY | _AT_ONCE
         while True:
             try:
                 self._socket.sendmsg(pieces, ancillary, flags)
