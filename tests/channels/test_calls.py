@@ -266,3 +266,28 @@ def test_an_error_arrives_with_its_code_its_class_and_its_sentence(error, kind):
 @pytest.mark.parametrize("head", [None, [], {}, {"code": "NEWS"}, {"code": 3, "kind": {}, "message": []}])
 def test_an_error_that_nobody_knows_is_one_of_the_model(head):
     assert (type(error_of(head)), str(error_of(head))) == (ModelError, ModelError.unsaid)
+
+
+def test_threads_that_are_needed_no_longer_end(answered, monkeypatch):
+    monkeypatch.setattr("srv.channels.answering._LOOK_SECONDS", 0.05)
+    gate = threading.Barrier(9)
+
+    def answer(channel, frame):
+        if frame.head == "together":
+            gate.wait(SOON)
+        echo(channel, frame)
+
+    def readers() -> int:
+        return sum(thread.name == "calls" for thread in threading.enumerate())
+
+    before = readers()
+    calls = answered(answer)
+    together = [calls.open(FrameKind.REQUEST, "together") for _ in range(8)]
+    gate.wait(SOON)
+    assert [call.receive(soon()).head for call in together] == ["together"] * 8
+    assert readers() - before >= 8
+    until = soon()
+    while readers() - before > 3 and time.monotonic() < until:
+        with calls.open(FrameKind.REQUEST, "alone") as call:
+            assert call.receive(soon()).head == "alone"
+    assert readers() - before <= 3

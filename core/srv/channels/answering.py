@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from srv.channels.channel import Channel
@@ -12,11 +13,14 @@ from srv.channels.frames import Frame
 
 log = logging.getLogger(__name__)
 
+#: So often somebody looks whether more threads have waited since the last look than were needed; those end.
+_LOOK_SECONDS = 2.0
+
 
 def answer_calls(channel: Channel, handle: Callable[[Frame], object], *, name: str = "calls") -> None:
     """ChannelCall `handle` for each frame of a channel, in one of several threads, until the channel ends.
 
-    There are as many threads as frames have been handled at once, and one more, so that a frame never waits for another.
+    There are as many threads as frames have been handled at once lately, and one more, so that no frame waits for another.
     """
     readers = _Readers(channel, handle, name)
     readers.add()
@@ -33,6 +37,11 @@ class _Readers:
         self._name = name
         self._guard = threading.Lock()
         self._waiting = 0
+        #: How many have waited at least since the last look, and when that was.
+        self._fewest = 0
+        #: How many threads are to end.
+        self._spare = 0
+        self._looked = time.monotonic()
 
     def add(self) -> None:
         """Start one more thread."""
@@ -50,18 +59,33 @@ class _Readers:
             while (frame := self._channel.receive()) is not None:
                 with self._guard:
                     self._waiting -= 1
-                    last = not self._waiting
-                if last:
+                    waiting = self._waiting
+                    self._fewest = min(self._fewest, waiting)
+                if not waiting:
                     self.add()
                 try:
                     self._handle(frame)
-                except Exception:
+                except BaseException:  # whatever it is, this thread goes on, because others wait for frames to be read
                     log.exception("A frame could not be dealt with.")
                 del frame  # because its arrays hold memory that the sender waits for
-                with self._guard:
-                    self._waiting += 1
+                if self._is_spare():
+                    return
         except ChannelClosed as error:
-            if not self.ended.is_set():
-                log.debug("%s", error)
-        finally:
-            self.ended.set()
+            log.debug("%s", error)
+        self.ended.set()
+
+    def _is_spare(self) -> bool:
+        """Count the calling thread among those that wait; return whether it is one too many, and is not counted.
+
+        The kernel wakes those that wait by turns, so each thread more is one more whose memory is in no cache.
+        """
+        now = time.monotonic()
+        with self._guard:
+            if now - self._looked > _LOOK_SECONDS:
+                self._spare = self._fewest - 1
+                self._looked, self._fewest = now, self._waiting
+            if self._spare > 0 and self._waiting > 1:
+                self._spare -= 1
+                return True
+            self._waiting += 1
+            return False

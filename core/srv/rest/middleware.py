@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, ItemsView, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,9 @@ from srv.rest.logged_stream import LoggedStream
 #: Credentials, which reach hooks and runtimes only where settings say so.
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
+#: Headers that have names of their own in the environ.
+_OWN_NAMES = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
 
 class RequestHeaders(Mapping[str, str]):
     """A request's headers by lower-case name, without the hidden ones; each is read from the environ on demand."""
@@ -32,7 +35,7 @@ class RequestHeaders(Mapping[str, str]):
         if lowered in self._hidden:
             raise KeyError(name)
         key = lowered.upper().replace("-", "_")
-        value: str = self._environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"]
+        value: str = self._environ[key if key in _OWN_NAMES else f"HTTP_{key}"]
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -41,11 +44,21 @@ class RequestHeaders(Mapping[str, str]):
                 name = key[5:].lower().replace("_", "-")
                 if name not in self._hidden:
                     yield name
-            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            elif key in _OWN_NAMES:
                 yield key.lower().replace("_", "-")
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def items(self) -> ItemsView[str, str]:
+        """Return all of them at once, which takes a fraction of what one after the other does."""
+        found = {key[5:].lower().replace("_", "-"): value for key, value in self._environ.items() if key[:5] == "HTTP_"}
+        for key in _OWN_NAMES:
+            if key in self._environ:
+                found[key.lower().replace("_", "-")] = self._environ[key]
+        for name in self._hidden:
+            found.pop(name, None)
+        return found.items()
 
 
 class EveryRequest:
