@@ -11,15 +11,30 @@ from srv.errors import SrvError, listed, quoted
 class UnknownFormat(SrvError):
     """The format of a file is not known."""
 
-    def __init__(self, name: str, formats: Iterable[str]) -> None:
-        super().__init__(f"The format of {quoted(name)} is not known; say it, one of {listed(formats)}.")
+    def __init__(self, name: str, flag: str, formats: Iterable[str]) -> None:
+        super().__init__(f"The format of {quoted(name)} is not known; say it with {flag}, one of {listed(formats)}.")
 
 
-class UnreadableInput(SrvError):
+class Unresumable(SrvError):
+    """What ends a run for good, because it would come again at the same row."""
+
+
+class UnreadableInput(Unresumable):
     """The input cannot be read as its format."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{quoted(name)} cannot be read: {why}.")
+
+
+class WhichDelimiter(SrvError):
+    """The head of a CSV file has one column, whose name holds what other files have in a comma's place."""
+
+    def __init__(self, name: str, found: str) -> None:
+        said = "tab" if found == "\t" else f"'{found}'"
+        super().__init__(
+            f"The head of {quoted(name)} has no comma. Say what stands between its cells: --delimiter {said}, or --delimiter ',' "
+            "where it has one column."
+        )
 
 
 class ColumnsMissing(SrvError):
@@ -30,6 +45,20 @@ class ColumnsMissing(SrvError):
             f"The model takes {listed(map(quoted, missing))}, and the file has {listed(map(quoted, given)) or 'no columns'}. "
             "Name columns with --map COLUMN=INPUT."
         )
+
+
+class ColumnTwice(SrvError):
+    """Several columns are the same input."""
+
+    def __init__(self, name: str, times: int) -> None:
+        super().__init__(f"{times} columns of the file are the input {quoted(name)}, which is one.")
+
+
+class UnknownMapping(SrvError):
+    """A --map names a column or an input that is not there."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"--map: {quoted(name)} is no {kind}; there are {listed(map(quoted, known)) or 'none'}.")
 
 
 class UnclearInputs(SrvError):
@@ -43,15 +72,49 @@ class OutputThere(SrvError):
     """The output is there already."""
 
     def __init__(self, path: Path, *, unfinished: bool) -> None:
-        said = "has answers of a run that was stopped; go on with --resume" if unfinished else "is there already"
-        super().__init__(f"{quoted(str(path))} {said}, or write it anew with --force.")
+        name = quoted(str(path))
+        super().__init__(
+            f"{name} has answers of a run that was stopped; go on with --resume, or write it anew with --force."
+            if unfinished
+            else f"{name} is there already; write it anew with --force."
+        )
+
+
+class SameFile(SrvError):
+    """Two of the input, the output and the file of failed rows are one file."""
+
+    def __init__(self, path: str, *uses: str) -> None:
+        super().__init__(f"{quoted(path)} cannot be {' and '.join(uses)} at once.")
+
+
+class UnwritableOutput(SrvError):
+    """A file of the output cannot be opened for writing."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{quoted(str(path))} cannot be written: {why}.")
+
+
+class BusyOutput(SrvError):
+    """Another run writes this output now."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{quoted(str(path))} is being written by another run; wait for its end, or choose another output."
+        )
 
 
 class NothingToResume(SrvError):
     """There is no journal of a run that was stopped."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"There is nothing to go on with: {quoted(str(path))} is not there.")
+        super().__init__(f"There is nothing to go on with: {quoted(str(path))} is not there, or empty.")
+
+
+class OutputLost(SrvError):
+    """A file is shorter than the journal tells, so that answers of the run are lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{quoted(str(path))} lacks answers that its journal tells of. Begin anew with --force.")
 
 
 class AnotherRun(SrvError):
@@ -68,14 +131,14 @@ class PipesCannotResume(SrvError):
         super().__init__("A run can go on with --resume only from a file to a file.")
 
 
-class Refused(SrvError):
+class Refused(Unresumable):
     """All rows of the first batch were refused, so something is wrong with all of them."""
 
     def __init__(self, rows: int, why: str) -> None:
         super().__init__(f"All {rows} rows of the first batch failed, so nothing more was sent: {why}")
 
 
-class UnfitAnswer(SrvError):
+class UnfitAnswer(Unresumable):
     """The model's outputs do not have a row for each row of the batch."""
 
     def __init__(self, output: str, rows: int, given: int) -> None:
@@ -84,14 +147,23 @@ class UnfitAnswer(SrvError):
         )
 
 
-class NoText(SrvError):
+class NoText(Unresumable):
     """An output of bytes is no text, and its content type does not say what it is."""
 
     def __init__(self, output: str) -> None:
         super().__init__(f"The output {quoted(output)} holds bytes that are no text; choose others with --outputs.")
 
 
-class NoPlaceForFailed(SrvError):
+class NotOneArray(Unresumable):
+    """The model's answer cannot be the array of a .npy file."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"A .npy file holds the numbers of one output, and {why}. Choose an output with --outputs, or write JSON lines."
+        )
+
+
+class NoPlaceForFailed(Unresumable):
     """A row failed, and the output's format has no value that says so."""
 
     def __init__(self, row: int, why: str) -> None:
@@ -106,8 +178,15 @@ class Stopped(SrvError):
 
     def __init__(self, why: str, *, resumable: bool) -> None:
         super().__init__(
-            f"{why.rstrip('.')}. " + ("What is answered is written; go on with --resume." if resumable else "")
+            f"{why.rstrip('.')}." + (" What is answered is written; go on with --resume." if resumable else "")
         )
+
+
+class Interrupted(Stopped):
+    """The user has stopped the run."""
+
+    def __init__(self, *, resumable: bool) -> None:
+        super().__init__("The run was stopped", resumable=resumable)
 
 
 class ExtraMissing(SrvError):

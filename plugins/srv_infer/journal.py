@@ -7,12 +7,14 @@ Bytes behind them are of a batch whose line was not written, and are cut off bef
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from srv_infer.errors import AnotherRun, NothingToResume
+from srv_infer.files import opened_alone
 
 _BEGINNING = 1 << 20
 
@@ -28,7 +30,10 @@ class Place(NamedTuple):
 
 
 class Journal:
-    """The journal of one run. Each line is one write, so that a kill leaves whole lines and at most half of one."""
+    """The journal of one run. Each line is one write, so that a kill leaves whole lines and at most half of one.
+
+    No other run can have it open, so that two runs never write one output.
+    """
 
     def __init__(self, path: Path, file: IO[bytes], place: Place) -> None:
         self._path = path
@@ -37,29 +42,27 @@ class Journal:
 
     @classmethod
     def begun(cls, path: Path, run: dict[str, Any]) -> Journal:
-        """Begin a journal for a run, which these values tell from others."""
-        file = path.open("wb", buffering=0)
+        """Begin a journal for a run, which these values tell from others. Raises BusyOutput."""
+        file = opened_alone(path)
+        file.truncate(0)
         file.write(orjson.dumps(run) + b"\n")
         return cls(path, file, Place())
 
     @classmethod
     def resumed(cls, path: Path, run: dict[str, Any]) -> Journal:
-        """Go on with the run whose journal is there. Raises NothingToResume or AnotherRun."""
+        """Go on with the run whose journal is there. Raises NothingToResume, AnotherRun or BusyOutput."""
+        if not path.exists():
+            raise NothingToResume(path)
+        file = opened_alone(path)
         try:
-            lines = path.read_bytes().split(b"\n")[:-1]  # behind the last line break is half a line, or nothing
-        except FileNotFoundError:
-            raise NothingToResume(path) from None
-        try:
-            said, *places = map(orjson.loads, lines)
-        except ValueError:
-            raise NothingToResume(path) from None
-        differs = [name for name in run if said.get(name) != run[name]]
-        if differs:
-            raise AnotherRun(path, differs)
-        file = path.open("r+b", buffering=0)
+            lines = file.read().split(b"\n")[:-1]  # behind the last line break is half a line, or nothing
+            place = _place(path, lines, run)
+        except BaseException:
+            file.close()
+            raise
         file.truncate(sum(len(line) + 1 for line in lines))
-        file.seek(0, 2)
-        return cls(path, file, Place(*places[-1]) if places else Place())
+        file.seek(0, os.SEEK_END)
+        return cls(path, file, place)
 
     def note(self, place: Place) -> None:
         """Write how far the run has come, when all that it tells of is written."""
@@ -68,12 +71,22 @@ class Journal:
 
     def finished(self) -> None:
         """Remove the journal of a run that has come to its end."""
-        self._file.close()
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file, and leave it for another run."""
         self._file.close()
+
+
+def _place(path: Path, lines: list[bytes], run: dict[str, Any]) -> Place:
+    try:
+        said, *places = map(orjson.loads, lines)
+    except ValueError:
+        raise NothingToResume(path) from None
+    differs = [name for name in run if said.get(name) != run[name]]
+    if differs:
+        raise AnotherRun(path, differs)
+    return Place(*places[-1]) if places else Place()
 
 
 def journal_of(output: Path) -> Path:
@@ -82,7 +95,8 @@ def journal_of(output: Path) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """Return what tells an input from another one: its size and the hash of its beginning."""
+    """Return what tells an input from another one: its size, the time of its last change and the hash of its beginning."""
     with path.open("rb") as file:
         beginning = hashlib.sha256(file.read(_BEGINNING)).hexdigest()
-    return f"{path.stat().st_size}:{beginning[:16]}"
+        status = os.fstat(file.fileno())
+    return f"{status.st_size}:{status.st_mtime_ns}:{beginning[:16]}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from srv.errors import InvalidInput, quoted
 from srv.messages import ModelMetadata
 from srv.model_settings import Spec
-from srv_infer.errors import ColumnsMissing, UnclearInputs
+from srv_infer.errors import ColumnsMissing, ColumnTwice, UnclearInputs, UnknownMapping
 
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
+#: Beyond this a float does not tell each integer from the next.
+_MOST_EXACT = 2**53
 
 
 @dataclass
@@ -37,6 +40,13 @@ class UnfitCell(InvalidInput):
 
     def __init__(self, column: str, cell: str, datatype: str) -> None:
         super().__init__(f"Column {quoted(column)}: {quoted(cell)} is no {datatype}.")
+
+
+class MissingCell(InvalidInput):
+    """A cell is null, and its input is of a datatype that has no missing values."""
+
+    def __init__(self, column: str, datatype: str) -> None:
+        super().__init__(f"Column {quoted(column)}: null is no {datatype}.")
 
 
 class WrongNumberOfCells(InvalidInput):
@@ -69,19 +79,35 @@ class Layout:
 
 
 def layout_of(columns: Sequence[str], metadata: ModelMetadata, renamed: Mapping[str, str]) -> Layout:
-    """Return how a file's columns become the model's inputs. Raises ColumnsMissing or UnclearInputs."""
+    """Return how a file's columns become the model's inputs.
+
+    Raises ColumnsMissing, ColumnTwice, UnclearInputs or UnknownMapping.
+    """
     specs = {spec.name: spec for spec in metadata.inputs}
     if not specs:
         raise UnclearInputs(f"The model {quoted(metadata.name)} does not say which inputs it takes.")
+    check_mapping(renamed, specs, columns)
     found = [specs.get(renamed.get(column, column)) for column in columns]
     if len(specs) == 1 and not any(found):
         [spec] = specs.values()
         return _of_only_input(columns, spec)
-    given = {spec.name for spec in found if spec is not None}
-    missing = [spec.name for spec in metadata.inputs if spec.name not in given and not _is_optional(spec)]
+    given = Counter(spec.name for spec in found if spec is not None)
+    for name, times in given.items():
+        if times > 1:
+            raise ColumnTwice(name, times)
+    missing = [spec.name for spec in metadata.inputs if spec.name not in given and not is_optional(spec)]
     if missing:
         raise ColumnsMissing(missing, columns)
     return Layout(columns, found)
+
+
+def check_mapping(renamed: Mapping[str, str], inputs: Iterable[str], columns: Iterable[str] | None = None) -> None:
+    """Raise UnknownMapping where a mapping names no input, or no column where the columns are known."""
+    for column, name in renamed.items():
+        if name not in inputs:
+            raise UnknownMapping("input of the model", name, inputs)
+        if columns is not None and column not in columns:
+            raise UnknownMapping("column of the file", column, columns)
 
 
 def _of_only_input(columns: Sequence[str], spec: Spec) -> Layout:
@@ -93,8 +119,14 @@ def _of_only_input(columns: Sequence[str], spec: Spec) -> Layout:
     raise ColumnsMissing([spec.name], columns)
 
 
-def _is_optional(spec: Spec) -> bool:
+def is_optional(spec: Spec) -> bool:
+    """Whether a request may leave an input out."""
     return bool(spec.parameters.get("optional"))
+
+
+def is_float(datatype: str | None) -> bool:
+    """Whether a datatype is one of floats, among which a missing value is NaN."""
+    return datatype is not None and datatype[:2] in ("FP", "BF")
 
 
 def reader_of(column: str, spec: Spec | None) -> Callable[[str], Any]:
@@ -102,20 +134,38 @@ def reader_of(column: str, spec: Spec | None) -> Callable[[str], Any]:
     datatype = spec.datatype if spec is not None else None
     if datatype is None or datatype == "BYTES":
         return str
-    kind = "FP" if datatype[:2] in ("FP", "BF") else datatype
+    kind = "FP" if is_float(datatype) else datatype
 
     def read(cell: str) -> Any:
         text = cell.strip()
         try:
             if kind == "FP":
-                return float(text) if text else float("nan")
+                return _float(text)
             if kind == "BOOL":
                 return _boolean(text)
-            return int(text)
+            return _integer(text)
         except ValueError:
             raise UnfitCell(column, cell, datatype) from None
 
     return read
+
+
+def _float(text: str) -> float:
+    """Return the float of a text. Underscores in numbers are Python's own."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text) if text else float("nan")
+
+
+def _integer(text: str) -> int:
+    """Return the integer of a text; also of 5.0, as which tables write the integers of a column that has lost some."""
+    try:
+        return int(text.replace("_", "no integer"))
+    except ValueError:
+        value = _float(text)
+        if not (value.is_integer() and abs(value) <= _MOST_EXACT):
+            raise
+        return int(value)
 
 
 def _boolean(text: str) -> bool:

@@ -4,81 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
 import numpy as np
 import orjson
 
 from srv.client import Result
-from srv.codecs import is_binary
-from srv_infer.errors import ExtraMissing, NoPlaceForFailed, NoText, UnfitAnswer
-
-
-class Answers:
-    """The answers of a batch in the order of its rows: a result for parts of them, and reasons for rows that failed."""
-
-    def __init__(self, first: int, rows: int) -> None:
-        self.first = first
-        self.rows = rows
-        self.parts: list[tuple[Sequence[int], Result]] = []
-        self.failed: dict[int, str] = {}
-
-    def add(self, numbers: Sequence[int], result: Result) -> None:
-        """Add the result for rows. Raises UnfitAnswer where an output has not a row for each."""
-        for name, array in result.items():
-            rows = len(array) if array.ndim else 0
-            if rows != len(numbers) and len(numbers) != 1:
-                raise UnfitAnswer(name, len(numbers), rows)
-        self.parts.append((numbers, result))
-
-    def by_row(self) -> list[dict[str, Any] | None]:
-        """Return the outputs of each row as Python values; None for a row that failed."""
-        rows: list[dict[str, Any] | None] = [None] * self.rows
-        for numbers, result in self.parts:
-            columns = {name: values_of(result, name, len(numbers)) for name in result}
-            for place, number in enumerate(numbers):
-                rows[number - self.first] = {name: values[place] for name, values in columns.items()}
-        return rows
-
-
-def values_of(result: Result, name: str, rows: int) -> list[Any]:
-    """Return a value for each row of an output: text where it holds bytes, and base64 where its content type is of bytes.
-
-    Raises NoText for bytes that are neither.
-    """
-    decoded = result.decode(name)
-    values = decoded.tolist() if isinstance(decoded, np.ndarray) else decoded
-    if not isinstance(values, list):
-        values = [values]
-    if len(values) != rows:  # the whole answer to a single row
-        values = [values]
-    if result.tensor(name).datatype != "BYTES":
-        return values
-    content_type = result.tensor(name).parameters.get("content_type")
-    as_text = _as_base64 if content_type == "base64" or is_binary(content_type) else bytes.decode
-    try:
-        return [_with_texts(value, as_text) for value in values]
-    except UnicodeDecodeError:
-        raise NoText(name) from None
-
-
-def _with_texts(value: Any, as_text: Callable[[bytes], str]) -> Any:
-    if isinstance(value, bytes):
-        return as_text(value)
-    return [_with_texts(each, as_text) for each in value] if isinstance(value, list) else value
-
-
-def _as_base64(value: bytes) -> str:
-    return b64encode(value).decode()
+from srv.errors import listed, quoted
+from srv_infer.answers import Answers, Array, numbers_of, rows_of
+from srv_infer.errors import NoPlaceForFailed, NotOneArray
+from srv_infer.files import standard_output, working_file, write_whole
 
 
 class Sink(Protocol):
-    """A file of answers that grows by batches."""
+    """A file of answers that grows by batches. Rows whose answers it cannot hold fail, in the answers themselves."""
 
     def write(self, answers: Answers) -> int:
         """Write the answers of a batch; return how long the file is then."""
@@ -87,26 +31,46 @@ class Sink(Protocol):
         """Complete the file."""
 
     def close(self) -> None:
-        """Close the file as it is."""
+        """Close the file; as it is where it is not complete."""
 
 
-def opened(name: str, form: str, at: int) -> Sink:
-    """Return the sink of a file, `-` for standard output, which goes on behind so many bytes."""
-    if form == "parquet":
-        return ParquetSink(Path(name), at)
-    file = sys.stdout.buffer if name == "-" else working_file(Path(name), at)
-    if form == "npy":
-        return NpySink(file, at)
-    return CsvSink(file, at) if form == "csv" else JsonSink(file, at)
+def opened(name: str, form: str, at: int, *, rows: int = 0, delimiter: str = ",") -> Sink:
+    """Return the sink of a file, `-` for standard output, which goes on behind so many bytes and rows."""
+    if form in ("npy", "parquet"):
+        kind = NpySink if form == "npy" else _parquet_sink
+        return WholeAtItsEnd(kind) if name == "-" else kind(Path(name), at)
+    file = standard_output() if name == "-" else working_file(Path(name), at)
+    return CsvSink(file, at, rows=rows, delimiter=delimiter) if form == "csv" else JsonSink(file, at)
 
 
-def working_file(path: Path, at: int) -> IO[bytes]:
-    """Open a file for writing behind its first bytes; what stands behind these is cut off."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    file = os.fdopen(descriptor, "r+b", buffering=0)
-    file.truncate(at)
-    file.seek(at)
-    return file
+def _parquet_sink(path: Path, at: int) -> Sink:
+    from srv_infer.parquet import ParquetSink  # here, because it imports pyarrow, and other formats need none of it
+
+    return ParquetSink(path, at)
+
+
+class WholeAtItsEnd:
+    """Standard output in a format whose beginning tells of its end: a temporary file until all rows are there."""
+
+    def __init__(self, kind: Callable[[Path, int], Sink]) -> None:
+        self._folder = TemporaryDirectory(prefix="srv-infer-")
+        self._path = Path(self._folder.name) / "output"
+        self._sink = kind(self._path, 0)
+
+    def write(self, answers: Answers) -> int:
+        """Write the answers of a batch."""
+        return self._sink.write(answers)
+
+    def finish(self) -> None:
+        """Complete the file and print it."""
+        self._sink.finish()
+        with self._path.open("rb") as file, standard_output() as output:
+            shutil.copyfileobj(file, output)
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._sink.close()
+        self._folder.cleanup()
 
 
 class JsonSink:
@@ -117,38 +81,55 @@ class JsonSink:
         self._at = at
 
     def write(self, answers: Answers) -> int:
-        """Write a line for each row."""
+        """Write a line for each row. NaN is null; a row with infinity fails, because JSON cannot say it."""
+        for numbers, result in answers.parts:
+            for name in result:
+                rows = _infinite_rows(result, name, len(numbers))
+                why = f"The output {quoted(name)} holds infinity, which JSON cannot say; write CSV, .npy or Parquet."
+                answers.fail((numbers[place] for place in rows), why)
         data = b"".join(orjson.dumps(row, default=str) + b"\n" for row in answers.by_row())
         self._at += write_whole(self._file, data)
         return self._at
 
     def finish(self) -> None:
-        """Complete the file, which it is after each batch."""
-        self._file.flush()
+        """Do nothing: the file is complete after each batch."""
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
+def _infinite_rows(result: Result, name: str, rows: int) -> list[int]:
+    array = rows_of(numbers_of(result.tensor(name)), rows)
+    if array.dtype.kind != "f" or not np.isinf(array).any():
+        return []
+    found: list[int] = np.flatnonzero(np.isinf(array.reshape(rows, -1)).any(axis=1)).tolist()
+    return found
+
+
 class CsvSink:
     """CSV: a column for each output, or for each place of its rows; cells of a row that failed are empty."""
 
-    def __init__(self, file: IO[bytes], at: int) -> None:
+    def __init__(self, file: IO[bytes], at: int, *, rows: int = 0, delimiter: str = ",") -> None:
         self._file = file
         self._at = at
+        self._delimiter = delimiter
+        #: Rows that failed before the head was known.
+        self._waiting = 0 if at else rows
         self._columns: list[str] | None = None
         if at:
             file.seek(0)
-            head = io.TextIOWrapper(io.BytesIO(file.read(at)), encoding="utf-8", newline="")
-            self._columns = next(csv.reader(head), None)
-        self._waiting = 0
+            # Not closed, because it would close the file as well; and not read beyond the head but for a buffer.
+            head = io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8", newline="")  # type: ignore[type-var]
+            self._columns = next(csv.reader(head, delimiter=delimiter), None)
+            head.detach().detach()
+            file.seek(at)
 
     def write(self, answers: Answers) -> int:
         """Write a line for each row; the head comes with the first row that has an answer."""
         rows = [None if row is None else _flat(row) for row in answers.by_row()]
         text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
         if self._columns is None:
             answered = next((row for row in rows if row is not None), None)
             if answered is None:
@@ -156,20 +137,30 @@ class CsvSink:
                 return self._at
             self._columns = list(answered)
             writer.writerow(self._columns)
-        for _ in range(self._waiting):
-            writer.writerow([""] * len(self._columns))
+        empty = [""] * len(self._columns)
+        writer.writerows([empty] * self._waiting)
         self._waiting = 0
-        writer.writerows([[""] * len(self._columns) if row is None else [*row.values()] for row in rows])
+        for number, row in enumerate(rows, answers.first):
+            if row is not None and row.keys() != dict.fromkeys(self._columns).keys():
+                answers.fail([number], self._unfit(row))
+                row = None
+            writer.writerow(empty if row is None else [row[column] for column in self._columns])
         self._at += write_whole(self._file, text.getvalue().encode())
         return self._at
 
     def finish(self) -> None:
-        """Complete the file."""
-        self._file.flush()
+        """Write empty lines where no row has an answer."""
+        if self._waiting:
+            self._at += write_whole(self._file, b'""\n' * self._waiting)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _unfit(self, row: Mapping[str, Any]) -> str:
+        return (
+            f"The answer has {len(row)} columns, not the {len(self._columns or ())} of the first one; write JSON lines."
+        )
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,17 +179,16 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
         return orjson.dumps(value, default=str).decode()
+    if isinstance(value, date):
+        return value.isoformat()
     return "" if value is None or value != value else value
 
 
 class NpySink:
-    """A .npy file of the only output, or of the first one; its head is written anew as it grows."""
+    """A .npy file of the only output; its head is written anew as it grows."""
 
-    #: As numpy leaves room in a head for the number of rows to grow.
-    _HEAD = 128
-
-    def __init__(self, file: IO[bytes], at: int) -> None:
-        self._file = file
+    def __init__(self, path: Path, at: int) -> None:
+        self._file = working_file(path, at)
         self._at = at
         self._dtype: np.dtype[Any] | None = None
         self._shape: tuple[int, ...] = ()
@@ -207,16 +197,22 @@ class NpySink:
             self._read_head()
 
     def write(self, answers: Answers) -> int:
-        """Write the rows' values; NaN for one that failed. Raises NoPlaceForFailed where these are no floats."""
-        if answers.parts and self._dtype is None:
-            array = _first(answers.parts[0][1])
+        """Write the rows' values; NaN for one that failed.
+
+        Raises NoPlaceForFailed where these are no floats, and NotOneArray for several outputs, texts or other shapes.
+        """
+        parts = [(numbers, _only(result, len(numbers))) for numbers, result in answers.parts]
+        if parts and self._dtype is None:
+            array = parts[0][1]
             self._dtype, self._shape = array.dtype, array.shape[1:]
         if self._dtype is None or (answers.failed and self._dtype.kind != "f"):
-            number, why = next(iter(answers.failed.items()))
-            raise NoPlaceForFailed(number, why)
+            raise NoPlaceForFailed(min(answers.failed), answers.first_reason)
         rows = np.full((answers.rows, *self._shape), np.nan if self._dtype.kind == "f" else 0, self._dtype)
-        for numbers, result in answers.parts:
-            rows[np.asarray(numbers) - answers.first] = _first(result)
+        for numbers, array in parts:
+            if (array.dtype, array.shape[1:]) != (self._dtype, self._shape):
+                said = f"{array.dtype}{list(array.shape[1:])} after {self._dtype}{list(self._shape)}"
+                raise NotOneArray(f"row {numbers[0]} was answered with {said}")
+            rows[np.asarray(numbers) - answers.first] = array
         if not self._at:
             self._at = write_whole(self._file, self._head())
         self._at += write_whole(self._file, rows.tobytes())
@@ -227,10 +223,8 @@ class NpySink:
         """Write the head with the number of rows."""
         if self._dtype is None:
             self._dtype = np.dtype(np.float64)
-        if self._file.seekable():
-            self._file.seek(0)
-            self._file.write(self._head())
-        self._file.flush()
+        self._file.seek(0)
+        write_whole(self._file, self._head())
 
     def close(self) -> None:
         """Close the file."""
@@ -252,73 +246,12 @@ class NpySink:
         self._file.seek(self._at)
 
 
-def _first(result: Result) -> np.ndarray[Any, Any]:
-    return result[next(iter(result))]
-
-
-class ParquetSink:
-    """A Parquet file, by pyarrow. Until it is complete its rows stand in an Arrow file beside it, which can grow."""
-
-    def __init__(self, path: Path, at: int) -> None:
-        try:
-            import pyarrow as pa  # here, because other formats need none of it
-        except ImportError:
-            raise ExtraMissing from None
-        self._arrow = pa
-        self._path = path
-        self._working = path.with_name(f"{path.name}.arrow")
-        self._file = working_file(self._working, at)
-        self._at = at
-
-    def write(self, answers: Answers) -> int:
-        """Write the rows as a stream of Arrow of its own; a row that failed has nulls."""
-        rows = answers.by_row()
-        names = dict.fromkeys(name for row in rows if row is not None for name in row)
-        columns = {name: [None if row is None else row.get(name) for row in rows] for name in names}
-        table = self._arrow.table(columns or {"failed": [True] * len(rows)})
-        stream = io.BytesIO()
-        with self._arrow.ipc.new_stream(stream, table.schema) as writer:
-            writer.write_table(table)
-        self._at += write_whole(self._file, stream.getvalue())
-        return self._at
-
-    def finish(self) -> None:
-        """Write the Parquet file from all streams, and remove the file beside it."""
-        import pyarrow.parquet as pq
-
-        self._file.close()
-        part = self._path.with_name(f"{self._path.name}.part")
-        schemas = [table.schema for table in self._tables()] or [self._arrow.schema([])]
-        schema = self._arrow.unify_schemas(schemas, promote_options="permissive")
-        with pq.ParquetWriter(part, schema) as writer:
-            for table in self._tables():
-                writer.write_table(self._fitted(table, schema))
-        part.replace(self._path)
-        self._working.unlink()
-
-    def close(self) -> None:
-        """Close the file of rows."""
-        self._file.close()
-
-    def _tables(self) -> Iterator[Any]:
-        """Yield the rows of each batch."""
-        with self._arrow.OSFile(str(self._working), "rb") as file:
-            while file.tell() < file.size():
-                yield self._arrow.ipc.open_stream(file).read_all()
-
-    def _fitted(self, table: Any, schema: Any) -> Any:
-        columns = [
-            table[field.name].cast(field.type)
-            if field.name in table.column_names
-            else self._arrow.nulls(table.num_rows, field.type)
-            for field in schema
-        ]
-        return self._arrow.table(columns, schema=schema)
-
-
-def write_whole(file: IO[bytes], data: bytes) -> int:
-    """Write all bytes, which an unbuffered file may take in several parts; return how many they are."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
-    return len(data)
+def _only(result: Result, rows: int) -> Array:
+    """Return the rows of the only output, which are numbers. Raises NotOneArray."""
+    if len(result) != 1:
+        raise NotOneArray(f"the model gives {listed(map(quoted, result)) or 'none'}")
+    [name] = result
+    array = numbers_of(result.tensor(name))
+    if array.dtype.hasobject:
+        raise NotOneArray(f"{quoted(name)} is no numbers but {result.tensor(name).datatype}")
+    return rows_of(array, rows)

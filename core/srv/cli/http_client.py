@@ -64,6 +64,11 @@ class RunningServer:
         """The server's URL."""
         return self.address.url
 
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context for this machine's own server where it has TLS; None where the URL says all."""
+        return _context(self.address) if self.address.is_own_tls else None
+
     def tell(self) -> None:
         """Print on stderr which server has answered, where the user has not named one."""
         if self.guessed:
@@ -102,7 +107,7 @@ def server_at(url: str | None, folder: Path = Path()) -> RunningServer:
 
 def _connection(address: ServerAddress, seconds: float | None) -> tuple[http.client.HTTPConnection, str]:
     """Return a connection that is not open yet, and what comes before every path."""
-    context = _context(address) if address.is_own_tls else None
+    context = RunningServer(address).tls_context
     path = unix_path(address.url)
     if path is not None:
         return _UnixConnection(path, seconds, context), ""

@@ -11,6 +11,8 @@ from srv.client.failures import ConnectionLost
 from srv.errors import QueueFull, SrvError, Unavailable
 
 _FIRST_SECONDS, _MOST_SECONDS = 0.1, 10.0
+#: More make no difference, and hundreds more no number.
+_MOST_DOUBLINGS = 16
 
 Answer = TypeVar("Answer")
 
@@ -26,8 +28,18 @@ class Attempts(NamedTuple):
     most: int
     lost: bool = False
 
-    def call(self, ask: Callable[[float], Answer], seconds: float, *, repeatable: bool = False) -> Answer:
-        """Return what `ask` gives, which is told how many seconds are left. A `repeatable` call changes nothing on the server."""
+    def call(
+        self,
+        ask: Callable[[float], Answer],
+        seconds: float,
+        *,
+        repeatable: bool = False,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> Answer:
+        """Return what `ask` gives, which is told how many seconds are left. A `repeatable` call changes nothing on the server.
+
+        `pause` waits between attempts.
+        """
         deadline = time.monotonic() + seconds
         for attempt in range(self.most + 1):
             left = deadline - time.monotonic()
@@ -36,14 +48,14 @@ class Attempts(NamedTuple):
             except (QueueFull, Unavailable, ConnectionLost) as error:
                 if attempt == self.most or (isinstance(error, ConnectionLost) and not (self.lost or repeatable)):
                     raise
-                pause = pause_after(error, attempt)
-                if time.monotonic() + pause >= deadline:
+                seconds_between = pause_after(error, attempt)
+                if time.monotonic() + seconds_between >= deadline:
                     raise
-            time.sleep(pause)
+            pause(seconds_between)
         raise AssertionError("the last attempt returns or raises")
 
 
 def pause_after(error: SrvError, attempt: int) -> float:
     """Return the seconds to wait before another attempt: what the server says, at least; doubled each time, with chance in it."""
-    backoff = min(_FIRST_SECONDS * 2.0**attempt, _MOST_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    backoff = min(_FIRST_SECONDS * 2.0 ** min(attempt, _MOST_DOUBLINGS), _MOST_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
     return max(backoff, error.retry_after or 0.0)

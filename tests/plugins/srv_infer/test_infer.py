@@ -1,95 +1,15 @@
-"""`srv infer` against a real server: every format, failures, kills, a full disk, a server that loses its workers."""
+"""`srv infer` against a real server: every format, failures, and files that cannot be sent or written."""
 
-import contextlib
+import io
 import json
 import os
-import random
-import resource
-import signal
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-from servers import eventually, running
+from infer_runs import command, run, run_apart, write_numbers
 
 pytestmark = pytest.mark.e2e
-CODE = """
-import numpy as np
-from numpy.typing import NDArray
-from srv import InvalidInput, Runtime
-
-
-class Double(Runtime):
-    def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 2 * x
-
-
-class Strict(Runtime):
-    def predict(self, n: NDArray[np.int64]) -> NDArray[np.int64]:
-        if (n % 100 == 13).any():
-            raise InvalidInput("13 brings bad luck.")
-        return n + 1
-
-
-class Table(Runtime):
-    def predict(self, city: list[str], rooms: NDArray[np.int64]) -> dict[str, NDArray]:
-        return {"label": np.array([name.upper() for name in city], object), "pair": np.stack([rooms, rooms + 1], axis=1)}
-
-
-class Sum(Runtime):
-    def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return x.sum(keepdims=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("infer")
-    for name in ("Double", "Strict", "Table", "Sum"):
-        place = folder / name.lower()
-        place.mkdir()
-        (place / "models.py").write_text(CODE)
-        (place / "model-settings.json").write_text(json.dumps({"implementation": f"models.{name}"}))
-    with running(folder, "--workers", "2") as server:
-        yield server
-
-
-def command(server, model, source, output, *flags):
-    words = [
-        sys.executable,
-        "-P",
-        "-m",
-        "srv",
-        "infer",
-        model,
-        "--url",
-        server.url(),
-        "-i",
-        str(source),
-        "-o",
-        str(output),
-    ]
-    return [*words, *map(str, flags)]
-
-
-def run(server, model, source, output, *flags, given=None, code=0, **options):
-    done = subprocess.run(
-        command(server, model, source, output, *flags),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        **options,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def write_numbers(path, rows, head="x"):
-    path.write_text(f"{head}\n" + "".join(f"{number}\n" for number in range(rows)))
-    return path
 
 
 def test_csv_goes_in_and_comes_out_row_by_row(server, tmp_path):
@@ -103,7 +23,8 @@ def test_csv_goes_in_and_comes_out_row_by_row(server, tmp_path):
 
 
 def test_json_lines_go_through_pipes(server):
-    done = run(server, "table", "-", "-", "--from", "jsonl", "--to", "jsonl", given='{"city": "a", "rooms": 1}\n')
+    flags = ("--from", "jsonl", "--to", "jsonl")
+    done = run_apart(server, "table", "-", "-", *flags, input='{"city": "a", "rooms": 1}\n')
     assert done.stdout == '{"label":"A","pair":[1,2]}\n'
 
 
@@ -134,6 +55,7 @@ def test_a_run_whose_first_batch_fails_wholly_stops_there(server, tmp_path):
     source.write_text("n\n" + "13\n" * 1000)
     done = run(server, "strict", source, tmp_path / "out.csv", "--batch-size", 10, code=1)
     assert "All 10 rows of the first batch failed" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_model_that_answers_with_fewer_rows_is_asked_for_one_at_a_time(server, tmp_path):
@@ -152,95 +74,6 @@ def test_an_output_that_is_there_is_not_overwritten(server, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "mine"
     done = run(server, "double", source, tmp_path / "new.csv", "--resume", code=1)
     assert "nothing to go on with" in done.stderr
-
-
-def killed_in_its_middle(words, journal, chance):
-    """Run a command until its journal has grown, and kill it at some moment after that."""
-    size = journal.stat().st_size if journal.exists() else 0
-    process = subprocess.Popen(words)
-    eventually(lambda: process.poll() is not None or (journal.exists() and journal.stat().st_size > size + 20))
-    time.sleep(chance.random() / 20)  # a moment that nothing tells, anywhere in a batch
-    process.kill()
-    process.wait()
-
-
-@pytest.mark.parametrize("form", ["csv", "npy"])
-def test_a_run_killed_again_and_again_answers_each_row_once(server, tmp_path, form):
-    rows = 6000
-    source = write_numbers(tmp_path / "in.csv", rows)
-    output, journal = tmp_path / f"out.{form}", tmp_path / f"out.{form}.journal"
-    chance = random.Random(form)
-    flags = ["--batch-size", "10", "-q"]
-    for kill in range(3):
-        killed_in_its_middle(
-            command(server, "double", source, output, *flags, *(["--resume"] if kill else [])), journal, chance
-        )
-    if journal.exists():
-        run(server, "double", source, output, *flags, "--resume")
-    expected = [2.0 * number for number in range(rows)]
-    if form == "npy":
-        assert np.load(output).tolist() == expected
-    else:
-        assert [float(line) for line in output.read_text().split()[1:]] == expected
-    assert not journal.exists()
-
-
-def unmeasured():
-    """The environment of a process that coverage does not measure, because its file would be limited too."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-
-
-def test_a_file_that_may_not_grow_ends_the_run_which_goes_on_when_it_may(server, tmp_path):
-    source = write_numbers(tmp_path / "in.csv", 5000)
-
-    def little_room():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-    done = run(server, "double", source, tmp_path / "out.csv", code=1, preexec_fn=little_room, env=unmeasured())
-    assert done.stderr.splitlines()[-1].startswith("The output cannot be written: File too large.")
-    assert "--resume" in done.stderr
-    run(server, "double", source, tmp_path / "out.csv", "--resume")
-    assert [float(line) for line in (tmp_path / "out.csv").read_text().split()[1:]] == [2.0 * n for n in range(5000)]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A filesystem of 64 kB, where this process may mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"No filesystem can be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-@pytest.mark.parametrize("form", ["csv", "npy"])
-def test_a_disk_that_is_full_ends_the_run_which_goes_on_when_there_is_room(server, tmp_path, small_disk, form):
-    rows = 20_000
-    source, output = write_numbers(tmp_path / "in.csv", rows), small_disk / f"out.{form}"
-    done = run(server, "double", source, output, code=1)
-    assert done.stderr.splitlines()[-1].startswith("The output cannot be written: No space left on device.")
-    again = run(server, "double", source, output, "--resume", code=1)
-    assert "No space left on device. What is answered is written; go on with --resume." in again.stderr
-    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    run(server, "double", source, output, "--resume")
-    values = np.load(output).tolist() if form == "npy" else [float(line) for line in output.read_text().split()[1:]]
-    assert values == [2.0 * number for number in range(rows)]
-
-
-def test_workers_that_are_killed_cost_no_row(server, tmp_path):
-    source = write_numbers(tmp_path / "in.csv", 20_000)
-    output = tmp_path / "out.csv"
-    process = subprocess.Popen(command(server, "double", source, output, "--batch-size", "20", "-q"))
-    for _ in range(2):
-        eventually(lambda: output.exists() and output.stat().st_size > 100)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(random.choice(server.workers()), signal.SIGKILL)
-        eventually(lambda: len(server.workers()) == 2)
-    assert process.wait(100) == 0
-    assert [float(line) for line in output.read_text().split()[1:]] == [2.0 * n for n in range(20_000)]
 
 
 def test_the_summary_is_there_for_programs(server, tmp_path):
@@ -263,3 +96,73 @@ def test_files_that_cannot_be_sent_are_an_error_that_says_why(server, tmp_path, 
         (tmp_path / source).write_text(text)
     model = "table" if source == "in.csv" else "double"
     assert said in run(server, model, tmp_path / source, tmp_path / "out.csv", code=1).stderr.splitlines()[-1]
+
+
+def test_standard_output_has_whole_arrays_also_where_it_is_a_pipe(server):
+    done = run_apart(
+        server, "double", "-", "-", "--from", "csv", "--to", "npy", "--batch-size", 2, input=b"x\n1\n2\n3\n", text=False
+    )
+    assert np.load(io.BytesIO(done.stdout)).tolist() == [2.0, 4.0, 6.0]
+
+
+def test_a_reader_that_has_enough_ends_the_run_without_a_word(server, tmp_path):
+    source = write_numbers(tmp_path / "in.csv", 200_000)
+    words = command(server, "double", source, "-", "--to", "csv", "--quiet")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"output\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(100) == 1
+
+
+def test_a_pipe_that_has_a_path_is_read_from_its_first_row(server, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    words = command(server, "double", tmp_path / "pipe", tmp_path / "out.csv", "--from", "csv")
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        (tmp_path / "pipe").write_text("x\n1\n2\n")
+        process.communicate(timeout=100)
+    assert (tmp_path / "out.csv").read_text() == "output\n2.0\n4.0\n"
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_and_touches_nothing(server, tmp_path):
+    source = write_numbers(tmp_path / "in.csv", 3)
+    (tmp_path / "bad.csv").write_text("n\n13\n113\n")
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for model, name, output, flags, said in [
+        ("double", source, source, ["--force"], "cannot be the input and the output at once"),
+        ("double", source, "out.csv", ["--failed", source], "cannot be the input and the file of failed rows at once"),
+        ("double", source, "out.csv", ["--failed", mine], "'mine.jsonl' is there already; write it anew with --force"),
+        ("double", source, tmp_path / "none" / "out.csv", [], "cannot be written: No such file or directory"),
+        ("strict", tmp_path / "bad.csv", "out.jsonl", [], "All 2 rows of the first batch failed"),
+        ("double", source, "out.jsonl", ["--outputs", "nope"], "Output 'nope' is unknown"),
+        ("double", source, "out.csv", ["--map", "y=x"], "'y' is no column of the file"),
+        ("shout", source, "out.npy", ["--map", "x=text"], "'output' is no numbers but BYTES"),
+    ]:
+        done = run(server, model, name, tmp_path / output, *flags, code=1)
+        assert said.replace("mine.jsonl", str(mine)) in done.stderr
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_rows_of_other_widths_than_the_first_fail_in_csv_and_stand_in_json_lines(server, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("n\n1\n2\n")
+    run(server, "ragged", source, tmp_path / "out.csv", "--batch-size", 1, code=1)
+    assert (tmp_path / "out.csv").read_text() == "output_0,output_1\n0,1\n,\n"
+    run(server, "ragged", source, tmp_path / "out.jsonl", "--batch-size", 1)
+    assert (tmp_path / "out.jsonl").read_text() == '{"output":[0,1]}\n{"output":[0,1,2]}\n'
+
+
+def test_rows_go_over_grpc_too(server, tmp_path):
+    source = write_numbers(tmp_path / "in.csv", 600)
+    port = server.wait_for(r"gRPC on [^\s]*:(\d+)").group(1)
+    run(server, "double", source, tmp_path / "out.jsonl", url=f"grpc://127.0.0.1:{port}")
+    assert (tmp_path / "out.jsonl").read_text().splitlines()[-1] == '{"output":1198.0}'
+
+
+def test_the_version_that_is_asked_for_answers_and_another_one_is_named(server, tmp_path):
+    source = write_numbers(tmp_path / "in.csv", 3)
+    run(server, "double", source, tmp_path / "out.csv", "--version", 1)
+    done = run(server, "double", source, tmp_path / "other.csv", "--version", 7, code=1)
+    assert done.stderr == "Model 'double' has no version '7'; it has 1.\n"

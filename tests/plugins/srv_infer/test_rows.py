@@ -49,7 +49,15 @@ def test_a_model_that_declares_no_inputs_needs_json_lines():
 
 @pytest.mark.parametrize(
     "datatype, cell, value",
-    [("INT64", " 7 ", 7), ("FP32", "0.5", 0.5), ("BOOL", "True", True), ("BOOL", "0", False), ("BYTES", " a ", " a ")],
+    [
+        ("INT64", " 7 ", 7),
+        ("INT64", "5.0", 5),
+        ("INT64", "-9223372036854775808", -(2**63)),
+        ("FP32", "0.5", 0.5),
+        ("BOOL", "True", True),
+        ("BOOL", "0", False),
+        ("BYTES", " a ", " a "),
+    ],
 )
 def test_cells_become_values_of_the_input_s_datatype(datatype, cell, value):
     assert reader_of("a", Spec(datatype, (-1,), "a"))(cell) == value
@@ -59,7 +67,19 @@ def test_an_empty_cell_is_nan_among_floats():
     assert math.isnan(reader_of("a", Spec("FP64", (-1,), "a"))(""))
 
 
-@pytest.mark.parametrize("datatype, cell", [("INT64", "7.5"), ("INT64", ""), ("FP32", "x"), ("BOOL", "maybe")])
+@pytest.mark.parametrize(
+    "datatype, cell",
+    [
+        ("INT64", "7.5"),
+        ("INT64", "1_000"),
+        ("FP32", "1_0"),
+        ("INT64", "nan"),
+        ("INT64", "1e30"),
+        ("INT64", ""),
+        ("FP32", "x"),
+        ("BOOL", "maybe"),
+    ],
+)
 def test_a_cell_that_is_no_value_is_an_error_that_names_the_column(datatype, cell):
     with pytest.raises(InvalidInput, match=f"Column 'a': '{cell}' is no {datatype}"):
         reader_of("a", Spec(datatype, (-1,), "a"))(cell)
