@@ -228,14 +228,18 @@ def die_with(parent: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the model that the supervisor names, on the socket whose descriptor is the first argument."""
-    descriptor, parent = map(int, sys.argv[1:] if arguments is None else arguments)
+    """Serve the model that the supervisor names.
+
+    The arguments are the descriptor of the socket to it, its process id, and the descriptor where a crash is told.
+    """
+    descriptor, parent, dump = map(int, sys.argv[1:] if arguments is None else arguments)
     die_with(parent)
     for sig in _IGNORED_BEFORE:
         signal.signal(sig, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    faulthandler.enable(all_threads=False)
-    os.set_inheritable(descriptor, False)  # noqa: FBT003  the function takes it so
+    faulthandler.enable(dump, all_threads=False)
+    for own in (descriptor, dump):
+        os.set_inheritable(own, False)  # noqa: FBT003  the function takes it so
     ModelProcess(Channel(socket.socket(fileno=descriptor))).run()
 
 

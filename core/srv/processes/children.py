@@ -26,6 +26,7 @@ from srv.processes.errors import (
     SrvMissing,
     StartedTooSlowly,
 )
+from srv.processes.thread_dumps import ThreadDump, log_dump
 from srv.version import __version__
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,8 @@ class Child:
         self._beat: asyncio.TimerHandle | None = None
         self._python = ""
         self._failure: ProcessLoadFailed | None = None
+        #: Where its faulthandler writes as it crashes.
+        self._dump = ThreadDump()
         #: Why it is killed, where the supervisor does it, as it goes on after 'its process'.
         self._cause: str | None = None
         self._answered = 0.0
@@ -110,9 +113,12 @@ class Child:
         self._python = program.python
         try:
             self._popen = subprocess.Popen(  # noqa: S603  the operator names the interpreter
-                [program.python, "-I", "-m", "srv.modelprocess", str(theirs.fileno()), str(os.getpid())],
+                [
+                    *(program.python, "-I", "-m", "srv.modelprocess"),
+                    *(str(theirs.fileno()), str(os.getpid()), str(self._dump.fileno())),
+                ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), self._dump.fileno()),
                 env=dict(program.environ),
                 start_new_session=True,
                 preexec_fn=program.before_exec,
@@ -227,6 +233,9 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)  # what the model has started ends with it
         self._read()  # what it said last
+        dump = self._dump.take(ended=True)
+        if dump:
+            log_dump(self._popen.pid, dump, f"the process of model '{self._title}'")
         if self.state is ChildState.STARTING and self._failure is None and self._cause is None and code == 1:
             self._unwatch()
             self._explaining = self._loop.create_task(self._explain(code))
@@ -250,6 +259,7 @@ class Child:
             self._beat.cancel()
         self._unwatch()
         self._close()
+        self._dump.close()
         self._ended(self, how, None if served else self._failure or EndedWhileLoading(how))
 
     def _unwatch(self) -> None:

@@ -230,6 +230,10 @@ class Leases:
         if channel is not None:
             channel.close()
 
+    def pids(self) -> list[int]:
+        """Return the model processes that it uses."""
+        return [member.pid for lease in [*self._leases.values()] for member in lease.members]
+
     def forked(self) -> None:
         """Keep nothing of the connections, in a child that a model has forked, so that their ends are noticed."""
         channels = [member.channel for lease in self._leases.values() for member in lease.members]

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from srv.errors import SrvError
 from srv.processes.endings import Backoff
+from srv.processes.thread_dumps import log_dump
 from srv.serve.gunicorn_app import GunicornApp
 from srv.serve.gunicorn_internals import HaltServer
 from srv.serve.listening import Listener
@@ -21,7 +22,6 @@ from srv.serve.master_loop import MasterLoop, Stop
 from srv.serve.reload_checks import ReloadChecks
 from srv.serve.signals import HEARD_BY_WORKERS, RETIRE, SHOW
 from srv.serve.systemd import notify_systemd
-from srv.serve.thread_dumps import log_dump
 from srv.serve.worker_status import WorkerReport
 from srv.serve.worker_table import WorkerEntry, WorkerTable, how_it_ended
 

@@ -109,6 +109,7 @@ class Assembled:
         if self._own_supervisor is not None:
             reach = self._own_supervisor.reach
         self.leases = Leases(reach, stuck_timeout=settings.stuck_timeout)
+        self.parts.model_processes = self.leases.pids
         self._distant = DistantModels(
             self.leases,
             settings,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from srv.models.main_thread import MainThread
-from srv.serve.thread_dumps import ThreadDump
+from srv.processes.thread_dumps import ThreadDump
 
 log = logging.getLogger(__name__)
 

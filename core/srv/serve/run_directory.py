@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from srv.model_settings import ModelKey
+from srv.processes.shared_memory import SharedDocument, SharedLocks
 from srv.serve.prometheus_folder import forget_gauges
 from srv.serve.run_folder import RunFolder, memory_place, run_place
-from srv.serve.shared_memory import SharedDocument, SharedLocks
 
 #: Whether the system has Unix sockets without a file, which nobody can remove.
 HAS_ABSTRACT_SOCKETS = sys.platform == "linux"

@@ -88,6 +88,8 @@ class WorkerParts:
         self.worker: MeasuredWorker | None = None
         #: Returns the threads of the faces; the worker puts it in.
         self.threads: Callable[[], Mapping[str, Face]] = dict
+        #: Returns the processes of models that have their own; who starts those puts it in.
+        self.model_processes: Callable[[], Sequence[int]] = list
         self._dataplane: DataPlane | None = None
         self._modelplane: ModelPlane | None = None
 
@@ -272,7 +274,7 @@ class ServerInfo:
 
     def model_metrics(self) -> Sequence[Series]:
         """Return what the models of all workers have reported since the server's start."""
-        return self._parts.model_metrics.series(self.processes())
+        return self._parts.model_metrics.series([*self.processes(), *self._parts.model_processes()])
 
     def metric_registries(self) -> Sequence[Any]:
         """Return the attribute `registry` of each model in this worker whose `registry` has a method `collect`."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from srv.errors import SrvError, Stopped, said_by
 from srv.planes.limits import Limit
+from srv.processes.thread_dumps import ThreadDump
 from srv.safe_logging import log_descriptors
 from srv.serve.closing import close_within, end_process
 from srv.serve.control_socket import ControlThread
@@ -25,7 +26,6 @@ from srv.serve.gunicorn_internals import Worker
 from srv.serve.main_thread_loads import work
 from srv.serve.models_to_load import newest_generation, state_to_load
 from srv.serve.signals import HEARD_BY_WORKERS, RETIRE, SHOW
-from srv.serve.thread_dumps import ThreadDump
 from srv.settings import ServerSettings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import signal
 import pytest
 from servers import eventually, numbers, running, write_model
 
-from srv.serve.thread_dumps import ThreadDump
+from srv.processes.thread_dumps import ThreadDump
 
 
 def test_a_dump_is_given_when_it_has_stopped_growing_and_once():

@@ -1,4 +1,4 @@
-"""Thread dumps: a worker's faulthandler writes into memory, and the launcher logs what it wrote as one record."""
+"""Thread dumps: a process's faulthandler writes into memory, and whoever watches it logs what it wrote."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 
-from srv.serve.shared_memory import AnonymousFile
+from srv.processes.shared_memory import AnonymousFile
 
 log = logging.getLogger("srv.serve")
 
@@ -47,7 +47,7 @@ class ThreadDump:
         self._file.close()
 
 
-def log_dump(pid: int, dump: str) -> None:
-    """Log where a worker's threads are, as one record with the dump as its stack."""
-    message = "Where the threads of a worker (process %d) are:"
-    log.handle(log.makeRecord(log.name, logging.WARNING, "", 0, message, (pid,), None, sinfo=dump.rstrip("\n")))
+def log_dump(pid: int, dump: str, whose: str = "a worker") -> None:
+    """Log where a process's threads are, as one record with the dump as its stack."""
+    message = "Where the threads of %s (process %d) are:"
+    log.handle(log.makeRecord(log.name, logging.WARNING, "", 0, message, (whose, pid), None, sinfo=dump.rstrip("\n")))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from srv.serve.shared_memory import SharedDocument, SharedLocks
+from srv.processes.shared_memory import SharedDocument, SharedLocks
 
 
 def test_a_document_is_replaced_by_shorter_and_longer_ones():
@@ -56,7 +56,7 @@ def test_a_lock_is_held_by_one_thread_at_a_time_and_other_names_are_other_locks(
 
 OTHER = """
 import os, sys
-from srv.serve.shared_memory import SharedLocks
+from srv.processes.shared_memory import SharedLocks
 locks = SharedLocks()
 locks._file = int(sys.argv[1])
 with locks.held("iris", 10):
