@@ -7,8 +7,24 @@ from __future__ import annotations
 
 import sys
 
+from marshmallow import Schema, fields
+
 from srv import ModelSettings, Runtime, hookimpl
 from srv_mlserver.custom_handlers import CustomHandlers
+
+
+class Settings(Schema):
+    """The keys of the section `mlserver`."""
+
+    prefer_native = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={
+            "description": "Whether a model whose class is one of MLServer's runtimes, such as mlserver_sklearn.SKLearnModel, is served by srv's "
+            "own runtime for the same files where one is installed."
+        },
+    )
 
 
 class Hooks:
@@ -16,6 +32,11 @@ class Hooks:
 
     def __init__(self) -> None:
         self._handlers = CustomHandlers()
+
+    @hookimpl
+    def srv_settings_schema(self) -> type[Schema]:
+        """Declare prefer_native, which srv reads when it reads the models' settings."""
+        return Settings
 
     @hookimpl
     def srv_adopt(self, cls: type, model_settings: ModelSettings) -> type[Runtime] | None:

@@ -15,10 +15,10 @@ from mlserver.metrics.registry import REGISTRY
 
 from srv import InferenceRequest, InferenceResponse, Runtime
 from srv.errors import Unimplemented
+from srv_mlserver.methods import NeedsLoop, may_suspend, reads_by_codecs, required_inputs, run_here
 from srv_mlserver.model_settings import settings_of
 from srv_mlserver.requests import request_of
 from srv_mlserver.responses import error_of, response_of, spec_of
-from srv_mlserver.suspending import NeedsLoop, may_suspend, reads_by_codecs, run_here
 
 if TYPE_CHECKING:
     from srv_mlserver.custom_handlers import CustomHandlers
@@ -64,6 +64,7 @@ class MLServerRuntime(Runtime):
         if not ready:
             return False
         self._arrays = reads_by_codecs(self._model)
+        self._required = required_inputs(self._model.predict)
         self._direct = not may_suspend(self._model.predict)
         if self._direct:
             # MLServer runs one predict at a time in a process, and classes are written for that.
@@ -94,6 +95,8 @@ class MLServerRuntime(Runtime):
             return self._answer(request)
 
     async def _answer(self, request: InferenceRequest) -> InferenceResponse:
+        for name in self._required:
+            request.tensor(name)  # which raises where it is missing; MLServer's decode_args would fail as a bug does
         asked = request_of(request, arrays=self._arrays)
         with model_context(self._their_settings):
             try:

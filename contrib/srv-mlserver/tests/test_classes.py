@@ -108,8 +108,13 @@ def test_inputs_of_decode_args_come_by_name_and_outputs_have_mlservers_names(fol
 def test_a_missing_or_a_further_input_of_decode_args_is_told(folder, srv_client):
     client = srv_client(folder(words=({"implementation": "models.Words"}, ARGS)))
 
-    further = client.post("/v2/models/words/infer", {"inputs": [tensor("other", "BYTES", ["a"])]})
+    missing = client.post("/v2/models/words/infer", {"inputs": [tensor("words", "BYTES", ["a"])]})
+    further = client.post(
+        "/v2/models/words/infer",
+        {"inputs": [tensor("words", "BYTES", ["a"]), tensor("times", "INT64", [1]), tensor("other", "BYTES", ["a"])]},
+    )
 
+    assert (missing.status, missing.error) == (400, "Input 'times' is missing; the request brings 'words'.")
     assert (further.status, further.code) == (400, "INVALID_INPUT")
     assert "other" in further.error
 

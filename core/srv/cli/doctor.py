@@ -13,7 +13,13 @@ from pathlib import Path
 import click
 
 import srv
-from srv.cli.diagnostics import environment_findings, installation_findings, plugin_findings, settings_findings
+from srv.cli.diagnostics import (
+    environment_findings,
+    installation_findings,
+    native_findings,
+    plugin_findings,
+    settings_findings,
+)
 from srv.cli.diagnostics.finding import Finding, Weight, problem
 from srv.cli.output import echo
 from srv.cli.plugins import Allowed, allowed, timeout_option
@@ -65,6 +71,7 @@ def _findings(found: Allowed, folder: Path | None, seconds: float) -> list[Findi
     findings = [
         *_guarded("installation", lambda: installation_findings.examine(found.plugins)),
         *_guarded("settings", lambda: settings_findings.examine(folder, found.plugins)),
+        *_guarded("models", lambda: native_findings.examine(folder, found.plugins)),
     ]
     if folder is not None:
         findings += _guarded("environments", lambda: environment_findings.examine(folder, found.plugins))

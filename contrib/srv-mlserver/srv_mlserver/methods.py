@@ -1,12 +1,13 @@
-"""Coroutines of MLServer's classes: which may wait for something, and which are functions with another name."""
+"""Methods of MLServer's classes: which may wait for something, how they read requests, and which inputs they need."""
 
 from __future__ import annotations
 
 import dis
 import inspect
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mlserver import MLModel
+from mlserver.codecs.base import find_input_codec
 
 _WAITING = frozenset({"GET_AWAITABLE", "GET_AITER", "BEFORE_ASYNC_WITH"})
 _NO_LOOP = "no running event loop"
@@ -48,6 +49,29 @@ def may_suspend(method: Any) -> bool:
 def reads_by_codecs(model: MLModel) -> bool:
     """Return whether a class reads data through codecs only, so that arrays do: decode_args, or a runtime of MLServer's."""
     return _is_decode_args(model.predict) or type(model).__module__.startswith("mlserver_")
+
+
+def required_inputs(method: Any) -> tuple[str, ...]:
+    """Return the inputs without which a function under decode_args cannot be called; none where srv cannot tell.
+
+    An argument that a request codec makes, such as a DataFrame, is no input of its own.
+    """
+    if not _is_decode_args(method):
+        return ()
+    function = _undecorated(method)
+    hints = get_type_hints(function)
+    parameters = [*inspect.signature(function).parameters.values()][1:]
+    return tuple(
+        each.name
+        for each in parameters
+        if each.default is each.empty and find_input_codec(type_hint=_of_optional(hints.get(each.name))) is not None
+    )
+
+
+def _of_optional(hint: Any) -> Any:
+    """Return the hint without None, as decode_args reads it."""
+    given = [each for each in get_args(hint) if each is not type(None)]
+    return given[0] if get_origin(hint) is Union and len(given) == 1 else hint
 
 
 def _undecorated(method: Any) -> Any:
