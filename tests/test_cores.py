@@ -7,7 +7,7 @@ import pytest
 from cgroups import Tree
 
 from srv import cores as module
-from srv.cores import cores, processors, share_cores
+from srv.cores import cores, processors, share_cores, without_given_cores
 
 
 @pytest.fixture
@@ -82,3 +82,11 @@ def test_a_list_of_processors_is_read_as_taskset_has_it(text, meant):
 def test_what_is_no_list_of_processors_is_refused(text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         processors(text)
+
+
+def test_what_srv_gave_can_be_given_anew_and_what_the_user_said_stays(eight_cores):
+    environ = {"POLARS_MAX_THREADS": "5", "HOME": "/h"}
+    share_cores(2, environ)
+    assert environ["OMP_NUM_THREADS"] == "4"
+
+    assert without_given_cores(environ) == {"POLARS_MAX_THREADS": "5", "HOME": "/h"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from srv.cgroups import cpu_quota
@@ -17,6 +17,8 @@ _OTHERS = (
     *("VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"),
     *("OPENCV_FOR_THREADS_NUM", "LOKY_MAX_CPU_COUNT"),
 )
+#: Which variables were set here and not by the user; without SRV_ in front, because it is no setting.
+_GIVEN = "_SRV_GIVEN_CORES"
 #: A list of processors, as taskset and cpuset have it.
 _PROCESSORS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*", re.ASCII)
 
@@ -49,11 +51,16 @@ def give_cores(share: int, environ: MutableMapping[str, str]) -> None:
 
     Who sets OMP_NUM_THREADS has spoken for the libraries that follow it too.
     """
-    if _OPENMP not in environ:
-        for name in (*_LIBRARIES, _OPENMP):
-            environ.setdefault(name, str(share))
-    for name in _OTHERS:
-        environ.setdefault(name, str(share))
+    followers = () if _OPENMP in environ else (*_LIBRARIES, _OPENMP)
+    given = [name for name in (*followers, *_OTHERS) if name not in environ]
+    environ.update(dict.fromkeys(given, str(share)))
+    environ[_GIVEN] = ",".join(given)
+
+
+def without_given_cores(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without what `give_cores` has said of threads, so that another share can be given."""
+    given = {_GIVEN, *environ.get(_GIVEN, "").split(",")}
+    return {name: value for name, value in environ.items() if name not in given}
 
 
 def processors(text: str) -> frozenset[int]:

@@ -183,7 +183,7 @@ class _Unpacking:
         left = max(1.0, self._until - time.monotonic())
         try:
             subprocess.run(  # noqa: S603 - the environment's own, by its own Python
-                [program, "-I", environment / _CONDA_UNPACK],
+                [program, "-s", "-E", environment / _CONDA_UNPACK],
                 cwd=environment, check=True, timeout=left, stdin=subprocess.DEVNULL, capture_output=True,
             )  # fmt: skip
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from srv.cores import give_cores, processors
+from srv.cores import give_cores, processors, without_given_cores
 from srv.devices import shared_out, visible
 from srv.model_settings import ProcessSettings
 from srv.placement import Placement
@@ -44,7 +44,7 @@ def process_environ(
     What settings say counts over the placement's variables, and those over the server's. `cores` are what numeric libraries
     get where nobody says OMP_NUM_THREADS; a process with processors of its own gets as many as it has.
     """
-    variables = {name: value for name, value in environ.items() if name not in _OF_PYTHON}
+    variables = {name: value for name, value in without_given_cores(environ).items() if name not in _OF_PYTHON}
     variables["PYTHONNOUSERSITE"] = "1"
     if prefix != Path(sys.prefix):
         for name in _OF_AN_ENVIRONMENT:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from srv.inference.event_loop import EventLoop
 from srv.model_settings import ModelSettings
 from srv.models.registry import ModelVersion
+from srv.placement import Placement
 from srv.processes.asking_processes import DistantAnswering, Processes
 from srv.processes.descriptions import ModelDescription, octets_of
 from srv.processes.distant_routes import DistantRoute
@@ -55,6 +56,7 @@ class DistantModels:
         settings: ServerSettings,
         loop: EventLoop,
         *,
+        placement: Callable[[ModelVersion, int], Placement | None],
         model_metrics: Path | None,
         prometheus: Path | None,
         links: Path | None,
@@ -62,6 +64,7 @@ class DistantModels:
         self._leases = leases
         self._settings = settings
         self._loop = loop
+        self._placement = placement
         self._model_metrics = model_metrics
         self._prometheus = prometheus
         self._links = links
@@ -86,7 +89,14 @@ class DistantModels:
             prometheus=self._prometheus,
             links=self._links,
         )
-        lease = self._leases.acquire(order, settings, model.title)
+        assert settings.process is not None
+        lease = self._leases.acquire(
+            order,
+            settings,
+            model.title,
+            cache={"dir": self._settings.cache_dir, "limit": self._settings.cache_limit},
+            placements=[self._placement(model, number) for number in range(settings.process.count)],
+        )
         try:
             described = lease.wait()
             self._prepare(model, described, lease)

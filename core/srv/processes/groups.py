@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
+from srv.environments import Interpreter, ready_interpreter
+from srv.errors import SrvError
 from srv.model_settings import ProcessSettings
+from srv.placement import Placement
 from srv.processes.children import Child, ChildProgram, ChildState
 from srv.processes.endings import Backoff
 from srv.processes.errors import ProcessLoadFailed
@@ -45,6 +50,39 @@ class Wanted:
         self.load_timeout = float(limits["load_timeout"])
         self.silence = float(limits["worker_timeout"])
         self.grace = float(limits["graceful_timeout"])
+        cache: Mapping[str, Any] = asked["cache"]
+        self._cache_dir = None if cache["dir"] is None else Path(cache["dir"])
+        self._cache_limit: int | None = cache["limit"]
+        self._placements = [None if said is None else read(said, Placement) for said in asked["placements"]]
+        self._guard = threading.Lock()
+        self._interpreter: Interpreter | None = None
+
+    def interpreter(self) -> Interpreter:
+        """Return the interpreter of the processes, whose environment is made ready once for all of them.
+
+        Called in other threads than the supervisor's. Raises EnvironmentUnusable, or what ready_interpreter raises else.
+        """
+        with self._guard:
+            if self._interpreter is None or not self._interpreter.program.exists():
+                self._interpreter = ready_interpreter(
+                    self.process.environment,
+                    cache_dir=self._cache_dir,
+                    cache_limit=self._cache_limit,
+                    title=self.title,
+                    seconds=self.load_timeout,
+                )
+            return self._interpreter
+
+    def chosen(self, number: int) -> Placement | None:
+        """Return where a plugin wants the process of that number to run; None where none does."""
+        return self._placements[number] if number < len(self._placements) else None
+
+    def release(self) -> None:
+        """Let the environment be removed from the cache; no process of it runs any more."""
+        with self._guard:
+            if self._interpreter is not None:
+                self._interpreter.release()
+                self._interpreter = None
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -185,7 +223,8 @@ class Group:
         try:
             program = await asyncio.to_thread(self._program, self.wanted, number)
         except Exception as error:  # noqa: BLE001  an environment may be broken in any way
-            failure = error if isinstance(error, ProcessLoadFailed) else ProcessLoadFailed(f"process: {error}")
+            # Errors of environments are sentences already, and those of srv name the setting.
+            failure = ProcessLoadFailed(str(error) if isinstance(error, SrvError) else f"process: {error}")
             self._ended(number, child, "could not be started", failure)
             return
         if self._stopping:
@@ -245,4 +284,6 @@ class Group:
 
     def _end_if_over(self) -> None:
         if not self._children and self._stopping:
+            # In a thread, because one may make the environment ready at the moment.
+            self._loop.run_in_executor(None, self.wanted.release)
             self._over(self)

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from srv.channels.channel import Channel
 from srv.channels.frames import Frame, FrameKind
 from srv.errors import SrvError
 from srv.model_settings import ModelSettings
+from srv.placement import Placement
 from srv.processes.descriptions import ModelDescription
 from srv.processes.endings import Backoff
 from srv.processes.errors import NoProcess, ProcessLoadFailed, SupervisorDied
@@ -185,8 +186,19 @@ class Leases:
         """Whether there is a way to start model processes."""
         return self._reach is not None
 
-    def acquire(self, order: Order, model: ModelSettings, title: str) -> ProcessLease:
-        """Ask for processes of a model; the lease is settled when they serve, or one could not be loaded."""
+    def acquire(
+        self,
+        order: Order,
+        model: ModelSettings,
+        title: str,
+        *,
+        cache: Mapping[str, Any],
+        placements: Sequence[Placement | None],
+    ) -> ProcessLease:
+        """Ask for processes of a model; the lease is settled when they serve, or one could not be loaded.
+
+        `cache` says where environments are extracted, by dir and limit; `placements` where plugins want each process to run.
+        """
         assert model.process is not None
         with self._guard:
             self._number += 1
@@ -196,6 +208,8 @@ class Leases:
                 "version": model.version,
                 "order": plain(order),
                 "process": plain(model.process),
+                "cache": plain(cache),
+                "placements": [None if chosen is None else plain(chosen) for chosen in placements],
                 "limits": {
                     "load_timeout": order.load_timeout,
                     "worker_timeout": order.worker_timeout,

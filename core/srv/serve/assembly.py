@@ -114,6 +114,7 @@ class Assembled:
             self.leases,
             settings,
             self.event_loop,
+            placement=self.hooks.placement,
             model_metrics=None if directory is None else directory.model_metrics,
             prometheus=None if directory is None else directory.prometheus,
             links=None if directory is None else directory.model_links,
