@@ -1,5 +1,8 @@
 """What a caller gives becomes the inputs that a model declares, or an error that names the input."""
 
+import base64
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +39,14 @@ TEXT = Spec("BYTES", (-1,), "text")
         pytest.param(pd.Series([1, 2]), COLUMN, ("INT64", [[1], [2]]), id="a Series"),
         pytest.param([[1, 2]], ROWS, ("FP64", [[1.0, 2.0]]), id="rows"),
         pytest.param(pd.DataFrame({"a": [1.0], "b": [2.0]}), ROWS, ("FP64", [[1.0, 2.0]]), id="a table as rows"),
+        pytest.param(np.array([1, 2.5], object), NUMBERS, ("FP32", [1.0, 2.5]), id="an array of objects"),
+        pytest.param(pd.Series([1, 2], dtype="Int64"), COLUMN, ("INT64", [[1], [2]]), id="a nullable Series"),
+        pytest.param(
+            pd.DataFrame({"a": pd.array([1, 2], "Int64"), "b": [1.0, 2.0]}),
+            ROWS,
+            ("FP64", [[1.0, 1.0], [2.0, 2.0]]),
+            id="a table of several types as rows",
+        ),
         pytest.param("ä", TEXT, ("BYTES", [b"\xc3\xa4"]), id="one text"),
         pytest.param(["a", "b"], TEXT, ("BYTES", [b"a", b"b"]), id="texts"),
         pytest.param(b"\xff", TEXT, ("BYTES", [b"\xff"]), id="bytes"),
@@ -52,6 +63,14 @@ def test_nan_and_none_stand_for_missing_numbers():
     assert np.isnan(tensor.data).tolist() == [False, True, True]
 
 
+def test_what_a_nullable_column_lacks_is_a_missing_number_or_an_error():
+    lacking = pd.Series([1, None], dtype="Int64")
+    [tensor] = request_of(lacking, model(NUMBERS)).inputs
+    assert np.isnan(tensor.data).tolist() == [False, True]
+    with pytest.raises(InvalidInput, match="'n'"):
+        request_of(lacking, model(COLUMN))
+
+
 @pytest.mark.parametrize(
     "given, spec, said",
     [
@@ -64,6 +83,8 @@ def test_nan_and_none_stand_for_missing_numbers():
         ),
         pytest.param(["a"], NUMBERS, "'x'", id="text for numbers"),
         pytest.param([[1, 2], [3]], ROWS, "'rows'", id="a ragged list"),
+        pytest.param(np.array([1, "a"], object), COLUMN, "'n'", id="objects that are no numbers"),
+        pytest.param(np.array([0.5, 1], object), COLUMN, "'n'", id="objects that are floats, for integers"),
     ],
 )
 def test_a_value_that_would_change_is_an_error_that_names_the_input(given, spec, said):
@@ -99,3 +120,15 @@ def test_tensors_and_whole_requests_are_sent_as_they_are():
     assert request_of(whole, None) is whole
     assert request_of([tensor], None).inputs == [tensor]
     assert request_of(tensor, None).inputs == [tensor]
+
+
+def test_a_picture_of_pillow_becomes_a_file_for_an_input_of_bytes_and_an_array_for_one_of_numbers():
+    image = pytest.importorskip("PIL.Image")
+    picture = image.new("RGB", (2, 1), (1, 2, 3))
+    for spec, read in ((TEXT, bytes), (Spec("BYTES", (-1,), "image", {"content_type": "base64"}), base64.b64decode)):
+        [tensor] = request_of([picture, picture], model(spec)).inputs
+        assert tensor.datatype == "BYTES"
+        assert [image.open(io.BytesIO(read(file))).getpixel((1, 0)) for file in tensor.data] == [(1, 2, 3)] * 2
+    assert sent(picture, Spec("UINT8", (-1, -1, 3), "x")) == {"x": ("UINT8", [[[1, 2, 3], [1, 2, 3]]])}
+    with pytest.raises(InvalidInput, match=r"'text' is a picture in the mode 'CMYK'.*RGB"):
+        request_of(picture.convert("CMYK"), model(TEXT))

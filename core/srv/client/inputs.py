@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from srv.client.pictures import UnfitInput, with_files_of_pictures
 from srv.errors import InvalidInput, listed, quoted
 from srv.messages import InferenceRequest, ModelMetadata
 from srv.model_settings import Spec
@@ -23,10 +24,6 @@ class WhichInput(InvalidInput):
     def __init__(self, model: str, names: Sequence[str]) -> None:
         has = f"has the inputs {listed(names)}" if names else "does not say which inputs it has"
         super().__init__(f"The model {quoted(model)} {has}; give values by their names.")
-
-
-class UnfitInput(InvalidInput):
-    """A value cannot be the input that the model declares."""
 
 
 def needs_metadata(given: Given) -> bool:
@@ -62,6 +59,8 @@ def tensor_of(name: str, value: Any, spec: Spec | None) -> Tensor:
     """Return a value as the tensor of that name, by what the model declares of it. Raises InvalidInput."""
     if isinstance(value, Tensor):
         return value.named(name)
+    if spec is not None and spec.datatype in (None, "BYTES"):
+        value = with_files_of_pictures(name, value)
     try:
         return _tensor_of(name, value, spec)
     except UnfitArray as error:
@@ -79,11 +78,21 @@ def _tensor_of(name: str, value: Any, spec: Spec | None) -> Tensor:
         value = value.to_numpy()  # a column of pandas or polars
     if datatype is None or datatype in ("BYTES", "BF16"):
         return _filled(Tensor(name, _listed(value), datatype), spec)
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = _plain_list(value)
     if isinstance(value, np.ndarray | np.generic):
         return _filled(Tensor(name, _cast(name, np.asarray(value), datatype)), spec)
     if datatype.startswith("FP"):
         value = _with_nan(value)
     return _filled(Tensor(name, value, datatype), spec)
+
+
+def _plain_list(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array of Python's objects as lists, in which None stands for what pandas' nullable columns lack."""
+    missing = getattr(sys.modules.get("pandas"), "NA", None)
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [None if each is missing else each for each in array.reshape(-1).tolist()]
+    return flat.reshape(array.shape).tolist()
 
 
 def _with_nan(value: Any) -> Any:
