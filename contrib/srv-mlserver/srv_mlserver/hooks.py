@@ -11,6 +11,7 @@ from marshmallow import Schema, fields
 
 from srv import ModelSettings, Runtime, hookimpl
 from srv_mlserver.custom_handlers import CustomHandlers
+from srv_mlserver.served_names import ServedNames
 
 
 class Settings(Schema):
@@ -32,6 +33,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self._handlers = CustomHandlers()
+        self._served = ServedNames()
 
     @hookimpl
     def srv_settings_schema(self) -> type[Schema]:
@@ -46,12 +48,19 @@ class Hooks:
             return None
         from srv_mlserver.runtime import runtime_of  # it imports mlserver
 
-        return runtime_of(cls, model_settings.implementation or cls.__qualname__, self._handlers)
+        return runtime_of(cls, model_settings.implementation or cls.__qualname__, self._handlers, self._served)
 
     @hookimpl(trylast=True)  # so that whoever checks credentials is asked first, wherever it comes from
     def srv_http_middleware(self) -> list[object]:
         """Answer requests to the custom handlers of models."""
         return [self._handlers]
+
+    @hookimpl(tryfirst=True)  # so that other interceptors see srv's own form
+    def srv_grpc_interceptors(self) -> list[object]:
+        """Answer streams in the form of MLServer's clients where they ask a class of MLServer's."""
+        from srv_mlserver.streams import Streams  # it imports grpc, which only workers need
+
+        return [Streams(self._served)]
 
 
 hooks = Hooks()

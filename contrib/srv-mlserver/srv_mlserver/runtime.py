@@ -22,6 +22,7 @@ from srv_mlserver.responses import error_of, response_of, spec_of
 
 if TYPE_CHECKING:
     from srv_mlserver.custom_handlers import CustomHandlers
+    from srv_mlserver.served_names import ServedNames
 
 # The kind of the texts of pandas 3, which MLServer's own table of datatypes lacks.
 numpy_codecs._NumpyToDatatype.setdefault("O", types.Datatype.BYTES)
@@ -43,6 +44,7 @@ class MLServerRuntime(Runtime):
     adopted: ClassVar[type[MLModel]]
     implementation: ClassVar[str]
     handlers: ClassVar[CustomHandlers]
+    served: ClassVar[ServedNames]
 
     #: What mlserver.log and mlserver.register keep, shown at srv's /metrics.
     registry = REGISTRY
@@ -71,6 +73,7 @@ class MLServerRuntime(Runtime):
             self.concurrency = 1  # type: ignore[misc]  # of this instance
         self._tell_metadata()
         self.handlers.add(self._model, loop)
+        self.served.add(self, self.name)
         return True
 
     def _load_here(self) -> Any:
@@ -129,17 +132,26 @@ class MLServerRuntime(Runtime):
     async def unload(self) -> None:
         """Unload the model, and serve its custom handlers no longer."""
         self.handlers.remove(self._model)
+        self.served.remove(self)
         gone: Any = self._model.unload()
         if inspect.isawaitable(gone):
             await gone
 
 
-def runtime_of(cls: type[MLModel], implementation: str, handlers: CustomHandlers) -> type[MLServerRuntime]:
+def runtime_of(
+    cls: type[MLModel], implementation: str, handlers: CustomHandlers, served: ServedNames
+) -> type[MLServerRuntime]:
     """Return the runtime of one of MLServer's classes."""
     if cls.predict is MLModel.predict and cls.predict_stream is MLModel.predict_stream:
         raise NoPredict(implementation)
     return type(
         cls.__name__,
         (MLServerRuntime,),
-        {"adopted": cls, "implementation": implementation, "handlers": handlers, "__module__": cls.__module__},
+        {
+            "adopted": cls,
+            "implementation": implementation,
+            "handlers": handlers,
+            "served": served,
+            "__module__": cls.__module__,
+        },
     )

@@ -116,6 +116,7 @@ def _sentence(error: BaseException, identity: str, call: Call) -> bytes:
         log.error("A stream of model '%s' failed.", call.model, exc_info=error)
     answer = _Response(error_message=sentence)
     answer.infer_response.id = identity
+    answer.infer_response.parameters["code"].string_param = code
     written: bytes = answer.SerializeToString()
     return written
 
