@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from srv.codecs import UnknownContentType
 from srv.errors import ModelError
 from srv.inference.decoding import BadContentType
-from srv.inference.encoding import NotAsDeclared, OutputNotGiven
+from srv.inference.encoding import OutputNotGiven
 from srv.inference.request_validation import UnknownOutput
 from srv.inference.signatures import BadSignature
 from srv.messages import InferenceRequest, InferenceResponse
@@ -175,9 +175,10 @@ def test_an_output_is_encoded_as_load_declares_it_unless_the_settings_say_otherw
     assert told(serve(runtime).metadata.outputs) == ["json"]
 
 
-def test_a_value_that_is_not_as_load_declares_it_is_the_models_error(serve):
-    with pytest.raises(NotAsDeclared, match=r"'base64' of self\.outputs cannot encode"):
-        ask(serve(gives(["a"], Spec("BYTES", (-1,), "output", BYTES))))
+def test_a_value_that_is_not_as_load_declares_it_goes_out_as_what_it_is(serve):
+    (output,) = ask(serve(gives(np.array(["a"]), Spec("BYTES", (-1,), "output", TEXT)))).outputs
+
+    assert (output.data.tolist(), output.parameters) == ([b"a"], ARRAY)
 
 
 LACKING = InferenceResponse([Tensor("a", np.ones(1))])

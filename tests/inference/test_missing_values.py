@@ -86,15 +86,22 @@ def test_a_runtime_that_says_nothing_of_missing_values_refuses_null(srv_client, 
 
 
 @pytest.mark.parametrize(
-    "datatype, value, kind", [("INT64", 1, "integer"), ("UINT8", 1, "integer"), ("BOOL", True, "boolean")]
+    "datatype, value, kind, instead",
+    [
+        ("INT64", 1, "integer", "FP64 or with the content type pd"),
+        ("UINT8", 1, "integer", "FP64 or with the content type pd"),
+        ("BOOL", True, "boolean", "BYTES of the content type pd_json: 'true', 'false', 'null'"),
+    ],
 )
 @pytest.mark.parametrize("runtime", [Gaps, Strict])
-def test_null_in_integers_and_booleans_is_refused_with_what_to_send(srv_client, runtime, datatype, value, kind):
+def test_null_in_integers_and_booleans_is_refused_with_what_to_send(
+    srv_client, runtime, datatype, value, kind, instead
+):
     answer = srv_client(runtime).post(f"/v2/models/{runtime.__name__}/infer", asked([value, None], datatype=datatype))
 
     assert (answer.status, answer.error) == (
         400,
-        f"inputs[0].data[1]: expected {kind}, got null; send missing values as FP64 or with the content type pd.",
+        f"inputs[0].data[1]: expected {kind}, got null; send missing values as {instead}.",
     )
 
 

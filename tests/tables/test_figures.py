@@ -120,3 +120,11 @@ def test_settings_name_all_columns_of_a_model_that_names_none():
 def test_settings_of_a_column_that_the_model_lacks_are_refused():
     with pytest.raises(SrvError, match=r"names 'ctiy', and the model was trained on area, city\. Did you mean 'city'"):
         described_columns([Column("area"), Column("city")], columns_of_schema({"ctiy": "text"}), named=True)
+
+
+@pytest.mark.parametrize("content_type", ["pd_json", "json"])
+def test_missing_booleans_come_as_the_refusal_of_null_says(content_type):
+    table = Table([Column("flag", "boolean")], frame=False, figures=True)
+    tensor = Tensor("flag", ["true", "false", "null"], parameters={"content_type": content_type})
+
+    assert np.array_equal(table.read(InferenceRequest([tensor])), [[1.0], [0.0], [np.nan]], equal_nan=True)

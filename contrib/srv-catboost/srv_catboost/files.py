@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from srv.errors import SrvError, quoted
+from srv.errors import SrvError
+from srv.file_formats import check_format
 
 #: What a model's file may be called where the settings name none.
 WELL_KNOWN = ("model.cbm", "model.json")
@@ -27,15 +28,6 @@ class UnknownFile(SrvError):
         )
 
 
-class UnfitFormat(SrvError):
-    """The settings name another format than the file has."""
-
-    def __init__(self, file: Path, said: str, found: str) -> None:
-        super().__init__(
-            f"parameters.format says {quoted(said)}, and '{file.name}' is {found}. Leave it out: the file tells its format."
-        )
-
-
 def format_of(file: Path) -> str | None:
     """Return `cbm` or `json`, by how the file begins; None where it is no model of CatBoost."""
     with file.open("rb") as stream:
@@ -50,6 +42,5 @@ def checked_format(file: Path, said: str | None) -> str:
     found = format_of(file)
     if found is None:
         raise UnknownFile(file)
-    if said not in (None, found):
-        raise UnfitFormat(file, said, found)
+    check_format(file, said, found)
     return found

@@ -15,6 +15,7 @@ from marshmallow import Schema, fields, validate
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor
 from srv.errors import listed, quoted
+from srv.file_formats import check_format
 from srv_embeddings.errors import Contradiction, NotOfReranker
 from srv_embeddings.folder import MODES, MODULES, TOKENIZER, ModelFolder, read_folder, recognises
 from srv_embeddings.requests import asked_of, check_names, flag, texts_of
@@ -99,6 +100,7 @@ class EmbeddingsRuntime(Runtime):
         """Read the folder's files, load the model, and try it with two texts."""
         said = self.settings.parameters.extra
         file = self.artifact(TOKENIZER, MODULES)
+        check_format(file, self.settings.parameters.format)
         folder = read_folder(file if file.is_dir() else file.parent, file=said["file"])
         self._most = int(said["max_characters"])
         self._embedder: Embedder | None = None

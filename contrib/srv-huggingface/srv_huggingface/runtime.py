@@ -14,6 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from srv import InferenceRequest, InferenceResponse, Runtime
 from srv.errors import SrvError
+from srv.file_formats import check_format
 from srv_huggingface.folders import CONFIG, architecture_of, check_weights, is_model, read_config, task_of
 from srv_huggingface.parameters import Flag, Plain, read, whole
 
@@ -81,7 +82,9 @@ class HuggingFaceRuntime(Runtime):
 
     def load(self) -> None:
         """Read the folder, and learn from it what the model takes and gives."""
-        folder = self.artifact(CONFIG).parent
+        file = self.artifact(CONFIG)
+        check_format(file, self.settings.parameters.format)
+        folder = file.parent
         config = read_config(folder / CONFIG)
         extra = self.settings.parameters.extra
         task = task_of(folder, config, extra.get("task"))

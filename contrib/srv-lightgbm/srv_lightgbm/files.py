@@ -14,6 +14,8 @@ WELL_KNOWN = ("model.txt", "model.lgb", "model.bst")
 _HEAD = 64
 #: What stands after the last tree.
 _END = b"end of trees"
+_PARAMETERS, _END_OF_PARAMETERS = b"\nparameters:", b"\nend of parameters"
+_CATEGORIES = b"pandas_categorical:"
 
 
 class NotLightGBM(SrvError):
@@ -27,12 +29,11 @@ class NotLightGBM(SrvError):
 
 
 class CutOff(SrvError):
-    """The file ends within its trees, or was changed there."""
+    """The file ends too early, or was changed."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, lacks: str) -> None:
         super().__init__(
-            f"'{file.name}' does not hold all trees that its first lines tell of: it was cut off, or its text was changed. "
-            "Save or copy it again, as it is."
+            f"'{file.name}' does not hold {lacks}: it was cut off, or its text was changed. Save or copy it again, as it is."
         )
 
 
@@ -56,8 +57,8 @@ def is_lightgbm(path: Path) -> bool:
 def header_of(path: Path) -> dict[str, str]:
     """Return the entries of a file before its trees, such as `objective` and `feature_infos`.
 
-    Raises CutOff for a file whose trees are not all there: LightGBM reads some of such files without a word, and crashes the
-    process at others.
+    Raises CutOff for a file whose trees, or what stands behind them, are not all there: LightGBM reads some of such files
+    without a word, taking categories for numbers, and crashes the process at others.
     """
     found: dict[str, str] = {}
     with path.open("rb") as stream:
@@ -71,7 +72,9 @@ def header_of(path: Path) -> dict[str, str]:
                 found[name] = value
             begin = stream.tell()
         if not _has_all_trees(stream, begin, found):
-            raise CutOff(path)
+            raise CutOff(path, "all trees that its first lines tell of")
+        if not _is_whole_behind_trees(stream.read(), found.get("version", "")):
+            raise CutOff(path, "all that stands behind its trees, such as categories")
     return found
 
 
@@ -80,9 +83,23 @@ def _has_all_trees(stream: BinaryIO, begin: int, header: Mapping[str, str]) -> b
     sizes = header.get("tree_sizes")
     if sizes is None:  # a file of an old release, which LightGBM reads tree by tree
         stream.seek(begin)
-        return _END in stream.read()
+        return any(line.startswith(_END) for line in iter(stream.readline, b""))
     try:
         stream.seek(begin + sum(int(size) for size in sizes.split()))
     except (ValueError, OverflowError):  # because a size is no number, or none that a file can have
         return False
     return stream.read(len(_END)) == _END
+
+
+def _is_whole_behind_trees(rest: bytes, version: str) -> bool:
+    """Whether a file has all that LightGBM wrote after the last tree, as far as that can be told.
+
+    Parameters come first, and from Python the categories of pandas. A booster that was read from a file without parameters and
+    saved again has none; one of a release before the version v3 may have neither. Other languages write no categories.
+    """
+    if _PARAMETERS in rest and _END_OF_PARAMETERS not in rest:
+        return False
+    behind = rest.rpartition(_END_OF_PARAMETERS)[2].strip()
+    if _END_OF_PARAMETERS in rest:
+        return not behind or behind.startswith(_CATEGORIES)
+    return _CATEGORIES in behind or version in ("", "v2")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
+from srv.file_formats import check_format
 from srv_lightgbm.columns import table_of
 from srv_lightgbm.files import WELL_KNOWN, is_lightgbm
 
@@ -63,8 +64,10 @@ class LightGBMRuntime(Runtime):
         """Read the file, and learn from the booster what it takes and gives."""
         from srv_lightgbm.booster import OUTPUTS, Booster  # the only import of lightgbm
 
+        file = self.artifact(*WELL_KNOWN)
+        check_format(file, self.settings.parameters.format, "text")
         booster = Booster(
-            self.artifact(*WELL_KNOWN),
+            file,
             cores=self.cores,
             classes=self.settings.parameters.extra.get("classes"),
         )

@@ -5,6 +5,7 @@ import sys
 
 import lightgbm
 import numpy as np
+import pandas
 import pytest
 
 from srv.errors import SrvError
@@ -52,6 +53,48 @@ def test_a_file_that_was_cut_off_is_refused(load, keep):
     content = content[: content.index(b"end of trees")]
     with pytest.raises(SrvError, match=r"'model.txt' does not hold all trees that its first lines tell of"):
         load(Written(content[: int(len(content) * keep)]))
+
+
+OF_CATEGORIES = lightgbm.LGBMRegressor(n_estimators=3, n_jobs=1, verbose=-1).fit(
+    pandas.DataFrame({"city": pandas.Categorical(["Ulm", "Bonn"] * 200), "x": ROWS[:, 1]}), ROWS[:, 0]
+)
+#: Where a file is cut: right behind its trees, and within each part that follows.
+CUTS = (
+    b"end of trees\n",
+    b"feature_importances:\n",
+    b"\nparameters:\n",
+    b"[num_leaves",
+    b"end of para",
+    b"\npandas_cat",
+)
+
+
+@pytest.mark.parametrize("end", CUTS, ids=lambda end: end.decode().strip())
+def test_a_file_that_was_cut_off_behind_its_trees_is_refused(load, end):
+    content = OF_CATEGORIES.booster_.model_to_string().encode()
+    content = content[: content.index(end) + len(end)]
+    with pytest.raises(
+        SrvError, match=r"'model.txt' does not hold all that stands behind its trees, such as categories"
+    ):
+        load(Written(content))
+
+
+def test_a_file_that_python_has_not_written_has_no_categories_and_is_read(load):
+    content = OWN.booster_.model_to_string().encode()
+    content = content[: content.index(b"pandas_categorical")]
+    assert np.array_equal(load(Written(content)).ask(ROWS)["predict"], OWN.predict(ROWS))
+
+
+def test_a_file_without_parameters_which_python_has_written_is_read(load):
+    content = OWN.booster_.model_to_string().encode()
+    content = content[: content.index(b"parameters:")] + content[content.index(b"pandas_categorical") :]
+    assert np.array_equal(load(Written(content)).ask(ROWS)["predict"], OWN.predict(ROWS))
+
+
+def test_a_format_that_the_file_has_not_is_refused(load):
+    assert load(OWN, format="text")
+    with pytest.raises(SrvError, match=r"parameters\.format says 'json', and 'model.txt' is text\. Leave it out"):
+        load(OWN, format="json")
 
 
 @pytest.mark.parametrize("change", [(b"\n", b"\r\n"), (b"Tree=1\n", b"Tree=1\n\n")], ids=["line ends", "a line more"])

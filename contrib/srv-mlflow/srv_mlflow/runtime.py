@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, fields
 
 from srv import InferenceRequest, RouteRequest, RouteResponse, Runtime
+from srv.file_formats import check_format
 from srv_mlflow.environment import prepare_environment
 
 #: The file that makes a folder a model of MLflow.
@@ -68,7 +69,9 @@ class MlflowRuntime(Runtime):
         prepare_environment()
         from srv_mlflow.pyfunc import Pyfunc  # here, because it imports MLflow, which takes seconds
 
-        folder = self.artifact(FILE).parent
+        file = self.artifact(FILE)
+        check_format(file, self.settings.parameters.format)
+        folder = file.parent
         self._model = Pyfunc(folder, self.settings)
         self.parameters |= self._model.description()
         if self.inputs is None:

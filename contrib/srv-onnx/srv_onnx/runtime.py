@@ -9,6 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec
 from srv.errors import SrvError, quoted
+from srv.file_formats import check_format
 from srv_onnx.client_errors import as_clients_fault
 from srv_onnx.columns import Columns, are_columns
 from srv_onnx.model_file import ModelFile, is_onnx, read_model_file
@@ -129,7 +130,9 @@ class OnnxRuntime(Runtime):
 
         extra = self.settings.parameters.extra
         file = self.artifact(WELL_KNOWN)
-        described = read_model_file(file) if file.suffix != ".ort" else ModelFile()
+        is_ort = file.suffix == ".ort"
+        check_format(file, self.settings.parameters.format, "ort" if is_ort else "onnx")
+        described = ModelFile() if is_ort else read_model_file(file)
         session = open_session(
             file,
             threads=extra.get("threads") or self.cores,

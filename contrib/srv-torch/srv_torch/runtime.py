@@ -10,6 +10,7 @@ from marshmallow import Schema, fields, validate
 # Neither torch nor a module that imports it belongs here, because srv imports this module to ask about files.
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime
 from srv.errors import listed, quoted
+from srv.file_formats import check_format
 from srv_torch.archives import kind_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class TorchRuntime(Runtime):
         """Read the program, and learn from it what it takes and gives."""
         from srv_torch.loading import load  # here, because it imports torch
 
-        self._model: Exported | Scripted = load(self.artifact(*WELL_KNOWN), self.settings, cores=self.cores)
+        file = self.artifact(*WELL_KNOWN)
+        check_format(file, self.settings.parameters.format, kind_of(file))
+        self._model: Exported | Scripted = load(file, self.settings, cores=self.cores)
         if self.inputs is None:
             self.inputs = self._model.inputs
         if self.outputs is None:

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from srv.errors import SrvError, quoted
 from srv.tables import UnfitValue
 from srv_xgboost.categories import categories_of
-from srv_xgboost.files import NotXGBoost, OldFormat, Unreadable, is_json, is_old, is_xgboost
+from srv_xgboost.files import OldFormat, Unreadable
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -60,10 +60,17 @@ class Booster:
     """A booster and its outputs. Threads share it, since predicting changes nothing in it; gblinear takes turns."""
 
     def __init__(
-        self, file: Path, *, threads: int, missing: float, classes: Sequence[Any] | None, best_iteration: bool | None
+        self,
+        file: Path,
+        form: str,
+        *,
+        threads: int,
+        missing: float,
+        classes: Sequence[Any] | None,
+        best_iteration: bool | None,
     ) -> None:
         _check_builds()
-        self._booster = _read(file)
+        self._booster = _read(file, form)
         self._booster.set_param({"nthread": threads})
         self._threads = threads
         self._missing = missing
@@ -289,16 +296,13 @@ OUTPUTS: dict[str, Callable[[Rows], Array]] = {
 }
 
 
-def _read(file: Path) -> Any:
-    if not is_xgboost(file):
-        raise NotXGBoost(file)
+def _read(file: Path, form: str) -> Any:
     booster = xgboost.Booster()
     try:
         # Because the format of a path is guessed from the ending alone, which may be another one's after a renaming.
-        is_told = file.suffix == (".json" if is_json(file) else ".ubj")
-        booster.load_model(file if is_told else bytearray(file.read_bytes()))
+        booster.load_model(file if file.suffix == f".{form}" else bytearray(file.read_bytes()))
     except xgboost.core.XGBoostError as error:
-        if is_old(file):
+        if form == "deprecated":
             raise OldFormat(file, xgboost.__version__) from error
         raise Unreadable(file, xgboost.__version__, _first_line(error)) from error
     return booster

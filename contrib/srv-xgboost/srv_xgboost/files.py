@@ -53,9 +53,16 @@ def is_xgboost(path: Path) -> bool:
     return bool(_JSON.match(head) or _UBJSON.match(head)) or is_old(path)
 
 
-def is_json(path: Path) -> bool:
-    """Whether a file begins as XGBoost's JSON does."""
-    return _JSON.match(_head_of(path)) is not None
+def format_of(path: Path) -> str:
+    """Return the format of a file of XGBoost as `save_model` calls it: json, ubj, or deprecated. Raises NotXGBoost."""
+    head = _head_of(path)
+    if _JSON.match(head):
+        return "json"
+    if _UBJSON.match(head):
+        return "ubj"
+    if is_old(path):
+        return "deprecated"
+    raise NotXGBoost(path)
 
 
 def is_old(path: Path) -> bool:

@@ -13,8 +13,9 @@ from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Range
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
+from srv.file_formats import check_format
 from srv_xgboost.columns import codes_of, table_of
-from srv_xgboost.files import WELL_KNOWN, is_xgboost
+from srv_xgboost.files import WELL_KNOWN, format_of, is_xgboost
 
 
 def _check_classes(classes: list[Any]) -> None:
@@ -93,8 +94,12 @@ class XGBoostRuntime(Runtime):
         from srv_xgboost.booster import OUTPUTS, Booster  # the only import of xgboost
 
         extra = self.settings.parameters.extra
+        file = self.artifact(*WELL_KNOWN)
+        form = format_of(file)
+        check_format(file, self.settings.parameters.format, form)
         self._booster = Booster(
-            self.artifact(*WELL_KNOWN),
+            file,
+            form,
             threads=extra.get("threads", 1),
             missing=extra.get("missing", math.nan),
             classes=extra.get("classes"),

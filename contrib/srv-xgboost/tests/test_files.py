@@ -91,6 +91,15 @@ def test_a_file_that_was_cut_off_is_refused(load):
         load(Cut, "model.json")
 
 
+@pytest.mark.parametrize("form, other", [("json", "ubj"), ("ubj", "json")])
+def test_a_format_that_the_file_has_not_is_refused(load, form, other):
+    assert load(OWN, f"model.{form}", format=form)
+    with pytest.raises(
+        SrvError, match=rf"parameters\.format says '{other}', and 'model.{form}' is {form}\. Leave it out"
+    ):
+        load(OWN, f"model.{form}", format=other)
+
+
 def test_two_builds_of_different_versions_over_each_other_are_refused(load, monkeypatch):
     versions = {"xgboost": "2.1.4", "xgboost-cpu": "3.2.0"}
     monkeypatch.setattr("srv_xgboost.booster.version", versions.__getitem__)

@@ -12,7 +12,7 @@ import numpy as np
 from srv.codec import InputCodec, RequestCodec
 from srv.codecs import Codecs
 from srv.errors import InvalidInput, ModelError, SrvError, quoted
-from srv.inference.decoding import CONTENT_TYPE, DEFAULT, Declared, content_type_of
+from srv.inference.decoding import CONTENT_TYPE, DEFAULT, SETTINGS, Declared, content_type_of
 from srv.inference.request_validation import select_outputs
 from srv.inference.signatures import OUTPUT, Signature
 from srv.inference.unencodable_values import advice_for, kind_of
@@ -36,12 +36,12 @@ class Unencodable(ModelError):
 
 
 class NotAsDeclared(ModelError):
-    """A method gave what the codec that the model's metadata declare does not take."""
+    """A method gave what the codec that the model's settings declare does not take."""
 
-    def __init__(self, method: str, value: object, name: str, declared: Declared) -> None:
+    def __init__(self, method: str, value: object, name: str, content_type: str) -> None:
         super().__init__(
-            f"{_GAVE[method][0]} {kind_of(value)} for the output '{name}', which the content type "
-            f"'{declared.codec.content_type}' of {declared.declared_by} cannot encode."
+            f"{_GAVE[method][0]} {kind_of(value)} for the output '{name}', which the content type '{content_type}' of "
+            f"{SETTINGS} cannot encode."
         )
 
 
@@ -264,9 +264,10 @@ class Encoding:
     def _codec(self, name: str, value: Any) -> InputCodec | None:
         declared = self._declared.get(name)
         if declared is not None:
-            if not declared.codec.can_encode(value):
-                raise NotAsDeclared(self._method, value, name, declared)
-            return declared.codec
+            if declared.codec.can_encode(value):
+                return declared.codec
+            if declared.declared_by == SETTINGS:  # the operator's word, where the author's may be of another such value
+                raise NotAsDeclared(self._method, value, name, declared.codec.content_type)
         hinted = self._hinted.get(name)
         return hinted if hinted is not None and hinted.can_encode(value) else self._codecs.for_value(value)
 

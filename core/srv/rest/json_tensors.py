@@ -278,15 +278,22 @@ def _said_of_text(message: str) -> str:
     return message.replace("`str | null`", "`str`")
 
 
-def _said_of_missing(message: str) -> str:
-    """Return msgspec's message about a value; for null with advice, because integers and booleans cannot be missing."""
+def _said_of_integer(message: str) -> str:
+    """Return msgspec's message about a value; for null with advice, because integers cannot be missing."""
     return message.replace("got `null`", "got `null`; send missing values as FP64 or with the content type pd")
+
+
+def _said_of_boolean(message: str) -> str:
+    """The same for booleans, which are not FP64 to models that tell the two apart."""
+    return message.replace(
+        "got `null`", "got `null`; send missing values as BYTES of the content type pd_json: 'true', 'false', 'null'"
+    )
 
 
 _SAID: Mapping[str, Callable[[str], str]] = {
     "str": _said_of_text,
-    "int": _said_of_missing,
-    "bool": _said_of_missing,
+    "int": _said_of_integer,
+    "bool": _said_of_boolean,
 }
 
 
