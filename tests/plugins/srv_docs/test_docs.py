@@ -82,6 +82,10 @@ def test_each_file_of_the_page_is_served_with_its_type_and_kept_by_its_content(m
     assert (again.status, again.body) == (304, b"")
 
 
+def test_the_page_is_below_60_kb_with_all_its_files():
+    assert sum(len(file.read_bytes()) for file in files("srv_docs").joinpath("page").iterdir()) < 60_000
+
+
 def test_a_file_that_the_page_has_not_is_404(made):
     client = made(Doubler)
     for name in ("nothing.js", "page.html", "..%2fresources.py", "%2e%2e"):
