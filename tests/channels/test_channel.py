@@ -6,10 +6,12 @@ import threading
 import time
 from fcntl import F_ADD_SEALS, F_SEAL_SHRINK, fcntl
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
+from srv.cancellation import ClientDeadline
 from srv.channels.channel import Channel, pair
 from srv.channels.errors import BrokenFrame, ChannelClosed, OtherProtocol, SendTimedOut, UnsendableFrame
 from srv.channels.frames import PROTOCOL, FrameFlag, FrameKind, Packed
@@ -92,6 +94,14 @@ def test_a_head_longer_than_a_frame_arrives():
 
 def test_values_of_numpy_in_a_head_become_numbers():
     assert sent(head={"a": np.float64(0.5), "b": np.arange(2)}).head == {"a": 0.5, "b": [0, 1]}
+
+
+def test_subclasses_of_plain_types_arrive_as_what_they_are_made_of():
+    class Text(str):
+        __slots__ = ()
+
+    head = [ClientDeadline(3.5, 2.0), FrameKind.PING, Text("a"), MappingProxyType({"a": 1}), np.True_]
+    assert sent(head=head).head == [3.5, 12, "a", {"a": 1}, True]
 
 
 def test_a_frame_of_a_newer_kind_arrives_as_its_number():

@@ -129,6 +129,9 @@ class _Envelope(msgspec.Struct, array_like=True, frozen=True):
     tensors: list[_Placed]
 
 
+_MSGPACK_TYPES: tuple[type[Any], ...] = (float, int, str, bytes, list, tuple)
+
+
 def _plain(value: Any) -> Any:
     """Return a value that msgpack has for one that it has not."""
     if isinstance(value, np.generic):
@@ -137,6 +140,9 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
+    for kind in _MSGPACK_TYPES:  # subclasses, such as a deadline that knows more than its time
+        if isinstance(value, kind) and type(value) is not kind:
+            return kind(value)
     raise TypeError(f"a value of type {type(value).__name__} has no form in msgpack")
 
 
