@@ -69,14 +69,14 @@ def test_an_environment_of_a_model_that_does_not_fit_is_a_problem(site, tmp_path
 
 def test_an_environment_whose_packages_lack_the_models_runtime_is_a_problem(site, tmp_path, capsys):
     (tmp_path / "zoo" / "iris").mkdir(parents=True)
-    settings = {"runtime": "sklearn", "process": {"environment": sys.prefix}}
+    settings = {"runtime": "prophet", "process": {"environment": sys.prefix}}
     (tmp_path / "zoo" / "iris" / "model-settings.json").write_text(json.dumps(settings))
 
     found = findings(capsys, "zoo", code=1)["iris"]
 
-    assert f"The environment {sys.prefix} has no runtime 'sklearn', which model 'iris' needs." == found["what"]
+    assert f"The environment {sys.prefix} has no runtime 'prophet', which model 'iris' needs." == found["what"]
     assert found["remedy"].startswith(
-        f"Install the package that brings it: {sys.prefix}/bin/python -m pip install srv-sklearn"
+        f"Install the package that brings it: {sys.prefix}/bin/python -m pip install srv-prophet"
     )
 
 

@@ -50,8 +50,7 @@ def ready(environment):
     return ready_interpreter(environment, cache_dir=None, cache_limit=None, title="m", seconds=60)
 
 
-def test_an_interpreter_tells_its_version_that_of_srv_and_its_runtimes(folder, monkeypatch):
-    monkeypatch.setattr(interpreters, "MODULE", "srv.runtime")
+def test_an_interpreter_tells_its_version_that_of_srv_and_its_runtimes(folder):
     found = ready(with_srv(folder))
 
     assert (found.program, found.prefix) == (folder / "bin" / "python", folder)

@@ -12,10 +12,10 @@ from srv.model_settings import ModelSettings
 from srv.models.library_advice import advice_on
 from srv.models.main_thread import Interrupted
 from srv.models.tracebacks import from_own_code
+from srv.shown_paths import shortened, within
 
 _REASON_LENGTH = 300
 _PRIVATE = re.compile(r"\bsrv\.model\.\w+(~\d+)?\.")
-_PATH = re.compile(r"(?<![\w./])/(?:[^\s/'\"<>:,()]+/)+([^\s/'\"<>:,()]*)")
 
 
 class LoadedNothing(SrvError):
@@ -64,10 +64,9 @@ def reason_of(error: BaseException, settings: ModelSettings) -> str:
     if isinstance(error, LoadedElsewhereFailed):
         return str(error)
     text = f"{type(error).__name__}: {said_by(error)}".rstrip(": ")
-    folder = str(settings.folder.absolute())
-    text = _PRIVATE.sub("", text.replace(folder + "/", "").replace(folder, "."))
+    text = _PRIVATE.sub("", within(text, settings.folder))
     names_urls = isinstance(error, SrvError) and error.names_urls
-    text = " ".join((text if names_urls else _PATH.sub(r"…/\1", text)).split())
+    text = " ".join((text if names_urls else shortened(text)).split())
     advice = advice_on(error)
     longest = _REASON_LENGTH - len(advice) - 1
     text = text if len(text) <= longest else text[: longest - 1] + "…"

@@ -20,6 +20,7 @@ from srv.processes.children import Child, ChildProgram, ChildState
 from srv.processes.endings import Backoff
 from srv.processes.errors import ProcessLoadFailed
 from srv.processes.orders import read
+from srv.shown_paths import shortened, within
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Wanted:
         self.name: str = asked["name"]
         self.version: str | None = asked["version"]
         self.order: Any = asked["order"]
+        self.folder = Path(self.order["model"]["folder"])
         self.cohort = cohort
         #: The setting `process`.
         self.process = read(asked["process"], ProcessSettings)
@@ -223,8 +225,10 @@ class Group:
         try:
             program = await asyncio.to_thread(self._program, self.wanted, number)
         except Exception as error:  # noqa: BLE001  an environment may be broken in any way
-            # Errors of environments are sentences already, and those of srv name the setting.
-            failure = ProcessLoadFailed(str(error) if isinstance(error, SrvError) else f"process: {error}")
+            log.error("Model '%s' has no environment for its processes: %s", self.wanted.title, error)  # noqa: TRY400  a sentence
+            # Errors of environments are sentences already, in which clients see no path outside of the model's folder.
+            sentence = str(error) if isinstance(error, SrvError) else f"process: {error}"
+            failure = ProcessLoadFailed(shortened(within(sentence, self.wanted.folder)))
             self._ended(number, child, "could not be started", failure)
             return
         if self._stopping:
