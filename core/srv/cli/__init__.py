@@ -42,6 +42,7 @@ LINES_OF_PLUGINS: Mapping[str, str] = MappingProxyType(
         "dockerfile": "Write a Dockerfile for a folder, for builders without srv.",
         "init": "Write a package or a folder of models that works at once.",
         "install": "Install plugins that go with this srv, and check them.",
+        "migrate": "Turn a folder of MLServer's into srv's own settings.",
         "uninstall": "Uninstall plugins, and say how to have them back.",
     }
 )
