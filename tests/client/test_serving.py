@@ -159,7 +159,13 @@ def test_ids_parameters_and_the_request_s_own_id_are_there(client):
     assert (result.model_name, result.model_version) == ("echo", "1")
 
 
+def test_none_is_a_parameter_that_is_not_there_and_a_version_may_be_a_number(client):
+    result = client.infer("echo", {"x": [1]}, version=1, parameters={"p": None, "n": np.int64(5)}, headers={"X-A": 1})
+    assert (result.model_version, dict(result.parameters)) == ("1", {"n": 5})
+
+
 def test_outputs_are_chosen(client):
+    assert client.infer("double", [1], outputs="output").value.tolist() == [2.0]
     result = client.infer("echo", {"a": [1], "b": [2]}, outputs=["b"])
     assert [*result] == ["b"]
 
@@ -275,6 +281,16 @@ def test_the_async_client_answers_many_at_once(addresses):
             return [result.value[0] for result in results], pieces, await client.is_ready()
 
     assert asyncio.run(ask()) == ([2.0 * number for number in range(50)], [["A"], ["B"]], True)
+
+
+def test_an_async_client_may_be_used_from_one_event_loop_after_another(addresses):
+    client = AsyncClient(addresses["http"], connections=1)
+
+    async def ask():
+        return [result.value[0] for result in await asyncio.gather(*(client.infer("double", [n]) for n in range(5)))]
+
+    assert asyncio.run(ask()) == asyncio.run(ask()) == [0.0, 2.0, 4.0, 6.0, 8.0]
+    asyncio.run(client.close())
 
 
 def wait_for_file(path):

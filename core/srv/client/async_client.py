@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from srv.client.abandoning import CALL, Abandonable
 from srv.client.client import DEFAULT_URL, Client
@@ -35,7 +36,8 @@ class AsyncClient:
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="srv-client")
         # A stream holds its connection between two responses, when it has no thread: a call that waits for a connection in a
         # thread would keep the thread from the stream that would free one.
-        self._room = asyncio.Semaphore(connections)
+        self._connections = connections
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def infer(self, model: str, inputs: Given = None, /, **options: Any) -> Result:
         """Return the outputs of a model, as `Client.infer`."""
@@ -106,8 +108,12 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    def _room(self) -> asyncio.Semaphore:
+        """Return what lets calls in; one for each event loop, because a client may outlive `asyncio.run`."""
+        return self._rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._connections))
+
     async def _run(self, ask: Callable[[], Answer]) -> Answer:
-        async with self._room:
+        async with self._room():
             return await self._in_thread(ask, Abandonable())
 
     async def _in_thread(self, ask: Callable[[], Answer], call: Abandonable) -> Answer:
@@ -131,7 +137,7 @@ class AsyncClient:
             with turn:  # because a generator that runs in another thread cannot be closed
                 iterator.close()
 
-        async with self._room:
+        async with self._room():
             try:
                 while (answer := await self._in_thread(following, call)) is not _END:
                     yield answer

@@ -34,11 +34,11 @@ class Attempts(NamedTuple):
         seconds: float,
         *,
         repeatable: bool = False,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> Answer:
         """Return what `ask` gives, which is told how many seconds are left. A `repeatable` call changes nothing on the server.
 
-        `pause` waits between attempts.
+        `pause` waits between attempts; by itself the thread sleeps.
         """
         deadline = time.monotonic() + seconds
         for attempt in range(self.most + 1):
@@ -51,7 +51,7 @@ class Attempts(NamedTuple):
                 seconds_between = pause_after(error, attempt)
                 if time.monotonic() + seconds_between >= deadline:
                     raise
-            pause(seconds_between)
+            (pause or time.sleep)(seconds_between)
         raise AssertionError("the last attempt returns or raises")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 
+from srv.client.arguments import as_json_bytes
 from srv.errors import InvalidInput
 from srv.messages import InferenceRequest
 from srv.rest.binary import HEADER, SIZE
@@ -61,7 +61,7 @@ def _document(request: InferenceRequest, inputs: list[dict[str, Any]], **paramet
         document["outputs"] = [
             {"name": output.name, "parameters": dict(output.parameters)} for output in request.outputs
         ]
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return as_json_bytes("The request", document)
 
 
 def _head(tensor: Tensor) -> dict[str, Any]:

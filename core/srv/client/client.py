@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
+from srv.client.arguments import (
+    check_numbers,
+    headers_of,
+    id_of,
+    name_of,
+    outputs_of,
+    parameters_of,
+    text_of,
+    version_of,
+)
 from srv.client.attempts import Attempts
 from srv.client.inputs import Given, needs_metadata, request_of
 from srv.client.result import Result
@@ -19,16 +29,16 @@ from srv.tensors import EMPTY, Parameters
 
 DEFAULT_URL = "http://localhost:8080"
 _FORMS = (None, "json", "binary")
-#: Name → the least value, its types, in words.
-_OPTIONS: Mapping[str, tuple[float, Any, str]] = {
-    "timeout": (0.001, int | float, "a number of seconds above 0"),
-    "retries": (0, int, "a whole number, 0 for none"),
-    "connections": (1, int, "a whole number of 1 or more"),
-}
-#: More seconds than this an operating system's calls do not take.
-_MOST = 1e9
 
 Answer = TypeVar("Answer")
+
+
+class RequestParts(NamedTuple):
+    """What a call says beside its inputs, as it is sent."""
+
+    id: str | None
+    outputs: Iterable[str | RequestedOutput] | None
+    parameters: Mapping[str, Any]
 
 
 class OnlyOverHttp(InvalidInput):
@@ -71,9 +81,9 @@ class Client:
     ) -> None:
         if form not in _FORMS:
             raise InvalidInput(f"There is no form '{form}'; there are json, binary.")
-        _check_options(timeout=timeout, retries=retries, connections=connections)
+        check_numbers(timeout=timeout, retries=retries, connections=connections)
         self.url = with_scheme(url)
-        self._headers = {**headers, **({} if key is None else {"Authorization": f"Bearer {key}"})}
+        self._headers = headers_of({**headers, **({} if key is None else {"Authorization": f"Bearer {key}"})})
         self._timeout = timeout
         self._retries = Attempts(retries, retry_lost)
         self._known: dict[tuple[str, str | None], ModelMetadata] = {}
@@ -102,13 +112,14 @@ class Client:
         `outputs` chooses among the outputs.
         """
         call = self._call(headers, timeout, version)
+        beside = RequestParts(id_of(id), outputs_of(outputs), parameters_of(parameters))
 
         def ask(seconds: float) -> Result:
             now = call._replace(seconds=seconds)
-            request = self._request(model, _given(inputs, named), now, outputs, parameters, id)
+            request = self._request(model, _given(inputs, named), now, beside)
             return Result(self._transport.infer(model, request, now))
 
-        return self._with_known_metadata(model, version, lambda: self._retries.call(ask, call.seconds))
+        return self._with_known_metadata(model, call.version, lambda: self._retries.call(ask, call.seconds))
 
     def stream(
         self,
@@ -129,7 +140,8 @@ class Client:
         `timeout` counts until each response over HTTP, and for the whole stream over gRPC. Nothing is tried again.
         """
         call = self._call(headers, timeout, version)
-        request = self._request(model, _given(inputs, named), call, outputs, parameters, id)
+        beside = RequestParts(id_of(id), outputs_of(outputs), parameters_of(parameters))
+        request = self._request(model, _given(inputs, named), call, beside)
         for response in self._transport.stream(model, request, call):
             yield Result(response)
 
@@ -144,9 +156,10 @@ class Client:
         **parameters: Any,
     ) -> str:
         """Return the text that a model makes of a text; keywords are the model's own parameters, such as max_tokens."""
-        call = self._call(headers, timeout, version)
+        model, call = name_of("model", model), self._call(headers, timeout, version)
+        text, sent = text_of(text), parameters_of(parameters)
         return self._retries.call(
-            lambda seconds: self._transport.generate(model, text, parameters, call._replace(seconds=seconds)),
+            lambda seconds: self._transport.generate(model, text, sent, call._replace(seconds=seconds)),
             call.seconds,
         )
 
@@ -161,12 +174,14 @@ class Client:
         **parameters: Any,
     ) -> Iterator[str]:
         """Yield the pieces of such a text as they come."""
-        return self._transport.generate_stream(model, text, parameters, self._call(headers, timeout, version))
+        call = self._call(headers, timeout, version)
+        return self._transport.generate_stream(name_of("model", model), text_of(text), parameters_of(parameters), call)
 
     # -- models and the server ------------------------------------------------------------------------------------------
 
     def metadata(self, model: str, version: str | None = None, *, fresh: bool = False) -> ModelMetadata:
         """Return inputs, outputs and parameters of a model. They are asked for once, and again with `fresh`."""
+        model, version = name_of("model", model), version_of(version)
         known = None if fresh else self._known.get((model, version))
         if known is None:
             known = self._repeatable(lambda call: self._transport.metadata(model, call), version)
@@ -191,7 +206,8 @@ class Client:
 
     def is_ready(self, model: str | None = None, version: str | None = None) -> bool:
         """Whether the server, or a model, is ready; False also where nothing answers."""
-        return self._is_well(lambda call: self._transport.is_ready(model, call._replace(version=version)))
+        asked = None if model is None else name_of("model", model)
+        return self._is_well(lambda call: self._transport.is_ready(asked, call._replace(version=version_of(version))))
 
     def server(self) -> Mapping[str, Any]:
         """Return name, version and extensions of the server."""
@@ -199,10 +215,12 @@ class Client:
 
     def statistics(self, model: str | None = None, version: str | None = None) -> list[Mapping[str, Any]]:
         """Return the statistics of a model, or of all."""
-        return self._repeatable(lambda call: self._transport.statistics(model, call), version)
+        asked = None if model is None else name_of("model", model)
+        return self._repeatable(lambda call: self._transport.statistics(asked, call), version)
 
     def config(self, model: str, version: str | None = None) -> Mapping[str, Any]:
         """Return the configuration of a model as Triton has it."""
+        model = name_of("model", model)
         return self._repeatable(lambda call: self._transport.config(model, call), version)
 
     def call(
@@ -216,13 +234,15 @@ class Client:
     ) -> Any:
         """Ask any path, such as a route of a model's runtime: `client.call("POST", "/v2/models/iris/explain", {"x": 1})`.
 
-        Returns its JSON, or its bytes where the answer is no JSON.
+        A document of bytes is sent as it is, with the Content-Type of `headers`. Returns its JSON, or its bytes where the answer is no JSON.
         """
         from srv.client.http_transport import HttpTransport  # here, because clients over gRPC need none of HTTP
 
         if not isinstance(self._transport, HttpTransport):
             raise OnlyOverHttp(f"The path {path}")
-        return self._transport.call(method, path, document, self._call(headers, timeout))
+        call = self._call(EMPTY, timeout)
+        sent = {**call.headers, **headers_of(headers, "content-type" if isinstance(document, bytes) else "")}
+        return self._transport.call(method, path, document, call._replace(headers=sent))
 
     def close(self) -> None:
         """Close all connections."""
@@ -240,24 +260,19 @@ class Client:
 
     def _call(self, headers: Mapping[str, str], timeout: float | None, version: str | None = None) -> ClientCall:
         if timeout is not None:
-            _check_options(timeout=timeout)
+            check_numbers(timeout=timeout)
         seconds = self._timeout if timeout is None else timeout
-        return ClientCall(seconds, {**self._headers, **headers} if headers else self._headers, version)
+        sent = {**self._headers, **headers_of(headers)} if headers else self._headers
+        return ClientCall(seconds, sent, version_of(version))
 
-    def _request(
-        self,
-        model: str,
-        given: Given,
-        call: ClientCall,
-        outputs: Iterable[str | RequestedOutput] | None,
-        parameters: Parameters,
-        id: str | None,
-    ) -> InferenceRequest:
+    def _request(self, model: str, given: Given, call: ClientCall, beside: RequestParts) -> InferenceRequest:
+        name_of("model", model)
         known = self._metadata(model, call) if needs_metadata(given) else None
         made = request_of(
             given, known
         )  # the caller's own where that is whole, which keeps what nothing else is said for
-        return InferenceRequest(made.inputs, id or made.id, outputs or made.outputs, {**made.parameters, **parameters})
+        parameters = {**parameters_of(made.parameters), **beside.parameters}
+        return InferenceRequest(made.inputs, beside.id or made.id, beside.outputs or made.outputs, parameters)
 
     def _metadata(self, model: str, call: ClientCall) -> ModelMetadata:
         known = self._known.get((model, call.version))
@@ -280,7 +295,7 @@ class Client:
         return self._retries.call(lambda seconds: ask(call._replace(seconds=seconds)), call.seconds, repeatable=True)
 
     def _control(self, model: str, action: str, timeout: float | None) -> None:
-        call = self._call(EMPTY, timeout)
+        model, call = name_of("model", model), self._call(EMPTY, timeout)
         self._retries.call(
             lambda seconds: self._transport.control(model, action, call._replace(seconds=seconds)), call.seconds
         )
@@ -295,14 +310,6 @@ class Client:
             return ask(self._call(EMPTY, None))
         except (NoConnection, ConnectionLost, TimedOut, NotFound):
             return False
-
-
-def _check_options(**options: Any) -> None:
-    """Raise InvalidInput for a number of a client's options that makes no sense."""
-    for name, value in options.items():
-        least, kinds, meaning = _OPTIONS[name]
-        if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= _MOST:
-            raise InvalidInput(f"{name} is {value!r}, and must be {meaning}.")
 
 
 def _given(inputs: Given, named: Mapping[str, Any]) -> Given:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from srv.client.arguments import BadArgument
+from srv.errors import quoted
 from srv.grpc.convert import read_parameters, write_parameters
 from srv.grpc.descriptors import ModelInferRequest
 from srv.grpc.typed_contents import read_contents, write_contents
+from srv.inference.response_validation import UnfitParameter
 from srv.messages import InferenceRequest, InferenceResponse
 from srv.tensors import Tensor
 from srv.wire.raw_tensors import read_raw, write_raw
@@ -15,8 +18,15 @@ from srv.wire.raw_tensors import read_raw, write_raw
 def as_message(model: str, request: InferenceRequest, *, version: str | None = None, typed: bool = False) -> bytes:
     """Return the message of a request, with the tensors as raw or as typed contents.
 
-    Raises UnfitArray for missing values, which gRPC has no form for.
+    Raises UnfitArray for missing values, which gRPC has no form for, and BadArgument for such parameters.
     """
+    try:
+        return _written(model, request, version, typed=typed)
+    except UnfitParameter as error:
+        raise BadArgument(f"The parameter {quoted(str(error.name))} is {error.why}, which gRPC cannot carry.") from None
+
+
+def _written(model: str, request: InferenceRequest, version: str | None, *, typed: bool) -> bytes:
     asked = ModelInferRequest(model_name=model, model_version=version or "", id=request.id or "")
     write_parameters(request.parameters, asked.parameters)
     for tensor in request.inputs:

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from srv.client.abandoning import CALL
+from srv.client.arguments import BadArgument
 from srv.client.failures import (
     CLASSES,
     ConnectionLost,
@@ -229,6 +230,9 @@ def _as_request(text: str, parameters: Mapping[str, Any]) -> InferenceRequest:
 
 
 def _metadata(call: ClientCall) -> tuple[tuple[str, str], ...]:
+    for name, value in call.headers.items():
+        if not value.isascii():
+            raise BadArgument(f"The header {name} has a value that gRPC cannot carry, which takes ASCII only.")
     return tuple((name.lower(), value) for name, value in call.headers.items())
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
+from srv.client.arguments import as_json_bytes
 from srv.client.bodies import NoJsonForm, Parts, as_binary, as_json
 from srv.client.events import events
 from srv.client.failures import NoSuchRoute, NotTheProtocol, failure_of
@@ -60,7 +61,7 @@ class HttpTransport:
 
     def generate_stream(self, model: str, text: str, parameters: Mapping[str, Any], call: ClientCall) -> Iterator[str]:
         """Yield the pieces of such a text as they come."""
-        body = orjson.dumps({"text_input": text, "parameters": dict(parameters)})
+        body = as_json_bytes("The request", {"text_input": text, "parameters": dict(parameters)})
         for data, _ in self._events(f"{path_of(model, call.version)}/generate_stream", body, _JSON, call):
             yield self._text_of(self._parsed(data))
 
@@ -117,7 +118,7 @@ class HttpTransport:
     def call(self, method: str, path: str, document: Any, call: ClientCall) -> Any:
         """Ask any other path, such as a route of a model's runtime; return its JSON, or its bytes where it is none."""
         is_raw = document is None or isinstance(document, bytes)
-        body = document if is_raw else orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        body = document if is_raw else as_json_bytes("The document", document)
         headers = {**call.headers, **({} if is_raw else _JSON)}
         answer = self._exchange(method, path if path.startswith("/") else f"/{path}", body, headers, call)
         is_json = answer.headers.get("content-type", "").startswith("application/json")
@@ -130,7 +131,7 @@ class HttpTransport:
     # -- one exchange ---------------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, call: ClientCall, document: Any = None) -> Any:
-        body = None if document is None else orjson.dumps(document)
+        body = None if document is None else as_json_bytes("The request", document)
         data = self._exchange(method, path, body, {**call.headers, **({} if body is None else _JSON)}, call).data
         return self._parsed(data) if data else {}
 

@@ -29,6 +29,8 @@ class UnfitParameter(ModelError):
 
     def __init__(self, name: object, why: str) -> None:
         super().__init__(f"The response's parameter {quoted(name)} is {why}, which the protocol cannot carry.")
+        #: The parameter, and its value in words, for sentences about something else than a response.
+        self.name, self.why = name, why
 
 
 def check_response(response: InferenceResponse) -> None:
