@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from marshmallow import Schema, fields, validate
 
 from srv.hookspecs import Server, hookimpl
 from srv_metrics.registering_again import allow_registering_again
 
 
+class Settings(Schema):
+    """The section `metrics`."""
+
+    names = fields.String(
+        load_default="srv",
+        validate=validate.OneOf(["srv", "mlserver"]),
+        metadata={"description": "Whether metrics of requests have MLServer's names too, beside srv's: `mlserver`."},
+    )
+
+
 @hookimpl
-def srv_http_routes(server: Server) -> Sequence[tuple[str, object]]:
+def srv_settings_schema() -> type[Schema]:
+    """Declare the setting `names`."""
+    return Settings
+
+
+@hookimpl
+def srv_http_routes(settings: Mapping[str, Any], server: Server) -> Sequence[tuple[str, object]]:
     """Bring one route, or none if metrics are turned off."""
     if server.metrics_endpoint is None:
         return ()
     from srv_metrics.page import Metrics  # here, because whoever turns metrics off needs none of it
 
-    return [(server.metrics_endpoint, Metrics())]
+    return [(server.metrics_endpoint, Metrics(settings["names"]))]
 
 
 @hookimpl

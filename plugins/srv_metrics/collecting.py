@@ -6,7 +6,6 @@ import platform
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -14,23 +13,28 @@ from prometheus_client.registry import Collector as Base
 from prometheus_client.registry import CollectorRegistry
 
 from srv.hookspecs import PluginRow, Server
-from srv.metrics_types import BOUNDS, Kind, Queue, RouteKind, Sums, Usage
+from srv.metrics_types import Kind, Queue, RouteKind, Sums, Usage
 from srv.version import __version__
+from srv_metrics.bucket_texts import buckets
 from srv_metrics.client_metrics import ClientMetrics
+from srv_metrics.mlserver_names import families_of
 from srv_metrics.model_families import ModelFamilies
 
 #: Upper bounds of the buckets for batches' rows; larger ones count in a last one.
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: How srv counts a TLS handshake that failed, among the requests that it refuses.
 HANDSHAKE_FAILED = "TLS_HANDSHAKE"
+#: The words of the setting `names`.
+SRV, MLSERVER = "srv", "mlserver"
 _ASKED = ("model", "version", "face")
 
 
 class Collector(Base):
     """The collector of everything that a running server counts."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, names: str = SRV) -> None:
         self._server = server
+        self._names = names
         self._model_families = ModelFamilies()
         self._client_metrics = ClientMetrics()
 
@@ -58,6 +62,8 @@ class Collector(Base):
         yield from _of_the_server(self._server)
         yield from _processes(self._server.processes())
         yield from self._model_families.of(self._server.model_metrics())
+        if self._names == MLSERVER:
+            yield from families_of(sums)
 
 
 def _requests(sums: Mapping[Kind, Sums]) -> Metric:
@@ -91,8 +97,8 @@ def _times(sums: Mapping[Kind, Sums]) -> Iterator[Metric]:
             together[kind._replace(outcome="")].add(counted)
     for kind, counted in together.items():
         labels = _labels(kind)[:-1]
-        durations.add_metric(labels, _buckets(counted.durations), counted.total / 1e9)
-        queues.add_metric(labels, _buckets(counted.queues), counted.stages.queue / 1e9)
+        durations.add_metric(labels, buckets(counted.durations), counted.total / 1e9)
+        queues.add_metric(labels, buckets(counted.queues), counted.stages.queue / 1e9)
     yield durations
     yield queues
 
@@ -123,7 +129,7 @@ def _batches(batches: Mapping[tuple[str, str | None], Mapping[int, Sums]]) -> Me
         for rows, counted in sizes.items():
             counts[bisect_left(_SIZES, rows)] += counted.count
         rows_in_all = sum(rows * counted.count for rows, counted in sizes.items())
-        family.add_metric((model, version or ""), _buckets(counts, _SIZES), rows_in_all)
+        family.add_metric((model, version or ""), buckets(counts, _SIZES), rows_in_all)
     return family
 
 
@@ -145,7 +151,7 @@ def _routes(routes: Mapping[RouteKind, Sums]) -> Iterator[Metric]:
         requests.add_metric((*labels, kind.outcome), counted.count)
         together[labels].add(counted)
     for labels, counted in together.items():
-        durations.add_metric(labels, _buckets(counted.durations), counted.total / 1e9)
+        durations.add_metric(labels, buckets(counted.durations), counted.total / 1e9)
     yield from (requests, durations)
 
 
@@ -224,9 +230,3 @@ def _processes(pids: Sequence[int]) -> Iterator[Metric]:
 
 def _labels(kind: Kind) -> list[str]:
     return [kind.model, kind.version or "", kind.face, kind.outcome]
-
-
-def _buckets(counts: Sequence[int], bounds: Sequence[float] = BOUNDS) -> list[tuple[str, float]]:
-    """Return cumulative buckets, as Prometheus has them."""
-    texts = (*(str(float(bound)) for bound in bounds), "+Inf")
-    return [*zip(texts, (float(count) for count in accumulate(counts)), strict=True)]

@@ -20,7 +20,8 @@ FORMS = ("text/plain", "application/openmetrics-text")
 class Metrics:
     """The route of the metrics, made anew for each request from what the workers have counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: str) -> None:
+        self._names = names
         #: Makes the families; kept, because it logs some things once.
         self._collector: Collector | None = None
 
@@ -35,7 +36,7 @@ class Metrics:
         server: Server = req.context.server
         registry = CollectorRegistry(auto_describe=False)
         if self._collector is None:
-            self._collector = Collector(server)
+            self._collector = Collector(server, names=self._names)
             allow_registering_again()
         registry.register(self._collector)
         encode, resp.content_type = choose_encoder(wanted(req.get_header("Accept") or "*/*"))
