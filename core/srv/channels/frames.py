@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from srv.channels.errors import BrokenFrame, OtherProtocol, UnsendableFrame
 from srv.errors import SrvError, said_by
 from srv.tensors import DTYPES, EMPTY, Tensor
-from srv.wire.raw_tensors import read_raw, write_raw
+from srv.wire.raw_tensors import read_raw, size_of, write_raw
 
 #: The version of the protocol between srv's processes. Whatever changes the meaning of a frame changes this number.
 PROTOCOL = 1
@@ -32,6 +33,12 @@ _PREFIX = _START.size + _REST.size
 _ALIGNED = 64
 _ALIGNED_INLINE = 16
 _NO_VALUE = 2**32 - 1
+#: The datatypes of which all bytes are values, where this machine has them in the order in which they travel.
+_NUMBERS: Mapping[str, np.dtype[Any]] = (
+    {name: dtype for name, dtype in DTYPES.items() if name not in ("BYTES", "BOOL")}
+    if sys.byteorder == "little"
+    else {}
+)
 _LENGTH = struct.Struct("<I")
 
 
@@ -198,25 +205,23 @@ class Packed:
         """How many bytes it takes in a segment."""
         return self.payload + (_aligned(len(self.envelope), _ALIGNED) if self.spilled else 0)
 
-    def frame(self, kind: int, call: int, descriptors: int, flags: int, segment: int = 0, slot: int = 0) -> list[Any]:
+    def frame(self, kind: int, call: int, descriptors: int, flags: int, segment: int = 0, slot: int = 0) -> list[bytes]:
         """Return the frame as the pieces of one message."""
         envelope = self.envelope
         size = self.segment_size if flags & _SEGMENT else self.payload
         rest = _REST.pack(kind, flags, descriptors, len(envelope), call, segment, slot, size)
-        checksum = zlib.crc32(envelope, zlib.crc32(rest))
-        pieces: list[Any] = [b"", rest] if flags & _SPILLED else [b"", rest, envelope]
-        if not flags & _SEGMENT and self.payload:
+        if flags & _SPILLED:
+            return [_START.pack(_MAGIC, PROTOCOL, zlib.crc32(envelope, zlib.crc32(rest))), rest]
+        parts = [rest, envelope]
+        if size and not flags & _SEGMENT:
+            parts.append(bytes(-(_PREFIX + len(envelope)) % _ALIGNED_INLINE))
             position = 0
-            payload = bytearray(_aligned(_PREFIX + len(envelope), _ALIGNED_INLINE) - _PREFIX - len(envelope))
             for offset, data in self.pieces:
-                payload += bytes(offset - position)
-                payload += data
+                parts += (bytes(offset - position), data)
                 position = offset + len(data)
-            payload += bytes(self.payload - position)
-            checksum = zlib.crc32(payload, checksum)
-            pieces.append(payload)
-        pieces[0] = _START.pack(_MAGIC, PROTOCOL, checksum)
-        return pieces
+            parts.append(bytes(size - position))
+        body = b"".join(parts)
+        return [_START.pack(_MAGIC, PROTOCOL, zlib.crc32(body)), body]
 
 
 def _aligned(size: int, to: int) -> int:
@@ -229,6 +234,8 @@ def _written(tensor: Tensor) -> Any:
     array = tensor.data
     if array.dtype != dtype and not (tensor.datatype == "BF16" and array.dtype.name == "bfloat16"):
         raise UnsendableFrame(f"the array of the tensor '{tensor.name}' is not {tensor.datatype}")
+    if tensor.datatype in _NUMBERS and array.nbytes <= INLINE_BYTES:
+        return array.tobytes()  # because it is copied into the frame anyway
     try:
         return _with_missing(tensor) if tensor.missing else write_raw(tensor)
     except (SrvError, TypeError, ValueError, struct.error) as error:
@@ -266,11 +273,10 @@ def read_frame(
     if start.flags & _SPILLED:
         if segment is None or start.envelope > segment.size or len(data) != _PREFIX:
             raise BrokenFrame("its envelope is not where it should be")
-        envelope: Any = segment[
-            : start.envelope
-        ].tobytes()  # a copy, because the sender could change it after the check
+        # A copy, because the sender could change it after the check.
+        envelope: Any = segment[: start.envelope].tobytes()
         payload: Any = segment[_aligned(start.envelope, _ALIGNED) :]
-        summed = (envelope,)
+        checksum = zlib.crc32(envelope, zlib.crc32(body[_START.size :]))
     else:
         end = _PREFIX + start.envelope
         envelope = body[_PREFIX:end]
@@ -283,10 +289,7 @@ def read_frame(
             whole = begin + start.payload
         if whole != len(data):
             raise BrokenFrame(f"it has {len(data)} bytes and says {whole}")
-        summed = (body[_PREFIX:],)
-    checksum = zlib.crc32(body[_START.size : _PREFIX])
-    for piece in summed:
-        checksum = zlib.crc32(piece, checksum)
+        checksum = zlib.crc32(body[_START.size :])
     if checksum != _START.unpack_from(data)[2]:
         raise BrokenFrame("its checksum is wrong")
     try:
@@ -308,14 +311,28 @@ def _tensor(placed: _Placed, payload: Any, free: int) -> Tensor:
     begin, end = placed.offset, placed.offset + placed.size
     if not free <= begin <= end <= len(payload):
         raise BrokenFrame(f"its tensor '{placed.name:.80}' lies outside of its payload, or in another tensor")
-    data = memoryview(payload[begin:end])
+    parameters = placed.parameters or EMPTY
     if placed.missing:
-        array = _read_missing(data, placed)
-    else:
-        array = read_raw(data, placed.datatype, placed.shape, placed.name)
-    return Tensor.trusted(
-        placed.name, array, placed.datatype, placed.parameters or EMPTY, missing=placed.missing and None in array.flat
-    )
+        array = _read_missing(memoryview(payload[begin:end]), placed)
+        return Tensor.trusted(placed.name, array, placed.datatype, parameters, missing=None in array.flat)
+    numbers = _of_numbers(placed, payload)
+    if numbers is None:
+        numbers = read_raw(memoryview(payload[begin:end]), placed.datatype, placed.shape, placed.name)
+    return Tensor.trusted(placed.name, numbers, placed.datatype, parameters)
+
+
+def _of_numbers(placed: _Placed, payload: Any) -> np.ndarray[Any, Any] | None:
+    """Return the array of a tensor of which all bytes are right; None for what has to be looked at in full."""
+    dtype = _NUMBERS.get(placed.datatype)
+    if dtype is None:
+        return None
+    size = size_of(placed.shape, dtype.itemsize, placed.name)
+    if size * dtype.itemsize != placed.size or not size:
+        return None
+    array = np.frombuffer(payload, dtype, size, placed.offset)
+    if len(placed.shape) != 1:
+        array = array.reshape(placed.shape)
+    return array if array.flags.aligned else None
 
 
 def _read_missing(data: memoryview, placed: _Placed) -> np.ndarray[Any, Any]:

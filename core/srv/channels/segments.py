@@ -228,9 +228,10 @@ class IncomingSegments:
             raise BrokenFrame(f"it says {size} bytes of memory that has {memory.size}")
         loan = Loan(memory, flags, slot, size)
         array: _Bytes = np.asarray(loan)
-        if not copied:
-            return array
-        return array.copy()
+        if copied:
+            array = array.copy()
+            array.flags.writeable = False
+        return array
 
     def forget(self, numbers: list[int]) -> None:
         """Let go of segments that the other process uses no more."""

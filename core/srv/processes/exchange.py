@@ -24,8 +24,9 @@ def request_head(request: InferenceRequest, deadline: float | None) -> dict[str,
         head["parameters"] = dict(request.parameters)
     if request.outputs:
         head["outputs"] = [(output.name, dict(output.parameters)) for output in request.outputs]
-    if request.headers:
-        head["headers"] = dict(request.headers)
+    headers = dict(request.headers.items())  # at once, and not one by one as `dict` of a mapping does
+    if headers:
+        head["headers"] = headers
     return head
 
 

@@ -49,7 +49,7 @@ class DistantCaller(Caller):
         self._answered = False
         #: How many values of a stream the worker takes now.
         self.credit = 0
-        self._more = threading.Condition(self._guard)
+        self._more: threading.Condition | None = None  # made for streams only, because it takes microseconds
 
     def answer(self, kind: int, head: Any, tensors: Any = (), *, last: bool = True) -> None:
         """Send a frame of the answer; nothing after the last one. A worker that has gone gets nothing."""
@@ -64,18 +64,19 @@ class DistantCaller(Caller):
         """Note that nobody waits any more, and tell the worker at once, whatever runs goes on to do."""
         self.answer(FrameKind.ERROR, error_head(ClientLeft()))
         self.leave()
-        with self._guard:
-            self._more.notify_all()
+        self.add_credit(0)
 
     def add_credit(self, more: int) -> None:
         """Let so many further values of a stream go."""
         with self._guard:
             self.credit += more
-            self._more.notify_all()
+            if self._more is not None:
+                self._more.notify_all()
 
     def take_credit(self) -> bool:
         """Wait until a further value may go; return whether anybody still wants one."""
         with self._guard:
+            self._more = self._more or threading.Condition(self._guard)
             self._more.wait_for(lambda: self.credit > 0 or self.left or self.channel.closed)
             self.credit -= 1
             return not self.left and not self.channel.closed
