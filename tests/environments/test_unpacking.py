@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from packing import BASE, SITE, link, pack, special, venv
 
-from srv.environments import unpacking
 from srv.environments.errors import EnvironmentUnusable
 from srv.environments.unpacking import UnpackedEnvironments
 from srv.errors import SrvError
@@ -190,7 +189,7 @@ def test_a_disk_that_fills_meanwhile_keeps_nothing(cache, tmp_path, monkeypatch)
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unpacking.tarfile, "copyfileobj", full)
+    monkeypatch.setattr("tarfile.copyfileobj", full)
     with pytest.raises(DiskFull, match="Nothing of it was kept"):
         unpacked(cache, archive)
     assert nothing_in(cache)

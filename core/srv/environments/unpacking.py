@@ -12,16 +12,13 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from srv.environments.errors import ArchiveBroken, ArchiveLeaves, TooLong, UnpackFailed
-from srv.environments.packed import BROKEN, PackedEnvironment, examine_archive, plain_name
-from srv.errors import quoted
+from srv.environments.errors import ArchiveBroken, TooLong
+from srv.environments.extraction import conda_unpack, extract
+from srv.environments.packed import PackedEnvironment, examine_archive
 from srv.fetching.copies import (
     CONTENT,
     PART,
@@ -42,10 +39,7 @@ from srv.storage import DISK_FULL
 
 log = logging.getLogger(__name__)
 
-_CONDA_UNPACK = "bin/conda-unpack"
 _BYTECODE = "__pycache__"
-#: How many links the system follows.
-_MOST_HOPS = 40
 
 
 class UnpackedEnvironments:
@@ -114,7 +108,7 @@ class _Unpacking:
         folder = folder_of(self._folder, etag)
         try:
             make_room(self._root, part, packed.size, limit=self._limit, shown=str(self._archive))
-            self._extract(packed, part / CONTENT)
+            extract(self._archive, packed, part / CONTENT, lambda: self._tick("extracting"))
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
             copy = self._complete(packed, etag, folder)
@@ -131,39 +125,10 @@ class _Unpacking:
         )  # fmt: skip
         return copy
 
-    def _extract(self, packed: PackedEnvironment, content: Path) -> None:
-        content.mkdir()
-        links: list[tuple[str, str]] = []
-        try:
-            with tarfile.open(self._archive) as opened:
-                for member in opened:
-                    self._tick("extracting")
-                    if member.issym():
-                        links.append((plain_name(member), member.linkname))
-                    else:
-                        opened.extract(member, content, filter="data")
-        except BROKEN as error:
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                raise
-            raise ArchiveBroken(str(self._archive), f"{type(error).__name__}: {error}") from None
-        for name, target in links:
-            _link(content / name, target)
-        self._check_links(packed, content)
-
-    def _check_links(self, packed: PackedEnvironment, content: Path) -> None:
-        """Raise ArchiveLeaves where a link leads out of the environment by way of other links."""
-        inside = Path(os.path.realpath(content))
-        bases = {content / name for name in packed.base_links}
-        for path in _links_in(content):
-            if bases.isdisjoint(_hops(path)) and not Path(os.path.realpath(path)).is_relative_to(inside):
-                name = str(path.relative_to(content))
-                raise ArchiveLeaves(str(self._archive), f"the link {quoted(name)}", "which leads out of its folder")
-
     def _complete(self, packed: PackedEnvironment, etag: str, folder: Path) -> Copy:
         """Make the environment know its place, have all of it on the disk, and describe it."""
         environment = folder / CONTENT / packed.top
-        if (environment / _CONDA_UNPACK).is_file():
-            self._conda_unpack(environment)
+        conda_unpack(environment, self._archive, max(1.0, self._until - time.monotonic()))
         files = files_in(folder / CONTENT)
         # Python may write its bytecode anew, and that is no damage.
         kept = {name: size for name, size in files.items() if _BYTECODE not in Path(name).parts}
@@ -177,23 +142,6 @@ class _Unpacking:
         )
         _sync_all(folder)
         return describe(folder, description)
-
-    def _conda_unpack(self, environment: Path) -> None:
-        program = environment / "bin" / "python"
-        left = max(1.0, self._until - time.monotonic())
-        try:
-            subprocess.run(  # noqa: S603 - the environment's own, by its own Python
-                [program, "-s", "-E", environment / _CONDA_UNPACK],
-                cwd=environment, check=True, timeout=left, stdin=subprocess.DEVNULL, capture_output=True,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise TooLong(str(self._archive), "conda-unpack", self._seconds) from None
-        except subprocess.CalledProcessError as error:
-            lines = error.stderr.decode(errors="replace").strip().splitlines()
-            how = f"failed with exit code {error.returncode}{': ' + lines[-1][:200] if lines else ''}"
-            raise UnpackFailed(str(self._archive), "conda-unpack", how) from None
-        except OSError as error:
-            raise UnpackFailed(str(self._archive), "conda-unpack", f"cannot be run: {error.strerror}") from None
 
     def _remove_leftovers(self) -> None:
         """Remove what processes have left that died: parts, and folders without a description."""
@@ -210,26 +158,6 @@ class _Unpacking:
     def _tell(self, doing: str) -> None:
         if self._pace.is_due():
             log.info("Model '%s': %s the environment %s.", self._title, doing, self._archive)
-
-
-def _link(path: Path, target: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)
-
-
-def _hops(path: Path) -> Iterator[Path]:
-    """Yield a link, and the links that it leads to."""
-    for _ in range(_MOST_HOPS):
-        if not path.is_symlink():
-            return
-        yield path
-        path = Path(os.path.normpath(path.parent / path.readlink()))
-
-
-def _links_in(content: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(content):
-        yield from (path for name in (*folders, *names) if (path := Path(directory, name)).is_symlink())
 
 
 def _sync_all(folder: Path) -> None:
