@@ -58,6 +58,9 @@ class ImagePlan:
     cuda: str | None = None
     #: Large files of the folder, by the layer in which they come before the code. What is not named here comes with it.
     artifacts: list[list[str]] = field(default_factory=list)
+    #: Archives of the folder that are environments of models' own processes: the image has them extracted, in the place of
+    #: each archive and in a layer of its own.
+    model_environments: list[str] = field(default_factory=list)
     #: Further files that builders get beside the folder's own, by name, below `.srv`: requirements that are made of a
     #: lock, say. The image does not get them.
     generated: dict[str, str] = field(default_factory=dict)

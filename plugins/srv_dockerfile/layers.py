@@ -27,7 +27,7 @@ def artifact_layers(folder: Path, ignore: Ignore) -> list[list[str]]:
     sizes = {
         entry.name: entry.path.stat().st_size
         for entry in travelling(folder, ignore)
-        if not entry.is_folder and entry.target is None and _can_be_named(entry.name)
+        if not entry.is_folder and entry.target is None and can_be_named(entry.name)
     }
     large = sorted((name for name, size in sizes.items() if size >= LARGE), key=lambda name: (-sizes[name], name))
     return list(_split({name: sizes[name] for name in sorted(large[:MOST_NAMES])}))
@@ -41,7 +41,8 @@ def by_folder(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _can_be_named(name: str) -> bool:
+def can_be_named(name: str) -> bool:
+    """Return whether a COPY takes a name as it stands."""
     return all(_COPIED.fullmatch(part) for part in name.split("/"))
 
 

@@ -42,6 +42,7 @@ from srv_dockerfile.layers import artifact_layers
 from srv_dockerfile.markers import HERE, image_environment, python_of
 from srv_dockerfile.missing import add_tls, notes_on_artifacts, notes_on_no_models
 from srv_dockerfile.model_codecs import CodecsOfModels, codecs_of_models
+from srv_dockerfile.model_environments import add_model_environments, archives_of
 from srv_dockerfile.requirements import Named, read_lines, read_requirements
 from srv_dockerfile.secret_files import secret_files
 from srv_dockerfile.storages import storages_of
@@ -113,6 +114,7 @@ def plan_for(
     if cuda is not None:
         add_cuda(plan, cuda)
     plan.artifacts = artifact_layers(folder, Ignore(plan.ignore))
+    add_model_environments(plan)
     hooks.image_plan(plan)
     if base_image is not None:
         plan.base_image = base_image
@@ -252,9 +254,9 @@ def _hooks_in_use(plan: ImagePlan, settings: ServerSettings, hooks: Hooks) -> It
 
 
 def _made_of(models: Iterable[ModelSettings], folder: Path) -> list[str]:
-    """Return the names of the folders and artifacts of models, below the folder."""
+    """Return the names of the folders, artifacts and archived environments of models, below the folder."""
     root = folder.resolve()
-    places = {place.resolve() for model in models for place in (model.folder, model.artifact_root)}
+    places = {place.resolve() for model in models for place in (model.folder, model.artifact_root, *archives_of(model))}
     return sorted(place.relative_to(root).as_posix() for place in places if root in place.parents)
 
 

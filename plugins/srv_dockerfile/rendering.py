@@ -55,6 +55,7 @@ def render(plan: ImagePlan) -> str:
         stage_variables=stage_variables(plan),
         installs=list(installs(plan, WHEELS)),
         artifacts=list(_artifacts(plan)),
+        model_environments=[(name, f"{APP}/{name}", _above(name)) for name in plan.model_environments],
         left_out=[shlex.quote(f"{name}") for name in _left_out(plan)],
         APP=APP,
         ENVIRONMENT=ENVIRONMENT,
@@ -137,10 +138,15 @@ def _artifacts(plan: ImagePlan) -> Iterator[str]:
             yield from (_copy([name, place]) for name in names)
 
 
+def _above(name: str) -> str:
+    """Return the folder of the image in which a name of the folder stands."""
+    return (PurePosixPath(APP) / name).parent.as_posix()
+
+
 def _left_out(plan: ImagePlan) -> list[str]:
     """Return what the image has elsewhere, or not at all."""
     ours = [OURS] if plan.wheels or plan.generated else []
-    return [f"{name}" for name in [*ours, *(name for layer in plan.artifacts for name in layer)]]
+    return [*ours, *(name for layer in plan.artifacts for name in layer), *plan.model_environments]
 
 
 def _copy(words: Sequence[str]) -> str:

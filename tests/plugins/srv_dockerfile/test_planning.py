@@ -542,6 +542,46 @@ def test_what_the_image_lacks_of_a_model_is_told(plan, uri, files, note):
     assert plan(files).notes == [note]
 
 
+@pytest.mark.parametrize(
+    "environment, files, environments, note",
+    [
+        ("env.tar.gz", {"env.tar.gz": "x"}, ["env.tar.gz"], None),
+        (
+            "../env.tar.gz",
+            {"../env.tar.gz": "x"},
+            [],
+            "outside of the folder, at '{}/../env.tar.gz', so the image has it not. Put an archive of it into the folder",
+        ),
+        ("env", {"env/bin/python": "x"}, [], "at 'env', which is a folder. An image can have it as an archive"),
+        ("env.tar.gz", {}, [], "at 'env.tar.gz', where nothing is. An image can have it as an archive"),
+        (
+            "env.tar.gz",
+            {"env.tar.gz": "x", ".dockerignore": "*.gz"},
+            [],
+            "at 'env.tar.gz', which .dockerignore leaves out",
+        ),
+    ],
+    ids=["an archive", "outside", "a folder", "not there", "left out"],
+)
+def test_an_image_extracts_the_archives_of_environments_and_tells_what_it_has_not(
+    plan, folder, environment, files, environments, note
+):
+    settings = {"implementation": "models.Scale", "process": {"environment": environment}}
+    made = plan({"model-settings.json": settings, **files})
+
+    assert made.model_environments == environments
+    if note is None:
+        assert made.notes == []
+    else:
+        assert f"Model 'scale' has its environment {note.format(folder)}" in made.notes[0]
+
+
+def test_a_large_archive_of_an_environment_is_no_layer_of_large_files(plan, folder):
+    settings = {"implementation": "models.Scale", "process": {"environment": "env.tar.gz"}}
+    made = plan({"model-settings.json": settings, "env.tar.gz": "x" * (5 << 20), "weights.bin": "x" * (5 << 20)})
+    assert (made.model_environments, made.artifacts) == (["env.tar.gz"], [["weights.bin"]])
+
+
 SHELF = """
 from srv import hookimpl
 from srv.storage import Fetch

@@ -32,6 +32,7 @@ EVERYTHING = {
     "env": {"B": "2", "A": "1"},
     "labels": {"org.opencontainers.image.title": "scale"},
     "artifacts": [["a/weights.bin", "b c.bin"], ["d.bin"]],
+    "model_environments": ["old/env.tar.gz"],
     "ports": [8080, 8081],
     "health": ["python", "-P", "-m", "srv", "health"],
 }
@@ -81,7 +82,7 @@ def test_the_image_ends_as_a_numeric_user_with_no_step_run_after_it(text, fields
 
 
 def test_index_arguments_exist_in_the_environment_s_stage_alone(text):
-    environment, artifacts, folder, image = stages(text(**EVERYTHING))[1:]
+    environment, artifacts, _, folder, image = stages(text(**EVERYTHING))[1:]
 
     assert [line for line in environment if line.startswith("ARG PIP_")] == [
         "ARG PIP_INDEX_URL",
@@ -93,7 +94,7 @@ def test_index_arguments_exist_in_the_environment_s_stage_alone(text):
 
 
 def test_the_folder_is_copied_last_so_that_a_code_change_makes_one_layer_anew(text):
-    environment, _, folder, image = stages(text(**EVERYTHING))[1:]
+    environment, _, _, folder, image = stages(text(**EVERYTHING))[1:]
 
     assert [line for line in image if line.startswith(("COPY", "RUN"))][-1] == "COPY --from=folder /folder /"
     assert "COPY . /folder/srv/app" in folder
@@ -103,7 +104,7 @@ def test_the_folder_is_copied_last_so_that_a_code_change_makes_one_layer_anew(te
 def test_no_two_stages_begin_alike_so_that_the_classic_builder_finds_the_right_one_after_no_cache(text):
     for fields in (EVERYTHING, EVERYTHING | {"conda_file": None}):
         begin = [stage[1] for stage in stages(text(**fields))[1:]]
-        assert len({*begin}) == len(begin) == 4
+        assert len({*begin}) == len(begin) == 5
 
 
 def test_large_files_are_layers_before_the_code_and_not_in_the_code_s(text):
@@ -123,8 +124,33 @@ def test_large_files_are_layers_before_the_code_and_not_in_the_code_s(text):
     ]
 
 
+def test_an_environment_of_a_model_is_a_layer_that_is_extracted_where_it_stays(text):
+    _, environments, folder, image = stages(text(model_environments=["old/env.tar.gz", "b c.tar"]))[1:]
+
+    assert environments == [
+        "FROM environment AS model_environments",
+        "COPY old/env.tar.gz /srv/app/old/env.tar.gz",
+        'COPY ["b c.tar", "/srv/app/b c.tar"]',
+        (
+            "RUN /opt/env/bin/python -P -m srv.environments /srv/app/old/env.tar.gz '/srv/app/b c.tar' "
+            "&& mkdir -p /model_environments/1/srv/app/old "
+            "&& mv /srv/app/old/env.tar.gz /model_environments/1/srv/app/old/ "
+            "&& mkdir -p /model_environments/2/srv/app && mv '/srv/app/b c.tar' /model_environments/2/srv/app/ "
+            "&& chmod -R g=u,o-w /model_environments/*/srv/app "
+            "&& find /model_environments -exec touch -h -d @315532800 {} +"
+        ),
+    ]
+    assert "rm -rf old/env.tar.gz 'b c.tar' && chmod" in folder[-1]
+    assert [line for line in image if line.startswith("COPY")] == [
+        "COPY --from=environment /opt/env /opt/env",
+        "COPY --from=model_environments /model_environments/1 /",
+        "COPY --from=model_environments /model_environments/2 /",
+        "COPY --from=folder /folder /",
+    ]
+
+
 def test_files_have_one_time_whenever_the_image_is_built(text):
-    for stage in stages(text(**EVERYTHING))[1:4]:
+    for stage in stages(text(**EVERYTHING))[1:5]:
         assert stage[-1].endswith("-exec touch -h -d @315532800 {} +")
 
 
