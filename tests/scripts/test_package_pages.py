@@ -30,3 +30,32 @@ def test_links_of_a_readme_lead_from_its_page_in_docs():
     assert package_pages.led_from_docs(text, TOP / "contrib" / "srv-made") == (
         "[a](../tables.md#forms) [b](../../contrib/srv-made/CHANGELOG.md) [c](sklearn.md) [d](https://x/y) [e](#own)"
     )
+
+
+#: The headings of a runtime's README, in their order; its own ones stand where the dots are.
+HEADINGS = (
+    "Try it",
+    "What goes in",
+    "What comes out",
+    "…",
+    "Settings",
+    "Which files are code",
+    "Threads and sizes",
+    "Tests",
+)
+NEEDED = {"What goes in", "What comes out", "Which files are code", "Threads and sizes", "Tests"}
+
+
+@pytest.mark.parametrize(
+    "package", [each for each in package_pages.packages() if each.files], ids=lambda each: each.name
+)
+def test_the_readmes_of_runtimes_say_the_same_things_in_the_same_order(package):
+    text = (TOP / "contrib" / package.name / "README.md").read_text()
+    found = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    found = [
+        each for heading in found for each in ({"What goes in, what comes out": HEADINGS[1:3]}.get(heading, [heading]))
+    ]
+
+    assert {*found} >= NEEDED
+    places = [HEADINGS.index(heading if heading in HEADINGS else "…") for heading in found]
+    assert places == sorted(places), found

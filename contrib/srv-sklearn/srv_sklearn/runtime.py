@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, ClassVar
 from warnings import filterwarnings
@@ -230,7 +231,10 @@ class SklearnRuntime(Runtime):
 
     def _description(self) -> dict[str, Any]:
         """Return what the metadata has beside inputs and outputs."""
-        described: dict[str, Any] = {"estimator": type(self._estimator).__name__}
+        described: dict[str, Any] = {
+            "scikit-learn": version("scikit-learn"),
+            "estimator": type(self._estimator).__name__,
+        }
         names = getattr(self._estimator, "feature_names_in_", None)
         if names is not None:
             described["feature_names"] = [str(name) for name in names]

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from importlib.metadata import version
 
 import joblib
 import numpy as np
@@ -151,7 +152,11 @@ def test_metadata_comes_from_the_estimator(serve):
         Spec("FP64", (-1, 3), name="predict_proba"),
         Spec("FP64", (-1, 3), name="decision_function"),
     ]
-    assert runtime.parameters == {"estimator": "LogisticRegression", "classes": [0, 1, 2]}
+    assert runtime.parameters == {
+        "scikit-learn": version("scikit-learn"),
+        "estimator": "LogisticRegression",
+        "classes": [0, 1, 2],
+    }
 
 
 @pytest.mark.parametrize("datatype", ["FP64", "FP32", "FP16", "INT64", "INT8", "UINT8"])
