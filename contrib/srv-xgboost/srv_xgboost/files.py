@@ -17,6 +17,16 @@ _JSON = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
 _UBJSON = re.compile(rb"\{[Lli\x00-\x20]*(learner|version)", re.DOTALL)
 
 
+class FilesGone(SrvError):
+    """Neither build of XGBoost can be imported; where both were installed, who uninstalls one takes the other's files too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "xgboost cannot be imported. Where xgboost and xgboost-cpu were both installed and one was uninstalled, the files of "
+            "the other went with it: pip install --force-reinstall --no-deps xgboost-cpu"
+        )
+
+
 class OldFormat(SrvError):
     """The file is in the binary format that XGBoost wrote before UBJSON."""
 

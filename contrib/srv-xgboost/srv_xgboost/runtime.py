@@ -15,7 +15,7 @@ from marshmallow.validate import Range
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
 from srv.file_formats import check_format
 from srv_xgboost.columns import codes_of, table_of
-from srv_xgboost.files import WELL_KNOWN, format_of, is_xgboost
+from srv_xgboost.files import WELL_KNOWN, FilesGone, format_of, is_xgboost
 
 
 def _check_classes(classes: list[Any]) -> None:
@@ -91,7 +91,12 @@ class XGBoostRuntime(Runtime):
 
     def load(self) -> None:
         """Read the file, and learn from the booster what it takes and gives."""
-        from srv_xgboost.booster import OUTPUTS, Booster  # the only import of xgboost
+        try:
+            from srv_xgboost.booster import OUTPUTS, Booster  # the only import of xgboost
+        except ModuleNotFoundError as error:
+            if error.name != "xgboost":
+                raise
+            raise FilesGone from error
 
         extra = self.settings.parameters.extra
         file = self.artifact(*WELL_KNOWN)

@@ -115,6 +115,13 @@ def test_two_builds_of_different_versions_over_each_other_are_refused(load, monk
     assert load(OWN).ask(ROWS)
 
 
+def test_a_library_whose_files_went_with_the_other_build_is_told_with_what_to_do(load, monkeypatch):
+    monkeypatch.delitem(sys.modules, "srv_xgboost.booster", raising=False)
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    with pytest.raises(SrvError, match=r"pip install --force-reinstall --no-deps xgboost-cpu"):
+        load(OWN)
+
+
 def test_the_runtimes_module_imports_no_xgboost():
     code = "import sys, srv_xgboost; print(sorted({'xgboost', 'scipy', 'pandas', 'sklearn'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
