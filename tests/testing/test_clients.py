@@ -1,6 +1,7 @@
 """The client in process: asks as a client on the wire would, and gives every answer as an answer."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -233,3 +234,26 @@ def test_a_stream_is_an_answer_for_each_response_and_one_for_its_failure(srv_cli
     assert (failed.ok, failed.error) == (False, "No further.")
     assert form == "grpc" or (failed.status, failed.code) == (400, "INVALID_INPUT")
     assert [answer.ok for answer in client.stream("Nobody", {"x": [1.0]}, form=form)] == [False]
+
+
+UNCLOSED = """
+import numpy as np
+from srv import Runtime
+from srv.testing import Client
+
+
+class Double(Runtime):
+    def predict(self, x: np.ndarray):
+        return 2 * x
+
+
+client = Client.of(Double)
+print(client.infer("Double", {"x": np.ones(1)})["output"])
+"""
+
+
+@pytest.mark.e2e
+def test_a_client_that_nobody_has_closed_ends_with_the_program_and_says_nothing():
+    run = subprocess.run([sys.executable, "-c", UNCLOSED], capture_output=True, text=True, check=True)
+
+    assert (run.stdout, run.stderr) == ("[2.]\n", "")

@@ -123,7 +123,7 @@ def classes_as_modules() -> Iterator[Callable[[type[Runtime]], str]]:
     try:
         yield refer
     finally:
-        del sys.modules[module.__name__]
+        sys.modules.pop(module.__name__, None)  # which is empty already where the interpreter ends
 
 
 def by_import(runtime_class: type[Runtime]) -> str:
