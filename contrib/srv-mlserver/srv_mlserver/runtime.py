@@ -54,11 +54,10 @@ class MLServerRuntime(Runtime):
         loop = asyncio.get_running_loop()
         self._their_settings = settings_of(self.settings, self.implementation)
         try:
-            with model_context(self._their_settings):
-                self._model = self.adopted(self._their_settings)
             ready = await loop.run_in_executor(None, self._load_here)
         except NeedsLoop:
             with model_context(self._their_settings):
+                self._model = self.adopted(self._their_settings)
                 ready = await self._model.load()
         except MLServerError as error:
             raise error_of(error) from error
@@ -78,6 +77,7 @@ class MLServerRuntime(Runtime):
 
     def _load_here(self) -> Any:
         with model_context(self._their_settings):
+            self._model = self.adopted(self._their_settings)
             return run_here(self._model.load())
 
     def _tell_metadata(self) -> None:
@@ -144,10 +144,13 @@ def runtime_of(
     """Return the runtime of one of MLServer's classes."""
     if cls.predict is MLModel.predict and cls.predict_stream is MLModel.predict_stream:
         raise NoPredict(implementation)
+    # MLServer's own predict raises; a class without one of its own answers with streams only, which srv tells clients.
+    streams_only = {"predict": None} if cls.predict is MLModel.predict else {}
     return type(
         cls.__name__,
         (MLServerRuntime,),
         {
+            **streams_only,
             "adopted": cls,
             "implementation": implementation,
             "handlers": handlers,

@@ -422,3 +422,84 @@ def test_mlservers_own_codecs_read_what_srv_leaves_alone(folder, srv_client, con
     answer = client.post("/v2/models/raw/infer", {"inputs": [tensor("x", "BYTES", [sent], content_type=content_type)]})
 
     assert answer.json["outputs"][0]["data"] == [decoded]
+
+
+STREAM_ONLY = """
+    from mlserver import MLModel, types
+
+
+    class Stream(MLModel):
+        async def predict_stream(self, payloads):
+            async for payload in payloads:
+                output = types.ResponseOutput(name="y", shape=[1], datatype="INT32", data=[len(payload.inputs)])
+                yield types.InferenceResponse(model_name=self.name, outputs=[output])
+
+
+    class Nothing(MLModel):
+        pass
+"""
+
+
+def test_a_class_without_a_predict_of_its_own_answers_with_streams_only(folder, srv_client):
+    client = srv_client(folder(stream=({"implementation": "models.Stream"}, STREAM_ONLY)))
+
+    answer = client.post("/v2/models/stream/infer", asked("x"))
+    assert (answer.status, answer.code) == (501, "UNIMPLEMENTED")
+
+    answer = client.post("/v2/models/stream/infer_stream", asked("x"))
+    assert json.loads(answer.body.decode().removeprefix("data: "))["outputs"][0]["data"] == [1]
+
+
+def test_a_class_that_answers_nothing_is_not_loaded(folder, srv_client):
+    client = srv_client(folder({"on_load_error": "continue"}, n=({"implementation": "models.Nothing"}, STREAM_ONLY)))
+
+    (row,) = client.post("/v2/repository/index", {}).json
+    assert "models.Nothing has no predict method of its own" in row["reason"]
+
+
+LOADS = """
+    import asyncio
+    import threading
+
+    from mlserver import MLModel, types
+    from mlserver.errors import InvalidModelURI
+
+
+    class Loads(MLModel):
+        async def load(self) -> bool:
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.settings.parameters.extra["way"] == "refuses":
+                return False
+            if self.settings.parameters.extra["way"] == "raises":
+                raise InvalidModelURI(self.name, "nowhere")
+            if self.settings.parameters.extra["way"] == "loop":
+                self.loop = asyncio.get_running_loop()
+                await asyncio.sleep(0)
+            self.thread = threading.current_thread().name
+            return True
+
+        async def predict(self, payload):
+            if self.settings.parameters.extra["way"] == "loop":
+                assert asyncio.get_running_loop() is self.loop
+            return types.InferenceResponse(
+                model_name=self.name,
+                outputs=[types.ResponseOutput(name="calls", shape=[1], datatype="INT32", data=[self.calls])],
+            )
+"""
+
+
+def loading(way):
+    return {"implementation": "models.Loads", "parameters": {"extra": {"way": way}}}
+
+
+@pytest.mark.parametrize("way", ["plain", "loop"])
+def test_a_model_loads_once_in_a_thread_or_on_the_event_loop_where_it_needs_that(folder, srv_client, way):
+    client = srv_client(folder(m=(loading(way), LOADS)))
+    assert client.infer("m", {"x": [1.0]})["calls"].tolist() == [1]
+
+
+@pytest.mark.parametrize("way, words", [("refuses", "load"), ("raises", "Invalid URI specified for model m (nowhere)")])
+def test_a_load_that_fails_is_the_reason_of_the_index(folder, srv_client, way, words):
+    client = srv_client(folder({"on_load_error": "continue"}, m=(loading(way), LOADS)))
+    (row,) = client.post("/v2/repository/index", {}).json
+    assert (row["state"], words in row["reason"]) == ("UNAVAILABLE", True)
