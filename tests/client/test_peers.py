@@ -1,5 +1,6 @@
 """The client against servers that break off, wait, say little, or speak the protocol as others do."""
 
+import gzip
 import json
 import os
 import ssl
@@ -84,6 +85,35 @@ def test_an_answer_that_trickles_ends_with_the_call_s_time():
         with pytest.raises(TimedOut):
             client.infer("m", X)
         done.set()
+
+
+@pytest.mark.parametrize(
+    "head, body",
+    [
+        (b"Content-Length: 999", INFERRED),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(INFERRED), INFERRED)),
+    ],
+    ids=["of a length", "in chunks"],
+)
+def test_an_answer_that_is_cut_off_is_lost(head, body):
+    def cut_off(connection):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
+
+    with peer(cut_off) as address, Client(address, form="json") as client, pytest.raises(ConnectionLost):
+        client.infer("m", X)
+
+
+def test_an_answer_that_is_packed_or_in_chunks_is_read(no_pause):
+    packed = gzip.compress(INFERRED)
+    pages = [
+        answered(b"200 OK", packed, b"Content-Encoding: gzip"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + INFERRED[:5]
+        + b"\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(INFERRED) - 5, INFERRED[5:]),
+        ok(INFERRED),
+    ]  # fmt: skip
+    with peer(by_path({"/v2/models/m/infer": pages})) as address, Client(address, form="json") as client:
+        assert [client.infer("m", X)["y"].tolist() for _ in range(3)] == [[2.0]] * 3
 
 
 def test_a_request_may_take_longer_to_be_sent_than_to_connect(monkeypatch):

@@ -71,7 +71,7 @@ class NotTheProtocol(SrvError):
         super().__init__(f"What answers at {url} does not speak the Open Inference Protocol: {why}.")
 
 
-def failure_of(status: int, headers: Mapping[str, str], body: bytes, url: str) -> SrvError:
+def failure_of(status: int, headers: Mapping[str, str], body: bytes | bytearray, url: str) -> SrvError:
     """Return the error that an HTTP response stands for, with the server's sentence, code and request id."""
     sentence, code = _said(body)
     if status in (404, 405) and code is None and sentence in ("Not Found", "Method Not Allowed"):
@@ -91,7 +91,7 @@ def told(kind: type[SrvError], sentence: str, code: str | None, headers: Mapping
     return error
 
 
-def _said(body: bytes) -> tuple[str | None, str | None]:
+def _said(body: bytes | bytearray) -> tuple[str | None, str | None]:
     """Return sentence and code of an error's body. KServe, Triton and MLServer say `error` too; FastAPI says `detail`."""
     try:
         document: Any = orjson.loads(body)
@@ -113,7 +113,7 @@ def _detail(entry: Any) -> str:
     return f"{place or 'body'}: {entry.get('msg')}"
 
 
-def _unsaid(status: int, headers: Mapping[str, str], body: bytes, url: str) -> str:
+def _unsaid(status: int, headers: Mapping[str, str], body: bytes | bytearray, url: str) -> str:
     if "location" in headers and 300 <= status < 400:
         return f"{url} redirects to {quoted(headers['location'])}; make a Client with that server's URL."
     said = body[:200].decode(errors="replace").strip()

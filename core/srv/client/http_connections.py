@@ -33,8 +33,10 @@ _CONNECT_SECONDS = 10.0
 #: A body of less is sent at once, because a second call costs more than a copy.
 _FEW_BYTES = 65536
 #: How much of a stream is read at once, where so much is there.
-_PIECE = 65536
+_PIECE, _LARGE_PIECE = 65536, 2**20
 _INTERNAL = 500
+#: The most memory that is taken at a server's word alone.
+_MOST_AT_ONCE = 2**30
 
 
 class WholeResponse(NamedTuple):
@@ -42,7 +44,7 @@ class WholeResponse(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    data: bytes
+    data: bytearray
 
 
 class _Noticed(HTTPConnection):
@@ -143,14 +145,17 @@ class HttpPool:
         """Send a request and read its response whole, all within the seconds. Raises NoConnection, TimedOut or ConnectionLost."""
         deadline = time.monotonic() + seconds
         with self.request(method, path, body, headers, seconds) as response:
-            pieces = []
-            for piece in pieces_of(response):
-                pieces.append(piece)
+            data = bytearray(
+                _length(response)
+            )  # one piece of memory, because the parts of a large body would take twice as much
+            end = 0
+            for piece in pieces_of(response, _LARGE_PIECE):
+                data[end : end + len(piece)] = piece
+                end += len(piece)
                 if time.monotonic() > deadline and response.length_remaining != 0:
                     raise TimedOut(self.url, seconds)
-            return WholeResponse(
-                response.status, headers_of(response), pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            )
+            del data[end:]
+            return WholeResponse(response.status, headers_of(response), data)
 
     @contextmanager
     def request(
@@ -221,17 +226,23 @@ def _sent(parts: Parts) -> Any:
     return iter(parts)
 
 
+def _length(response: urllib3.BaseHTTPResponse) -> int:
+    """Return how many bytes of a body are sure to come: none where it says no length, or that of a packed body."""
+    packed = response.headers.get("Content-Encoding")
+    return 0 if packed else min(response.length_remaining or 0, _MOST_AT_ONCE)
+
+
 def headers_of(response: urllib3.BaseHTTPResponse) -> Mapping[str, str]:
     """Return the headers of a response, names in lower case."""
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def pieces_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a body's bytes as they come."""
+def pieces_of(response: urllib3.BaseHTTPResponse, most: int = _PIECE) -> Iterator[bytes]:
+    """Yield a body's bytes as they come, at most so many at once."""
     if response.chunked:
-        yield from response.stream(_PIECE)
+        yield from response.stream(most)
         return
-    while piece := response.read1(_PIECE):
+    while piece := response.read1(most):
         yield piece
 
 

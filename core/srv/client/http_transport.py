@@ -122,7 +122,7 @@ class HttpTransport:
         headers = {**call.headers, **({} if is_raw else _JSON)}
         answer = self._exchange(method, path if path.startswith("/") else f"/{path}", body, headers, call)
         is_json = answer.headers.get("content-type", "").startswith("application/json")
-        return self._parsed(answer.data) if is_json else answer.data
+        return self._parsed(answer.data) if is_json else bytes(answer.data)
 
     def close(self) -> None:
         """Close all connections."""
@@ -196,7 +196,7 @@ class HttpTransport:
                 self._found = "unknown"
         return self._found
 
-    def _parsed(self, data: bytes) -> Any:
+    def _parsed(self, data: bytes | bytearray) -> Any:
         try:
             return orjson.loads(data)
         except orjson.JSONDecodeError:

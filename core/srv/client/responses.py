@@ -38,7 +38,7 @@ class _Response(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Response)
 
 
-def read_response(body: bytes | memoryview, headers: Mapping[str, str]) -> InferenceResponse:
+def read_response(body: bytes | bytearray | memoryview, headers: Mapping[str, str]) -> InferenceResponse:
     """Return the inference response of a body. Names of headers are in lower case.
 
     Raises msgspec.MsgspecError, ValueError or InvalidInput for a body that is none.
