@@ -1,5 +1,6 @@
-"""The pictures of docs/architecture.md: drawn from the code, and an error where they and the code differ."""
+"""The pictures are drawn from the code and from a session in a terminal, and an error says where they differ."""
 
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -9,7 +10,8 @@ import pytest
 TOP = Path(__file__).parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
 
-from svg_pictures import floors, processes, request, source, states  # noqa: E402 - scripts/ is no package that is installed
+# scripts/ is no package that is installed.
+from svg_pictures import floors, processes, request, session, source, states  # noqa: E402
 from svg_pictures.source import NotInTheCode  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -66,3 +68,20 @@ def test_each_change_of_a_state_that_the_code_makes_has_an_arrow(monkeypatch):
     monkeypatch.setattr(states, "CHANGES", kept)
     with pytest.raises(NotInTheCode, match=r"scheduler\._take_over makes it ExchangeState\.TAKEN"):
         states.check()
+
+
+@pytest.mark.e2e
+def test_the_session_of_the_readme_goes_today_as_it_is_drawn_but_for_figures():
+    checked = subprocess.run(
+        [sys.executable, TOP / "scripts/pictures", "--session", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_long_line_of_a_session_goes_on_below_and_is_read_as_one():
+    lines = ["$ srv start scale", "x" * 300, "", "<&>  [####....]  50%  1,000 rows"]
+    assert session.lines_of(session.draw(lines)) == lines
+
+
+def test_what_a_terminal_writes_over_is_not_shown():
+    assert session.shown("a\r\n[##..]  50%  1,000 rows\r[####] 100%  2,0\r\n") == ["a", "[####] 100%  2,000 rows"]
