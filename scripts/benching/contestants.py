@@ -76,7 +76,8 @@ class MLServer:
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
-    requirements = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1")
+    #: With a newer uvloop its parallel workers do not start, because it asks for an event loop where none is set.
+    requirements = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", "uvloop<0.22")
 
     @contextmanager
     def serve(self, *models: str) -> Iterator[Server]:

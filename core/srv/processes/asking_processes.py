@@ -27,6 +27,9 @@ from srv.processes.serving_processes import ServingProcess
 from srv.settings import ServerSettings
 from srv.tensors import Tensor
 
+#: A call tells its face beforehand that it waits where more of the calls lately took long, the last one counting so much:
+#: because to hand the lead to another thread costs more than a small prediction, and any call may be late now and then.
+_OFTEN, _WEIGHT = 0.5, 1 / 16
 #: How many values of a stream a process sends before the worker has taken the first.
 WINDOW = 8
 
@@ -52,7 +55,8 @@ class Processes:
             timeout=model.request_timeout or settings.request_timeout,
             loop=loop,
         )
-        self._takes_long = False
+        #: The share of calls that took long lately.
+        self._slowness = 0.0
 
     def call(self, kind: int, head: Any, tensors: Sequence[Tensor], caller: Caller, until: float | None) -> ProcessCall:
         """Begin a call in the least busy process. Raises NoProcess, ProcessDied, DeadlinePassed."""
@@ -67,13 +71,13 @@ class Processes:
 
     def ask(self, kind: int, head: Any, tensors: Sequence[Tensor], caller: Caller, until: float | None) -> Frame:
         """Return the one frame that answers a call. Raises what the process says, ProcessDied, DeadlinePassed."""
-        if self._takes_long:
+        if self._slowness > _OFTEN:
             caller.will_block()
         began = time.monotonic()
         with self.call(kind, head, tensors, caller, until) as call:
             frame = call.next()
             call.is_over = True
-        self._takes_long = time.monotonic() - began > LONG_RUN
+        self._slowness += _WEIGHT * ((time.monotonic() - began > LONG_RUN) - self._slowness)
         return frame
 
 
