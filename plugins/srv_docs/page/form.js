@@ -56,7 +56,7 @@ export class Form {
 
 	render(change) {
 		change?.();
-		for (const input of this.inputs) Object.assign(input, { cells: [], note: h("p", { class: "note" }) });
+		for (const input of this.inputs) Object.assign(input, { cells: [], note: h("p", { class: "note", role: "alert" }) });
 		const add = () => {
 			const name = `input_${this.inputs.length}`;
 			this.inputs.push({ name, parameters: {}, octets: false, isSent: true, datatype: "FP64", isFixed: false, declared: null, shape: [1], values: ["1"] });
@@ -113,7 +113,7 @@ export class Form {
 	}
 
 	picker(label, accept, take) {
-		const note = h("span", { class: "note" });
+		const note = h("span", { class: "note", role: "alert" });
 		const onchange = async ({ target }) => {
 			const [file] = target.files;
 			try {
@@ -122,7 +122,6 @@ export class Form {
 				say(`${file?.name} is in the form.`);
 			} catch (error) {
 				note.textContent = error.message;
-				say(error.message);
 			}
 			target.value = "";
 		};

@@ -126,7 +126,7 @@ function asking(path, example) {
 			return form.read(binary.checked && !stream);
 		} catch (error) {
 			if (!(error instanceof Unfit)) throw error;
-			say(error.message);
+			if (error.control === form.parameters) say(error.message);
 			error.control?.focus();
 			return null;
 		}
