@@ -210,6 +210,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     answers: bool = True
     #: Whether it answers with streams.
     streams: bool = True
+    #: A value that it answers, as `srv.Client.infer` takes it; None where the runtime has none.
+    example: Any = None
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):

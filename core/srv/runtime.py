@@ -79,6 +79,8 @@ class Runtime:
     #: Paths of the runtime's own, below the model's or at the root: `[("POST", "explain", "explain")]` is an HTTP method, a
     #: path and the name of the method that answers with an `srv.RouteRequest`. A method `routes(self)` may return them.
     routes: Any = ()
+    #: A value that the model answers, as `srv.Client.infer` takes it, for whoever shows the model; `load` may set it.
+    example: Any = None
     #: A marshmallow schema for the settings' `parameters.extra`; what it loads stands there afterwards.
     extra: ClassVar[type[Schema] | None] = None
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: A request beside the settings of a model, as `srv init` writes one.
 REQUEST_FILE = "request.json"
 #: What is larger is no example that somebody edits.
-LARGEST_FILE = 2**20
+LARGEST = 2**20
 LARGEST_TENSOR = 200_000
 #: Lengths for dimensions of any length: the first one, the second of two, and those of pictures and their like.
 _FIRST, _COLUMNS, _SIDE = 1, 4, 32
@@ -48,10 +48,9 @@ class Examples:
         name, version = metadata.name, version or (metadata.versions[-1] if metadata.versions else None)
         kept = self._found.get((name, version)) or self._found.get((name, None))
         inputs = metadata.inputs if metadata.answers or metadata.stream_inputs is None else metadata.stream_inputs
-        if kept is not None and _fits(kept[1], inputs, any_name=metadata.any_input_name):
-            origin, request = kept
-        else:
-            origin, request = "declared", _made(inputs)
+        known = (each for each in (kept, _of_runtime(metadata)) if each is not None)
+        fitting = (each for each in known if _fits(each[1], inputs, any_name=metadata.any_input_name))
+        origin, request = next(fitting, ("declared", _made(inputs)))
         of_stream = metadata.stream_inputs if metadata.answers and metadata.stream_inputs != metadata.inputs else None
         return {
             "from": origin,
@@ -65,7 +64,7 @@ class Examples:
 def _in_file(path: Path) -> Mapping[str, Any] | None:
     """Return the request in a file, or None where there is none that could be one."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        if path.stat().st_size > LARGEST:
             return None
         request = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -74,6 +73,21 @@ def _in_file(path: Path) -> Mapping[str, Any] | None:
         log.info("%s of model '%s' is no example for its page: %s.", REQUEST_FILE, path.parent.name, error)
         return None
     return request if isinstance(request, dict) else None
+
+
+def _of_runtime(metadata: ModelMetadata) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the example that the runtime has, or None where it has none that becomes a request."""
+    if metadata.example is None:
+        return None
+    from srv.client.bodies import as_json  # here, because few runtimes have an example
+    from srv.client.inputs import request_of
+
+    try:
+        body = as_json(request_of(metadata.example, metadata))
+    except Exception as error:  # noqa: BLE001  a runtime may give anything
+        log.info("The example of model '%s' is no request for its page: %s.", metadata.name, error)
+        return None
+    return ("runtime", json.loads(body)) if len(body) <= LARGEST else None
 
 
 def _fits(request: Mapping[str, Any], inputs: Sequence[Spec], *, any_name: bool) -> bool:

@@ -139,6 +139,20 @@ def test_a_csv_file_fills_the_columns_by_their_names(visit, url, expect, tmp_pat
     expect(page.locator(".file .note")).to_contain_text("Column 'area', row 0: 'many' is no FP64")
 
 
+def test_a_csv_file_of_many_rows_is_sent_whole_and_another_can_follow(visit, url, expect, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("rooms,area,city\n" + "".join(f"{place},{place / 2},city {place}\n" for place in range(5000)))
+    page = visit(of_model(url, "prices"))
+    page.get_by_label("CSV file").set_input_files(path)
+    expect(page.get_by_text("5000 rows of a file.")).to_be_visible()
+    send(page)
+    expect(page.get_by_role("button", name="Show more: 100 of 5000 rows are here")).to_be_visible()
+    assert rows_of(answer(page).locator("table"))[99] == ["city 99", "49500", "99"]
+    path.write_text("rooms,area,city\n1,2,Ulm\n")
+    page.get_by_label("CSV file").set_input_files(path)
+    expect(field(page, "city, row 0")).to_have_value("Ulm")
+
+
 def test_a_csv_file_with_or_without_names_is_a_matrix(visit, url, expect, tmp_path):
     path = tmp_path / "rows.csv"
     page = visit(of_model(url, "sums"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from srv_mlflow.params import Params
 from srv_mlflow.results import Results
 from srv_mlflow.sklearn_errors import of_scikit_learn
 from srv_mlflow.tensors import Tensors
+
+log = logging.getLogger(__name__)
 
 FLAVOUR = "python_function"
 _SKLEARN = "mlflow.sklearn"
@@ -106,6 +109,14 @@ class Pyfunc:
         if example is None:
             raise NoExample
         self._model.predict(example, params=metadata.load_input_example_params(str(folder)))
+
+    def example(self, folder: Path) -> Any:
+        """Return the input example that the model was saved with, or None where it has none that can be read."""
+        try:
+            return self._model.metadata.load_input_example(str(folder))
+        except Exception as error:  # noqa: BLE001  the model serves without it
+            log.info("The input example in %s cannot be read: %s", folder.name, error)
+            return None
 
     # -- what the metadata says -----------------------------------------------------------------------------------------
 

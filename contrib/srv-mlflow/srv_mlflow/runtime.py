@@ -78,6 +78,7 @@ class MlflowRuntime(Runtime):
             self.inputs = self._model.inputs()
         if self.outputs is None:
             self.outputs = self._model.outputs()
+        self.example = self._model.example(folder)
         if not self._model.is_thread_safe:
             self.concurrency = 1  # type: ignore[misc]  # of this model alone
         if self._model.streams:

@@ -1,5 +1,6 @@
 """Loading: which models are served, with which settings, in how many threads, and what importing the runtime costs."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -54,6 +55,16 @@ def test_the_input_example_warms_the_model_up_where_settings_say_so(given):
         assert client.get("/v2/models/m/ready").status == 200
     with pytest.raises(LoadFailed, match="was saved without an input_example"):
         Client.of(given("kinds", parameters={"extra": {"warm_up": True}}))
+
+
+def test_the_page_begins_with_the_input_example_and_it_is_answered(given):
+    with Client.of(given("iris")) as client:
+        told = client.get("/v2/models/m/docs/example.json").json
+        assert told["from"] == "runtime"
+        assert len(told["request"]["inputs"]) == 4
+        assert client.post("/v2/models/m/infer", json.dumps(told["request"]).encode()).status == 200
+    with Client.of(given("kinds")) as client:
+        assert client.get("/v2/models/m/docs/example.json").json["from"] == "declared"
 
 
 @pytest.mark.parametrize("safe, most", [(None, 1), (False, 1), (True, 8)])

@@ -96,6 +96,7 @@ def prepare(
         routes=tuple(route.described for route in routes),
         answers=answering.answers,
         streams=answering.streams,
+        example=runtime.example,
     )
 
 

@@ -43,7 +43,7 @@ function expression({ datatype, shape, values, contentType, octets, parameters }
 	return `np.array(${nested(values, shape, leaf).replaceAll("\n", "\n        ")}, np.${type})`;
 }
 
-// Return a program of Python: with srv's client where that has a plain value for each input, else with its standard library.
+// Return a program: with srv's client where that has a plain value for each input, else with the standard library.
 export function pythonCode(path, { name, version }, request, stream) {
 	const inputs = request.tensors.map((tensor) => [tensor.name, needsFile(request) ? null : expression(tensor)]);
 	const body = inputs.map(([each, said]) => `        ${text(each)}: ${said},\n`).join("");

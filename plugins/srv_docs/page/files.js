@@ -27,7 +27,7 @@ export function readCsv(text) {
 	return rows;
 }
 
-// Return a cell as an input takes it: an empty one is null where the input is of floats.
+// Return a cell's value: an empty one of floats is null.
 const given = (datatype, cell) => (cell === "" && isFloat(datatype) ? null : cell);
 
 // Return the columns of a CSV file for inputs, each with its values.
@@ -48,7 +48,7 @@ export function columnsOf([head, ...below], inputs) {
 	});
 }
 
-// Return what an input takes from a file: its shape and values. Throws an Error that says what does not fit.
+// Return the shape and values that a file has for an input. Throws an Error where it does not fit.
 export async function readFile(file, input) {
 	const bytes = new Uint8Array(await file.arrayBuffer());
 	return fits(await read(bytes, file, input), input);
@@ -130,7 +130,7 @@ export function imageType(bytes) {
 	return kind ? `image/${kind}` : null;
 }
 
-// Return a picture as rows, columns and colours, or colours first, in the sizes that the model declares.
+// Return a picture's pixels, colours first or last, in the sizes that the model declares.
 async function pixels(blob, { declared, datatype }) {
 	const shape = (declared ?? [-1, -1, 3]).slice(-3);
 	const isColour = (length) => [1, 3, 4].includes(length);

@@ -51,7 +51,7 @@ export class Form {
 		const size = this.inputs[0]?.values.length;
 		const isColumn = ({ shape, declared, values, octets, isSent, contentType }) =>
 			isSent && !octets && contentType !== "json" && values.length === size && shape[0] === size && (declared ?? [-1])[0] === -1;
-		return !this.apart && this.inputs.length > 1 && size > 0 && size * this.inputs.length <= MOST_CELLS && this.inputs.every(isColumn);
+		return !this.apart && this.inputs.length > 1 && size > 0 && this.inputs.every(isColumn);
 	}
 
 	render(change) {
@@ -87,13 +87,14 @@ export class Form {
 	table() {
 		const size = this.inputs[0].values.length;
 		const names = this.inputs.map(({ name, datatype }) => h("span", name, h("small", datatype)));
-		const rows = Array.from({ length: size }, (_, place) => tr(place, this.inputs.map((input) => this.cell(input, place, `${input.name}, row ${place}`))));
+		const isLong = size * this.inputs.length > MOST_CELLS;
+		const rows = Array.from({ length: isLong ? 0 : size }, (_, place) => tr(place, this.inputs.map((input) => this.cell(input, place, `${input.name}, row ${place}`))));
 		const fromCsv = async (file) => {
 			const columns = columnsOf(readCsv(await file.text()), this.inputs);
 			this.inputs.forEach((input, place) => Object.assign(input, { values: columns[place], shape: [columns[place].length, ...input.shape.slice(1)] }));
 		};
-		return h("fieldset", h("legend", "Rows"), scrolling("Rows to send", table(names, rows)), this.inputs.map((input) => input.note),
-			row(this.rowButtons(this.inputs, size), this.picker("CSV file", ".csv,.tsv,.txt", fromCsv), button("Each input on its own", () => this.render(() => (this.apart = true)))));
+		return h("fieldset", h("legend", "Rows"), isLong ? h("p", `${size} rows of a file.`) : scrolling("Rows to send", table(names, rows)), this.inputs.map((input) => input.note),
+			row(isLong ? null : this.rowButtons(this.inputs, size), this.picker("CSV file", ".csv,.tsv,.txt", fromCsv), button("Each input on its own", () => this.render(() => (this.apart = true)))));
 	}
 
 	// Buttons that add a row to inputs, and take one away.
@@ -200,7 +201,7 @@ export class Form {
 		return area;
 	}
 
-	// Return the request: its JSON, bytes behind it where `binary` says so or a value needs it, and its tensors. Throws Unfit.
+	// Return the request, in the binary form where `binary` says so or a value needs it. Throws Unfit.
 	read(binary) {
 		const tensors = this.inputs.filter((input) => input.isSent);
 		tensors.forEach(check);

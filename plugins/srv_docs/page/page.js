@@ -7,19 +7,19 @@ import { Form, Unfit } from "./form.js";
 import { ask, askJson, at, events, forgetKey, getKey, root } from "./server.js";
 
 const main = document.getElementById("main");
-const [, model = null, version = null] = /^v2\/models\/([^/]+)(?:\/versions\/([^/]+))?\/docs/.exec(decodeURI(location.href.slice(root.href.length))) ?? [];
+const [, model = null, version = null] = /^v2\/models\/([^/]+)(?:\/versions\/([^/]+))?\/docs/.exec(location.href.slice(root.href.length)) ?? [];
 const MOST_EVENTS = 500;
 
 const pathOf = (name, of) => `v2/models/${encodeURIComponent(name)}${of ? `/versions/${encodeURIComponent(of)}` : ""}`;
 const link = (path, text, given) => h("a", { href: at(path), ...given }, text);
 const took = (from) => {
 	const passed = performance.now() - from;
-	return passed < 1000 ? `${passed.toPrecision(3)} ms` : `${(passed / 1000).toFixed(2)} s`;
+	return passed < 999 ? `${passed.toPrecision(3)} ms` : `${(passed / 1000).toFixed(2)} s`;
 };
 
 function header({ name, version: release }) {
 	const openapi = `${model ? pathOf(model, version) : "v2"}/docs/dataplane.json`;
-	// A link cannot bring a key, so that the document is fetched with it.
+	// A link brings no key.
 	const open = async (event) => {
 		if (!getKey()) return;
 		event.preventDefault();
@@ -70,6 +70,7 @@ async function showModels(about) {
 
 const ORIGINS = {
 	warmup: "the model's first warm-up request",
+	runtime: "the model's own input example",
 	"request.json": "request.json in the model's folder",
 	declared: "made up from the declared inputs",
 };
@@ -106,7 +107,7 @@ function asking(path, example) {
 	let stop = null;
 	const [place, answer, code] = [h("div"), h("div"), h("div")];
 	const binary = h("input", { type: "checkbox" });
-	const fill = () => place.replaceChildren(form.element, details("Options", labelled("Parameters", form.parameters, "A JSON object that goes beside the inputs."), labelled("Binary form, exact for NaN, infinity and bytes that are no text", binary)));
+	const fill = () => place.replaceChildren(form.element, details("Options", labelled("Parameters", form.parameters, "A JSON object that goes beside the inputs."), labelled("Binary form: answers keep NaN, infinity and any bytes", binary)));
 	fill();
 	const choose = (isStream) => {
 		const before = form;

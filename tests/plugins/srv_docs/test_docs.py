@@ -227,6 +227,24 @@ def test_a_file_that_is_no_request_is_passed_over(made, tmp_path, text):
     assert told["request"]["inputs"][0]["data"] == ["some text"]
 
 
+class WithExample(Doubler):
+    def load(self) -> None:
+        self.example = self.settings.parameters.extra["example"]
+
+
+@pytest.mark.parametrize(
+    "given, data",
+    [([1, 2], [1, 2]), ({"x": [3]}, [3]), ({"y": [3]}, [0.5]), (["text"], [0.5])],
+    ids=["a list", "by name", "another name", "no number"],
+)
+def test_the_runtimes_example_is_the_models_as_far_as_it_is_a_request(made, given, data):
+    client = made(model(WithExample, name="m", parameters={"extra": {"example": given}}))
+    told = example(client)
+    assert told["from"] == ("declared" if data == [0.5] else "runtime")
+    assert told["request"]["inputs"][0]["data"] == data
+    assert ask(client, told["request"]).status == 200
+
+
 def test_a_stream_with_inputs_of_its_own_has_an_example_of_its_own(made):
     told = example(made(model(Words, name="m")))
     assert [each["name"] for each in told["inputs"]] == ["text", "times"]
