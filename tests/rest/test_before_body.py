@@ -157,3 +157,39 @@ def test_bodies_of_strangers_take_no_room_from_those_who_have_a_key(tmp_path):
         for stranger in strangers:
             stranger.close()
         connection.close()
+
+
+@pytest.mark.parametrize("root_path", ["", "/below"])
+@pytest.mark.parametrize(
+    "path, refused",
+    [
+        ("/nothing", True),
+        ("/v2/models/nobody/infer", True),
+        ("/v2/models/double/versions/9/infer", True),
+        ("/v2/models/double/infer", False),
+        ("/v2/repository/models/nobody/load", False),
+    ],
+)
+def test_whoever_waits_for_a_word_is_told_at_once_that_nothing_is_there(tmp_path, root_path, path, refused):
+    write_model(tmp_path)
+    server = assemble(ServerSettings(folder=tmp_path, access_log=False, root_path=root_path), discover())
+    try:
+        server.load_models(lambda _: None, server.wanted())
+        for prefix in {"", root_path}:
+            environ = create_environ(prefix + path, method="POST", headers={"Expect": "100-continue"})
+            assert server.app.srv_refuses_by_head(environ) is refused
+            assert not server.app.srv_refuses_by_head(create_environ(prefix + path, method="POST"))
+    finally:
+        server.close()
+
+
+@pytest.mark.e2e
+def test_a_404_comes_instead_of_the_word_to_go_on(tmp_path):
+    write_model(tmp_path)
+    with running(tmp_path) as server:
+        port = server.url().rpartition(":")[2]
+        for path, status in (("/v2/models/nobody/infer", b"404"), ("/v2/models/double/infer", b"100")):
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
+                head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+                connection.sendall(head.encode())
+                assert connection.recv(4096).split(b" ")[1] == status

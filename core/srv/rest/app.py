@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import falcon
 
+from srv.errors import NotFound, Unavailable
 from srv.hookspecs import Server
 from srv.models.registry import ModelVersion
 from srv.planes.dataplane import DataPlane
@@ -27,6 +28,9 @@ from srv.rest.repository import Control, Index
 from srv.rest.streaming import InferStream
 from srv.settings import ServerSettings
 from srv.settings.schemas import is_loopback
+
+#: How the template of a route begins that is one of every model.
+_OF_MODELS = "/v2/models/{model}"
 
 
 class CountedRefusal(Protocol):
@@ -56,6 +60,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         self._cors = next((layer for layer in middleware if isinstance(layer, Cors)), None)
         self._root = root_path
         self._turned_away = turned_away
+        self._dataplane: DataPlane | None = None
         #: The routes of models' runtimes, for paths that have no other.
         self.model_routes: ModelRoutes | None = None
         #: Every route, in the order in which they were added.
@@ -85,7 +90,8 @@ class App(falcon.App[falcon.Request, falcon.Response]):
     def srv_refuses_by_head(self, environ: dict[str, Any]) -> bool:
         """Return whether a middleware that decides by headers alone refuses the request; called by the worker.
 
-        The error is left in the environ, so that the request, then run without its body, is answered with it.
+        The error is left in the environ, so that the request, then run without its body, is answered with it. A client that
+        waits for a word before it sends a body is also refused where no route or model has the path.
         """
         req = self._request_type(environ, options=self.req_options)
         resp = self._response_type(options=self.resp_options)
@@ -97,6 +103,22 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         except Exception as error:  # noqa: BLE001 - it is raised again where the request is answered
             environ[REFUSAL] = error
             return True
+        return "HTTP_EXPECT" in environ and self._is_nowhere(req.path)
+
+    def _is_nowhere(self, path: str) -> bool:
+        """Return whether a path has no route, or is one below a model that is not there."""
+        found = self._routes.find(path)
+        if found is None:
+            return True
+        _, _, fields, template = found
+        if self._dataplane is None or not template.startswith(_OF_MODELS):
+            return False
+        try:
+            self._dataplane.model(fields["model"], fields.get("version"))
+        except NotFound:
+            return True
+        except Unavailable:
+            return False
         return False
 
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
@@ -106,6 +128,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
 
     def add_model_routes(self, dataplane: DataPlane, reader: RequestReader, root_routes: Mapping[str, str]) -> None:
         """Answer with the routes of models' runtimes where no other route stands."""
+        self._dataplane = dataplane
         self.model_routes = ModelRoutes(dataplane, reader, self._routes.find_added, root_routes)
         self._routes.elsewhere = self.model_routes.find
 
@@ -139,7 +162,7 @@ class AppBelow(App):
         below = dict(environ)
         self._take_prefix_off(below)
         refused = super().srv_refuses_by_head(below)
-        if refused:
+        if REFUSAL in below:
             environ[REFUSAL] = below[REFUSAL]
         return refused
 
