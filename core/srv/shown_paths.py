@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PATH = re.compile(r"(?<![\w./])/(?:[^\s/'\"<>:,()]+/)+([^\s/'\"<>:,()]*)")
+#: An absolute path, and none of MLflow's two kinds of URIs, which have one slash.
+_PATH = re.compile(r"(?<![\w./])(?<!\bmodels:)(?<!\bruns:)/(?:[^\s/'\"<>:,()]+/)+([^\s/'\"<>:,()]*)")
 
 
 def within(text: str, folder: Path) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+#: MLflow writes its two with one slash.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(models|runs):/", re.IGNORECASE)
+_OF_MLFLOW = frozenset({"models", "runs"})
 #: A URI in a text, up to what cannot be a part of it, without the sentence's own mark after it.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>.,:;)]")
 _USER = re.compile(r"(://)[^/?#]*@")
@@ -16,9 +18,14 @@ _HIDDEN = "***"
 
 
 def scheme_of(uri: str | None) -> str | None:
-    """Return the scheme of a URI such as `s3://bucket/key`, in lower case; None for a path."""
+    """Return the scheme of a URI such as `s3://bucket/key` or `models:/wine/1`, in lower case; None for a path."""
     found = _SCHEME.match(uri or "")
-    return None if found is None else found[1].lower()
+    return None if found is None else (found[1] or found[2]).lower()
+
+
+def start_of(scheme: str) -> str:
+    """Return how the URIs of a scheme begin: `s3://`, `models:/`."""
+    return f"{scheme}:/" if scheme in _OF_MLFLOW else f"{scheme}://"
 
 
 def name_of(uri: str) -> str:

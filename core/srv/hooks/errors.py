@@ -6,11 +6,16 @@ from collections.abc import Iterable
 
 from srv.discovery.plugin import OURS, Plugin
 from srv.errors import PluginFailed, SrvError, closed, nearest
+from srv.uris import start_of
 
 #: What pip installs for each scheme that srv itself does not fetch, as far as srv knows.
-STORAGE_PACKAGES = dict.fromkeys(("s3", "gs", "az", "abfs", "abfss"), "srv-storage") | {"hf": "'srv-storage[hf]'"}
+STORAGE_PACKAGES = dict.fromkeys(("s3", "gs", "az", "abfs", "abfss"), "srv-storage") | {
+    "hf": "'srv-storage[hf]'",
+    "models": "srv-mlflow",
+    "runs": "srv-mlflow",
+}
 #: The plugins that fetch what srv knows of, by distribution, and the schemes of srv's own.
-STORAGE_PLUGINS = {OURS: "storage", "srv-storage": "remote_storage"}
+STORAGE_PLUGINS = {OURS: "storage", "srv-storage": "remote_storage", "srv-mlflow": "mlflow"}
 OWN_SCHEMES = frozenset({"file", "http", "https"})
 
 
@@ -118,7 +123,7 @@ class NoStorage(SrvError):
         package = STORAGE_PACKAGES.get(scheme)
         brings = f"Run `pip install {package}`" if package else "Install a package that brings it"
         super().__init__(
-            f"No installed plugin fetches '{scheme}://', which parameters.uri asks for ({uri}). {brings}, or put the "
+            f"No installed plugin fetches '{start_of(scheme)}', which parameters.uri asks for ({uri}). {brings}, or put the "
             "artifact into the model's folder."
         )
 
@@ -128,7 +133,7 @@ class StorageUnused(SrvError):
 
     def __init__(self, scheme: str, uri: str, plugin: Plugin) -> None:
         super().__init__(
-            f"The {plugin} fetches '{scheme}://', which parameters.uri asks for ({uri}), and is {plugin.state}: "
+            f"The {plugin} fetches '{start_of(scheme)}', which parameters.uri asks for ({uri}), and is {plugin.state}: "
             f"{closed(plugin.reason or '`srv plugins` says why')}".rstrip()
         )
 
@@ -139,7 +144,7 @@ class StorageContested(SrvError):
     def __init__(self, scheme: str, distributions: Iterable[str]) -> None:
         rivals = sorted(distributions)
         super().__init__(
-            f"{' and '.join(rivals)} both fetch '{scheme}://'. Choose one with plugins.prefer: "
+            f"{' and '.join(rivals)} both fetch '{start_of(scheme)}'. Choose one with plugins.prefer: "
             f'{{"storage:{scheme}": "{rivals[0]}"}}.'
         )
 

@@ -73,8 +73,8 @@ def fetch_of(uri: str, registration: Registration, plugins: Plugins) -> PluginsF
 
 def _unused(scheme: str, plugins: Plugins) -> Plugin | None:
     """Return the installed plugin that would fetch a scheme and may not, if srv knows of one."""
-    distribution = OURS if scheme in OWN_SCHEMES else "srv-storage" if scheme in STORAGE_PACKAGES else None
-    meant = (distribution, STORAGE_PLUGINS.get(distribution or ""))
+    distribution = OURS if scheme in OWN_SCHEMES else STORAGE_PACKAGES.get(scheme, "").strip("'").partition("[")[0]
+    meant = (distribution, STORAGE_PLUGINS.get(distribution))
     rows = (row for row in plugins.rows if not row.usable)
     return next((row for row in rows if (normalised(row.distribution), row.name) == meant), None)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from srv.messages import ModelMetadata
 from srv.model_settings import ModelSettings, Spec
+from srv.uris import scheme_of
 
 #: Triton's names of datatypes, where they are not the protocol's.
 _RENAMED = {"BYTES": "STRING", None: "INVALID"}
@@ -64,7 +65,7 @@ def _own(settings: ModelSettings) -> Mapping[str, Any]:
 def _is_inside(uri: str) -> bool:
     """Return whether a path stays in the model's folder; clients must not see other paths."""
     path = PurePath(uri)
-    return not path.is_absolute() and ".." not in path.parts and "://" not in uri
+    return not path.is_absolute() and ".." not in path.parts and scheme_of(uri) is None
 
 
 def _text(value: Any) -> str:
