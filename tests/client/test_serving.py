@@ -126,6 +126,52 @@ def test_tensors_come_back_as_they_were_sent(client, datatype):
     assert np.array_equal(result["any"], array)
 
 
+DTYPES = ["?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
+SHAPES = [(), (0,), (1,), (3,), (0, 4), (2, 3), (2, 0, 3), (2, 3, 4), (9000,)]
+
+
+def extreme(dtype, shape):
+    """An array with the least and the largest values of its type in it, and for floats NaN, -0.0 and the smallest."""
+    size, kind = int(np.prod(shape)), np.dtype(dtype)
+    values = {"b": [True, False], "f": [np.nan, -0.0, 1.5]}.get(kind.kind)
+    if kind.kind == "f":
+        values += [np.finfo(kind).tiny, np.finfo(kind).max]
+    elif values is None:
+        values = [np.iinfo(kind).min, np.iinfo(kind).max, 1]
+    return np.resize(np.array(values, kind), size).reshape(shape)
+
+
+def layouts(array):
+    """The same values in memory as programs happen to have them."""
+    yield array
+    yield array.astype(array.dtype.newbyteorder(">"))
+    if array.ndim:
+        yield np.repeat(array, 2, axis=-1)[..., ::2]
+        yield array[::-1][::-1]
+    if array.ndim > 1:
+        yield np.asfortranarray(array)
+
+
+def test_values_of_every_type_shape_and_layout_come_back_as_they_were(client):
+    for dtype in DTYPES:
+        for array in (extreme(dtype, shape) for shape in SHAPES):
+            for given in layouts(array):
+                got = client.infer("echo", a=given)["a"]
+                assert (got.dtype, got.shape) == (array.dtype, array.shape)
+                assert np.array_equal(got, array, equal_nan=array.dtype.kind == "f"), (dtype, array.shape)
+                if array.dtype.kind == "f":
+                    assert np.array_equal(np.signbit(got)[got == 0], np.signbit(array)[array == 0])
+
+
+@pytest.mark.parametrize(
+    "texts", [["", "ü€😀"], ["a\0b", "\0", "c\0"], [], [["a"], ["b"]], ["x" * 100_000], ['\n\t"\\']], ids=repr
+)
+def test_texts_come_back_as_they_were(client, texts):
+    assert client.infer("echo", Tensor("a", texts, "BYTES")).decode("a") == texts
+    array = np.array(texts, object)
+    assert client.infer("echo", Tensor("a", array, "BYTES")).decode("a") == texts
+
+
 def test_what_json_cannot_say_comes_back_too_unless_json_is_asked_for(addresses):
     tensors = [Tensor("a", np.array([np.inf, np.nan])), Tensor("b", [b"\xff"])]
     for url in addresses.values():
