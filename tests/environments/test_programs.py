@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from packing import BASE
 
+from srv.environments import machine
 from srv.environments.machine import glibc
 from srv.environments.programs import Program, offered, read_program
 
@@ -48,3 +49,23 @@ def test_a_program_that_is_damaged_raises_nothing():
         damaged[:4] = b"\x7fELF"
         assert read_program(bytes(damaged)).system == "Linux"
         offered(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "needs, own, doubt",
+    [
+        (
+            {"GLIBCXX": (3, 4, 99)},
+            None,
+            "fast.so needs GLIBCXX_3.4.99, and libstdc++ has 3.4.30: add libstdcxx-ng to it",
+        ),
+        ({"GLIBCXX": (3, 4, 99)}, (3, 4, 99), None),
+        ({"GLIBCXX": (3, 4, 30)}, None, None),
+        ({"GLIBC": (2, 99)}, None, "fast.so needs glibc 2.99, and this machine has 2.36"),
+    ],
+    ids=["a newer C++ library", "the environment brings it", "an older one", "a newer C library"],
+)
+def test_what_a_library_needs_is_compared_with_what_it_will_find(monkeypatch, needs, own, doubt):
+    monkeypatch.setattr(machine, "glibc", lambda: (2, 36))
+    monkeypatch.setattr(machine, "_cxx_here", lambda: (3, 4, 30))
+    assert [*machine.doubts("fast.so", Program("Linux", needs=needs), own)] == ([] if doubt is None else [doubt])

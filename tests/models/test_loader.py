@@ -92,6 +92,10 @@ def test_a_load_that_does_not_return_false_has_worked(serve, outcome):
             "import pickle; pickle.loads(b'c__main__\\nMyTransformer\\n.')",
             "It was pickled where 'MyTransformer' is defined, in a script or notebook: define it in a module beside",
         ),
+        (
+            'raise ImportError("/lib/libstdc++.so.6: version `GLIBCXX_3.4.32\' not found (required by fast.so)")',
+            "A library needs GLIBCXX_3.4.32, which is newer than what is here: make the environment on a machine like this",
+        ),
         ("self.artifact()", "NoUri: The model of m/model-settings.json needs parameters.uri"),
     ],
 )

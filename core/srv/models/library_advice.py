@@ -24,6 +24,14 @@ _ADVICE: tuple[tuple[type[BaseException], str, str], ...] = (
         r"^There is no current event loop in thread",
         "Write load with async, or say main_thread = True in the runtime's class.",
     ),
+    (
+        ImportError,
+        r"version `(GLIBC(?:XX)?_[\d.]+)' not found",
+        (
+            "A library needs {}, which is newer than what is here: make the environment on a machine like this one; "
+            "libstdcxx-ng of conda brings a newer GLIBCXX."
+        ),
+    ),
     (RuntimeError, r"^no running event loop", "Write load with async, and it runs on the event loop."),
     (
         Exception,  # sqlite3.ProgrammingError; sqlite3 is not imported, because most servers do not need it
