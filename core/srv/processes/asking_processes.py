@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from srv.messages import InferenceRequest, InferenceResponse
 from srv.metrics_types import Stages
 from srv.model_settings import ModelSettings
 from srv.processes.descriptions import ModelDescription
+from srv.processes.errors import NoAnswer
 from srv.processes.exchange import add_times, request_head, response_of
 from srv.processes.leases import ProcessLease
 from srv.processes.serving_processes import ServingProcess
@@ -112,9 +114,13 @@ class ProcessCall:
         if frame is None:
             raise self._processes.execution.abandoned(self._caller, self._until)
         self._until = None  # because the deadline is for the first frame only
+        for descriptor in frame.descriptors:  # no answer brings any
+            os.close(descriptor)
         if frame.kind == FrameKind.ERROR:
             self.is_over = True
             raise error_of(frame.head)
+        if not _is_answer(frame.head):
+            raise NoAnswer(self._processes.name)
         return frame
 
     def more(self, count: int) -> None:
@@ -192,6 +198,12 @@ class DistantAnswering:
     def _elements(self, request: InferenceRequest) -> int:
         has_rows = self._takes_batches and request.inputs and request.inputs[0].shape
         return request.inputs[0].shape[0] if has_rows else 1
+
+
+def _is_answer(head: Any) -> bool:
+    """Return whether a head has where the time went, as every answer has it."""
+    times = head.get("stages") if isinstance(head, dict) else None
+    return isinstance(times, list) and len(times) == 4 and all(type(each) is int for each in times)
 
 
 def frames_of(

@@ -37,6 +37,8 @@ _TO_SEND = 5.0
 _TO_END = 5.0
 #: Seconds between two questions whether a process still answers.
 _BEAT = 1.0
+#: Messages that are read at once, so that a process that floods the supervisor with them costs the others little.
+_AT_ONCE = 100
 #: Seconds in which an interpreter must be able to say why it cannot run srv.
 _TO_EXPLAIN = 30.0
 
@@ -161,7 +163,10 @@ class Child:
 
     def _read(self) -> None:
         try:
-            while self._control is not None and (frame := self._control.receive(until=0.0)) is not None:
+            for _ in range(_AT_ONCE):
+                frame = None if self._control is None else self._control.receive(until=0.0)
+                if frame is None:
+                    return
                 for descriptor in frame.descriptors:
                     os.close(descriptor)
                 if isinstance(frame.head, dict):

@@ -21,6 +21,9 @@ from srv.processes.orders import order_of
 from srv.runtime import Runtime
 from srv.settings import ServerSettings
 
+#: Seconds beyond its own timeouts after which a supervisor is not waited for any more.
+_PATIENCE = 60.0
+
 
 class DistantRuntime(Runtime):
     """Stands in a worker for the runtime that a model has in its processes."""
@@ -80,6 +83,7 @@ class DistantModels:
 
         `check` is called before it serves. Raises ProcessLoadFailed, SupervisorDied, and what `check` raises.
         """
+        assert settings.process is not None
         if not self._leases.can_start:
             raise NoSupervisor
         order = order_of(
@@ -98,7 +102,7 @@ class DistantModels:
             placements=[self._placement(model, number) for number in range(settings.process.count)],
         )
         try:
-            described = lease.wait()
+            described = lease.wait(_PATIENCE + settings.process.start_timeout + 2 * self._settings.load_timeout)
             self._prepare(model, described, lease)
             check(model)
         except BaseException:

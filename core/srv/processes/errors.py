@@ -13,6 +13,13 @@ class ProcessDied(Unavailable):
         super().__init__(f"The process of model '{model}' {how} before the answer was there. Try again in a moment.")
 
 
+class NoAnswer(Unavailable):
+    """The process of a model sent something else than an answer."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The process of model '{model}' sent what is no answer; the request may be tried again.")
+
+
 class NoProcess(Unavailable):
     """No process of the model runs at the moment."""
 

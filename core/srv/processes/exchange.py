@@ -62,7 +62,8 @@ def response_head(response: InferenceResponse, stages: Stages) -> dict[str, Any]
 def response_of(frame: Frame) -> InferenceResponse:
     """Return the response of a frame."""
     head: Mapping[str, Any] = frame.head
-    return InferenceResponse(frame.tensors, head.get("parameters", EMPTY), head.get("headers", EMPTY))
+    parameters, headers = head.get("parameters", EMPTY), head.get("headers", EMPTY)
+    return InferenceResponse(frame.tensors, parameters, headers)
 
 
 def route_head(request: RouteRequest, number: int, received: float) -> dict[str, Any]:

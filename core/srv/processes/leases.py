@@ -13,12 +13,12 @@ from typing import Any
 
 from srv.channels.channel import Channel
 from srv.channels.frames import Frame, FrameKind
-from srv.errors import SrvError
+from srv.errors import SrvError, said_by
 from srv.model_settings import ModelSettings
 from srv.placement import Placement
 from srv.processes.descriptions import ModelDescription
 from srv.processes.endings import Backoff
-from srv.processes.errors import NoProcess, ProcessLoadFailed, SupervisorDied
+from srv.processes.errors import NoProcess, ProcessLoadFailed, StartedTooSlowly, SupervisorDied
 from srv.processes.orders import Order, plain, read
 from srv.processes.serving_processes import ServingProcess
 
@@ -55,9 +55,10 @@ class ProcessLease:
         self._went_down: Callable[[str], object] = lambda reason: None  # noqa: ARG005
         self._came_up: Callable[[], object] = lambda: None
 
-    def wait(self) -> ModelDescription:
-        """Wait until all processes serve. Raises ProcessLoadFailed or SupervisorDied."""
-        self._settled.wait()
+    def wait(self, seconds: float) -> ModelDescription:
+        """Wait until all processes serve. Raises ProcessLoadFailed, SupervisorDied, and StartedTooSlowly after that time."""
+        if not self._settled.wait(seconds):
+            raise StartedTooSlowly(seconds)
         if self._failure is not None:
             raise self._failure
         assert self.description is not None
@@ -83,6 +84,7 @@ class ProcessLease:
 
     def drop(self, member: ServingProcess) -> None:
         """Send nothing more to a process whose channel is closed."""
+        self.reason = "its process has ended"
         self._replace(member, None)
 
     def release(self) -> None:
@@ -107,6 +109,8 @@ class ProcessLease:
                 if member is not None:
                     member.ended(how)
                     self._replace(member, None)
+                elif self._settled.is_set() and not self.members:
+                    self._went_down(self.reason)
             case {"what": "serves", "count": int() as count}:
                 self.count = count
                 self._ask_again = None
@@ -291,10 +295,16 @@ class Leases:
     def _take(self, frame: Frame) -> None:
         said = frame.head
         lease = self._leases.get(said["lease"]) if isinstance(said, dict) else None
-        if lease is not None:
-            lease.take(said, frame)
-        for descriptor in frame.descriptors:
-            os.close(descriptor)
+        try:
+            if lease is not None:
+                lease.take(said, frame)
+        except Exception as error:
+            assert lease is not None
+            lease.lost("its process says what no srv says", settled=ProcessLoadFailed(f"process: {said_by(error)}"))
+            raise
+        finally:
+            for descriptor in frame.descriptors:
+                os.close(descriptor)
 
     def _tick(self, now: float) -> None:
         for lease in [*self._leases.values()]:

@@ -201,7 +201,7 @@ class MasterLoop(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in list(self.WORKERS):
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        self.app.supervisor.stop(_TO_UNLOAD)
+        self.app.supervisor.stop(max(_TO_UNLOAD, began + patience - time.monotonic()))
 
     def _tell_all(self, sig: int) -> None:
         for pid in list(self.WORKERS):
