@@ -47,14 +47,20 @@ def supervisor_of(server: Server) -> int:
     return pid
 
 
-def model_processes(server: Server) -> list[int]:
-    """The model processes of a server."""
-    return [each for each in children_of(supervisor_of(server)) if "srv.modelprocess" in command_of(each)]
+def is_of(pid: int, model: str) -> bool:
+    """Return whether a process is one of a model's."""
+    words = command_of(pid).split()
+    return "srv.modelprocess" in words and model in words
 
 
-def pid_of(server: Server) -> int:
-    """The process of the only model that has one."""
-    (pid,) = model_processes(server)
+def model_processes(server: Server, model: str = "model") -> list[int]:
+    """The processes of a model."""
+    return [each for each in children_of(supervisor_of(server)) if is_of(each, model)]
+
+
+def pid_of(server: Server, model: str = "model") -> int:
+    """The only process of a model."""
+    (pid,) = model_processes(server, model)
     return pid
 
 

@@ -230,9 +230,11 @@ def die_with(parent: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the model that the supervisor names.
 
-    The arguments are the descriptor of the socket to it, its process id, and the descriptor where a crash is told.
+    The arguments are the descriptor of the socket to the supervisor, its process id, and the descriptor where a crash is
+    told. Others are passed over, because a newer server may give more, whom the handshake refuses.
     """
-    descriptor, parent, dump = map(int, sys.argv[1:] if arguments is None else arguments)
+    given = [each for each in (sys.argv[1:] if arguments is None else arguments) if each.isdecimal()]
+    descriptor, parent, dump, *_ = (*map(int, given), 2)
     die_with(parent)
     for sig in _IGNORED_BEFORE:
         signal.signal(sig, signal.SIG_DFL)

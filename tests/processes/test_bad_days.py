@@ -67,7 +67,8 @@ class Model(Runtime):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    write(folder, "model", CODE, process=True, request_timeout=0.5)
+    write(folder, "model", CODE, process=True, request_timeout=2.0)
+    write(folder, "late", CODE, process=True, request_timeout=0.5)
     (folder / "settings.json").write_text(json.dumps({"stuck_timeout": 1.0}))
     return folder
 
@@ -75,6 +76,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(folder):
     with running(folder, "--workers", "2", "--threads", "50", "--no-access-log") as server:
+        url = server.url()
+        server.url = lambda: url  # because it would be looked for in the lines of a flood for each request
         yield server
 
 
@@ -85,8 +88,8 @@ def document(value, how=""):
     return {"inputs": inputs}
 
 
-def ask(server, value=1.0, how=""):
-    return server.post("/v2/models/model/infer", document(value, how))
+def ask(server, value=1.0, how="", *, model="model"):
+    return server.post(f"/v2/models/{model}/infer", document(value, how))
 
 
 def serves(server):
@@ -105,7 +108,13 @@ def fresh(server):
 
 def reason(server):
     """What a worker's index says of the model, as soon as it says something."""
-    return eventually(lambda: server.request("POST", "/v2/repository/index").json[0]["reason"])
+    return eventually(lambda: index(server)["reason"])
+
+
+def index(server):
+    """What a worker's index says of the model."""
+    rows = server.request("POST", "/v2/repository/index").json
+    return next(row for row in rows if row["name"] == "model")
 
 
 def descriptors(pid):
@@ -118,10 +127,10 @@ def open_streams(server):
     return sum(map(float, shown))
 
 
-def no_more(server, pids, before):
-    """Whether processes have no more descriptors than before, but for a connection that is not closed yet."""
+def no_more(server, pids, before, *, but=1):
+    """Whether processes have no more descriptors than before, but for connections and memory that are kept for a while."""
     ask(server)  # so that threads look at what has ended
-    return all(descriptors(pid) <= count + 1 for pid, count in zip(pids, before, strict=True))
+    return all(descriptors(pid) <= count + but for pid, count in zip(pids, before, strict=True))
 
 
 class Clients:
@@ -197,7 +206,7 @@ def test_the_index_says_why_a_model_is_down_while_it_is(server):
     os.kill(before, signal.SIGKILL)
     assert reason(server).startswith("its process was killed by SIGKILL")
     serves(server)
-    assert server.request("POST", "/v2/repository/index").json[0]["reason"] == ""
+    assert (index(server)["state"], index(server)["reason"]) == ("READY", "")
 
 
 def test_a_crash_shows_where_it_was_as_one_record_of_the_log(server):
@@ -212,7 +221,7 @@ def test_a_sync_predict_past_its_deadline_is_answered_in_time_and_costs_the_proc
     before = fresh(server)
     began = time.monotonic()
     answer = ask(server, 300.0, "sleep")
-    assert (answer.status, answer.json["error"]) == (504, "The request was not answered within its 0.5 seconds.")
+    assert (answer.status, answer.json["error"]) == (504, "The request was not answered within its 2 seconds.")
     assert time.monotonic() - began < 10
     eventually(lambda: model_processes(server) not in ([], [before]))
     server.wait_for(
@@ -258,18 +267,19 @@ def test_children_of_a_process_end_with_it(server):
 
 
 def test_a_thousand_deadlines_pass_and_leave_nothing(server):
-    pid = fresh(server)
+    serves(server)
+    pid = pid_of(server, "late")
     before = [descriptors(each) for each in (pid, *workers_of(server))]
 
     def late(_):
-        return ask(server, 0.7, "sleep").status
+        return ask(server, 0.7, "sleep", model="late").status
 
     with ThreadPoolExecutor(100) as pool:
         ends = Counter(pool.map(late, range(1000)))
     assert set(ends) == {504}
     serves(server)
-    assert pid_of(server) == pid
-    eventually(lambda: no_more(server, (pid, *workers_of(server)), before))
+    assert pid_of(server, "late") == pid
+    eventually(lambda: no_more(server, (pid, *workers_of(server)), before, but=10))
 
 
 def test_a_client_that_leaves_in_mid_stream_ends_it_in_the_process(server):
@@ -293,7 +303,7 @@ def test_a_worker_that_dies_with_requests_in_a_process_leaves_it_to_the_others(s
     pid = fresh(server)
     (folder / "model" / "entered").unlink(missing_ok=True)
     with ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(ask, server, 0.4, "sleep") for _ in range(4)]
+        waiting = [pool.submit(ask, server, 0.9, "sleep") for _ in range(4)]
         eventually((folder / "model" / "entered").exists)
         gone = workers_of(server)[0]
         os.kill(gone, signal.SIGKILL)
@@ -321,8 +331,9 @@ def test_descriptors_and_processes_come_back_after_every_death(server):
     workers, supervisor = workers_of(server), supervisor_of(server)
     before = [descriptors(each) for each in (*workers, supervisor)]
     for _ in range(3):
-        os.kill(pid_of(server), signal.SIGKILL)
-        eventually(lambda: ask(server).status == 503)
+        pid = pid_of(server)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: model_processes(server) not in ([], [pid]))
         serves(server)
     eventually(lambda: no_more(server, (*workers, supervisor), before))
     assert len(model_processes(server)) == 1
@@ -341,7 +352,7 @@ def test_a_reload_fails_no_request_and_a_broken_one_changes_nothing(server, fold
         (folder / "model" / "models.py").write_text(code)
         serves(server)
         server.send(signal.SIGHUP)
-        server.wait_for("Reloaded: new workers serve model")
+        server.wait_for("Reloaded: new workers serve late, model")
         eventually(lambda: model_processes(server) not in ([], [after]) and len(model_processes(server)) == 1)
         serves(server)
     assert set(clients.ends) == {"right"}

@@ -115,7 +115,7 @@ def test_it_answers_over_grpc(server):
 
 def test_its_log_has_the_form_of_the_servers(server):
     line = server.wait_for(r"INFO +\[(\d+)\] srv\.model\.double: loaded here")
-    assert int(line.group(1)) == pid_of(server)
+    assert int(line.group(1)) == pid_of(server, "double")
 
 
 def test_requests_are_counted_as_those_of_a_worker(server):
@@ -130,7 +130,7 @@ def test_requests_are_counted_as_those_of_a_worker(server):
 def test_nothing_of_it_is_left_when_the_server_has_ended(tmp_path):
     write(tmp_path, "double", CODE, process=True)
     with running(tmp_path) as server:
-        pid = pid_of(server)
+        pid = pid_of(server, "double")
         assert server.stop() == 0
         assert not Path(f"/proc/{pid}").exists()
         assert not re.search(r"ERROR|Traceback", server.output)

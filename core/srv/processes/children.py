@@ -118,6 +118,7 @@ class Child:
                 [
                     *(program.python, "-I", "-m", "srv.modelprocess"),
                     *(str(theirs.fileno()), str(os.getpid()), str(self._dump.fileno())),
+                    self._title,  # for those who look at the list of processes
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self._dump.fileno()),

@@ -79,7 +79,7 @@ class ConnectedWorker:
     def _release(self, number: int, *, outdated: bool) -> None:
         lease = self._leases.pop(number, None)
         if lease is not None and lease.group is not None:
-            lease.group.leave(lease, outdated=outdated, at_once=self._supervisor.is_draining)
+            lease.group.leave(lease, outdated=outdated, at_once=not self._supervisor.keeps(lease.group))
 
     def _send(self, head: Mapping[str, Any], *descriptors: int) -> bool:
         if self._closed:
@@ -142,9 +142,14 @@ class ProcessSupervisor:
         group.begin()
         return group
 
-    def forget(self, client: ConnectedWorker) -> None:
+    def keeps(self, group: Group) -> bool:
+        """Return whether a group whose last worker has gone waits for another one: no newer one has taken its place."""
+        newer = self._groups[self._groups.index(group) + 1 :] if group in self._groups else []
+        return not self.is_draining and not any(each.key == group.key and each.is_open for each in newer)
+
+    def forget(self, worker: ConnectedWorker) -> None:
         """Forget a worker that is gone."""
-        self._workers.discard(client)
+        self._workers.discard(worker)
         self._end_if_over()
 
     def _greet(self) -> None:
