@@ -27,18 +27,20 @@ from srv.discovery import discover
 from srv.errors import SrvError
 from srv.inference.event_loop import EventLoop
 from srv.inference.pipeline import Answering, prepare
+from srv.model_settings import ModelSettings
 from srv.models.folder_codecs import FolderCodecs, name_of
-from srv.models.instances import Instances, nobody_adopts
+from srv.models.instances import Instances
 from srv.models.load_errors import reason_of, shown_traceback
 from srv.models.main_thread import MainThread
 from srv.models.module_names import Links
 from srv.models.registry import ModelState, ModelVersion
 from srv.planes.model_metrics import ModelMetrics
 from srv.processes.descriptions import ModelDescription, description_of
-from srv.processes.errors import AsksFromProcess
+from srv.processes.errors import AdoptedInProcess, AsksFromProcess
 from srv.processes.hosting import Hosting
 from srv.processes.hung_calls import HungCalls
 from srv.processes.orders import Order, plain, read
+from srv.processes.request_log import tell_requests
 from srv.runtime import Runtime
 from srv.safe_logging import log_descriptors
 from srv.serve.closing import end_process
@@ -81,6 +83,7 @@ class ModelProcess:
         threading.Thread(target=self._listen, name="srv-control", daemon=True).start()
         order = self._order.get()
         logs.configure(level=order.log_level, form=order.log_format)
+        tell_requests(order.log_format)
         ForkedChildren(
             signals=(),
             addresses=lambda: (),
@@ -170,7 +173,7 @@ class ModelProcess:
             cores=cores(),
             metrics=metrics.reporter,
             fetch=lambda _: None,
-            adopt=nobody_adopts,
+            adopt=_refuse_foreign,
         )
         self._model = model
         self._instances.start(model)
@@ -210,6 +213,11 @@ class ModelProcess:
         for descriptor in self._hosting.descriptors() if self._hosting is not None else ():
             os.dup2(nothing, descriptor, inheritable=False)
         os.close(nothing)
+
+
+def _refuse_foreign(cls: type, settings: ModelSettings) -> type[Runtime] | None:
+    """Say that a class that is no runtime cannot be adopted here, as hooks do it in a worker."""
+    raise AdoptedInProcess(settings.implementation or cls.__name__)
 
 
 def _warm_up(model: ModelVersion) -> None:

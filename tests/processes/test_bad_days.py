@@ -333,7 +333,7 @@ def test_descriptors_and_processes_come_back_after_every_death(server):
     for _ in range(3):
         pid = pid_of(server)
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: model_processes(server) not in ([], [pid]))
+        eventually(lambda pid=pid: model_processes(server) not in ([], [pid]))
         serves(server)
     eventually(lambda: no_more(server, (*workers, supervisor), before))
     assert len(model_processes(server)) == 1

@@ -30,6 +30,8 @@ class Model(Runtime):
             raise ValueError("secret")
         if how == ["refuse"]:
             raise InvalidInput("x is not to my taste")
+        if how == ["tell"]:
+            self.log.warning("this one")
         if how == ["exit"]:
             raise SystemExit(3)
         return {"twice": 2 * x, "pid": np.array([os.getpid()])}
@@ -116,6 +118,12 @@ def test_it_answers_over_grpc(server):
 def test_its_log_has_the_form_of_the_servers(server):
     line = server.wait_for(r"INFO +\[(\d+)\] srv\.model\.double: loaded here")
     assert int(line.group(1)) == pid_of(server, "double")
+
+
+def test_what_it_logs_for_a_request_has_the_id_of_the_request(server):
+    answer = ask(server, 1.0, how="tell")
+    line = server.wait_for(r"WARNING \[(\d+)\] srv\.model\.double: this one id=(\S+)$")
+    assert (int(line.group(1)), line.group(2)) == (pid_of(server, "double"), answer.headers["x-request-id"])
 
 
 def test_requests_are_counted_as_those_of_a_worker(server):

@@ -45,15 +45,11 @@ def test_check_tells_why_a_model_cannot_be_loaded_in_its_process(tmp_path):
     assert done.stderr.rstrip().endswith("1 model could not be loaded. model: ValueError: not today.")
 
 
-def test_an_interpreter_without_srv_is_told_with_the_command_that_mends_it(tmp_path):
-    environment = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    models = tmp_path / "models"
-    write(models, "model", CODE, process={"environment": str(environment)})
-    done = check(models)
+def test_a_class_that_hooks_would_adopt_is_refused_with_a_sentence(tmp_path):
+    write(tmp_path, "model", "class Model:\n    pass", process=True)
+    done = check(tmp_path)
     assert done.returncode == 1
-    assert "No module named 'srv'" in done.stderr
-    assert "-m pip install 'srv-inference==" in done.stderr
+    assert "AdoptedInProcess: 'models.Model' is no srv.Runtime. Classes of other libraries" in done.stderr
 
 
 def test_reload_takes_in_an_edit_of_a_model_in_a_process(tmp_path):

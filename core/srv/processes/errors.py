@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srv.errors import Unavailable, closed
+from srv.errors import SrvError, Unavailable, closed
 from srv.models.load_errors import LoadedElsewhereFailed
 
 
@@ -80,6 +80,16 @@ class StartedTooSlowly(ProcessLoadFailed):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"process: its process was not ready within {seconds:g} s (start_timeout), and was killed.")
+
+
+class AdoptedInProcess(SrvError):
+    """The class of a model in a process of its own is no runtime, and the hooks that adopt such classes run in workers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' is no srv.Runtime. Classes of other libraries, such as MLServer's, are adopted by hooks of plugins, "
+            "which do not run in a model's own process. Leave 'process' out of the model's settings, or extend srv.Runtime."
+        )
 
 
 class AsksFromProcess(Unavailable):

@@ -28,6 +28,8 @@ from srv.processes.exchange import (
     route_response_head,
     times_of,
 )
+from srv.processes.request_log import REQUEST_ID
+from srv.tensors import EMPTY
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +145,7 @@ class Hosting:
             FrameKind.ROUTE: self._route,
         }
         try:
+            REQUEST_ID.set(frame.head.get("headers", EMPTY).get("x-request-id"))
             answers[frame.kind](caller, frame)
         except UnsendableFrame as error:
             log.error("What model '%s' answered cannot be sent: %s", self._model.title, error)  # noqa: TRY400
