@@ -210,6 +210,10 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     answers: bool = True
     #: Whether it answers with streams.
     streams: bool = True
+    #: The inputs that a request must have, also those of which `inputs` says nothing.
+    required: tuple[str, ...] = ()
+    #: The values of inputs that take a few only.
+    choices: Mapping[str, tuple[Any, ...]] = {}
     #: A value that it answers, as `srv.Client.infer` takes it; None where the runtime has none.
     example: Any = None
 

@@ -47,18 +47,27 @@ class Examples:
         """Return an example for `/infer`, one for `/infer_stream` where that takes other inputs, and where they are from."""
         name, version = metadata.name, version or (metadata.versions[-1] if metadata.versions else None)
         kept = self._found.get((name, version)) or self._found.get((name, None))
-        inputs = metadata.inputs if metadata.answers or metadata.stream_inputs is None else metadata.stream_inputs
+        inputs = _inputs(metadata)
         known = (each for each in (kept, _of_runtime(metadata)) if each is not None)
         fitting = (each for each in known if _fits(each[1], inputs, any_name=metadata.any_input_name))
-        origin, request = next(fitting, ("declared", _made(inputs)))
+        origin, request = next(fitting, ("declared", _made(inputs, metadata.choices)))
         of_stream = metadata.stream_inputs if metadata.answers and metadata.stream_inputs != metadata.inputs else None
         return {
             "from": origin,
             "request": request,
             "inputs": [_as_json(spec) for spec in inputs],
             "stream_inputs": None if of_stream is None else [_as_json(spec) for spec in of_stream],
-            "stream_request": None if of_stream is None else _made(of_stream),
+            "stream_request": None if of_stream is None else _made(of_stream, metadata.choices),
         }
+
+
+def _inputs(metadata: ModelMetadata) -> Sequence[Spec]:
+    """Return the inputs that the metadata tells, and those that must come and of which nothing is known but the name."""
+    told = metadata.inputs if metadata.answers or metadata.stream_inputs is None else metadata.stream_inputs
+    names = {spec.name for spec in told}
+    if metadata.any_input_name and told:
+        return told
+    return (*told, *(Spec(name=name) for name in metadata.required if name not in names))
 
 
 def _in_file(path: Path) -> Mapping[str, Any] | None:
@@ -102,17 +111,19 @@ def _fits(request: Mapping[str, Any], inputs: Sequence[Spec], *, any_name: bool)
     return not declared or (any_name and len(given) == 1) or {each["name"] for each in given} <= declared
 
 
-def _made(inputs: Iterable[Spec]) -> dict[str, Any]:
+def _made(inputs: Iterable[Spec], choices: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """Return a request of made-up values for declared inputs; `data` is missing where a tensor would be too large."""
-    return {"inputs": [_tensor(spec) for spec in inputs]}
+    return {"inputs": [_tensor(spec, choices.get(spec.name, ())) for spec in inputs]}
 
 
-def _tensor(spec: Spec) -> dict[str, Any]:
+def _tensor(spec: Spec, choices: Sequence[Any]) -> dict[str, Any]:
     datatype = spec.datatype or ("FP64" if spec.parameters.get("content_type") in (None, "np") else "BYTES")
     shape = _shape(spec.shape)
     size = prod(shape)
     tensor: dict[str, Any] = {"name": spec.name, "datatype": datatype, "shape": shape}
-    if size <= LARGEST_TENSOR:
+    if choices and isinstance(choices[0], str | int):
+        tensor["data"] = [choices[0]] * size
+    elif size <= LARGEST_TENSOR:
         tensor["data"] = sample_of(spec.name, datatype, spec.parameters.get("content_type"), size)
     return tensor
 

@@ -96,6 +96,8 @@ def prepare(
         routes=tuple(route.described for route in routes),
         answers=answering.answers,
         streams=answering.streams,
+        required=answering.signature.required,
+        choices=answering.signature.choices,
         example=runtime.example,
     )
 
@@ -144,7 +146,7 @@ class Answering:
         self._predict = predict = self._method(runtime, "predict", codecs)
         self._stream = self._method(runtime, "predict_stream", codecs)
         method = self._predict or self._stream
-        signature = method.signature if method is not None else _NO_SIGNATURE
+        self.signature = signature = method.signature if method is not None else _NO_SIGNATURE
         self.any_input_name = method is not None and method.only_input is not None
         self.inputs = merged(mine.inputs, runtime.inputs, signature.inputs)
         if self.any_input_name:
@@ -179,9 +181,7 @@ class Answering:
         self.takes_batches = mine.max_batch_size > 0 or (first or (0,))[0] == -1
         self.batching: Batching | None = None
         #: The max_batch_size of the settings, or 0 where requests run one by one whatever the settings say.
-        self.max_batch_size = (
-            self._most(mine, predict.signature) if predict is not None and mine.max_batch_size > 0 else 0
-        )
+        self.max_batch_size = self._most(mine, predict.signature) if predict and mine.max_batch_size > 0 else 0
         if predict is not None and self.max_batch_size > 1:
 
             def run(request: InferenceRequest, deadline: float | None, stages: Stages) -> InferenceResponse:

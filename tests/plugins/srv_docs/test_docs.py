@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -184,6 +185,18 @@ def test_an_example_is_made_from_declared_shapes_and_is_answered(made):
     shapes = {each["name"]: each["shape"] for each in told["request"]["inputs"]}
     assert shapes == {"a": [1, 3], "b": [1, 3, 32, 32], "c": [2], "d": [1], "e": [1, 4]}
     assert ask(client, told["request"]).status == 200
+
+
+class Chooses(Runtime):
+    def predict(self, x: np.ndarray, mode: Literal["fast", "slow"], levels: list[Literal[3, 5]]) -> str:
+        return f"{mode} {levels} {x.shape}"
+
+
+def test_an_example_has_every_input_that_must_come_and_values_that_the_hints_allow(made):
+    client = made(model(Chooses, name="m"))
+    told = example(client)["request"]
+    assert {each["name"]: each["data"] for each in told["inputs"]} == {"mode": ["fast"], "levels": [3], "x": [0.5]}
+    assert ask(client, told).status == 200
 
 
 def test_the_first_warm_up_request_is_the_example(made):

@@ -85,6 +85,8 @@ class Element(msgspec.Struct, frozen=True):
     read: Callable[[str, Any], Any] | None = None
     write: Callable[[str, Any], Any] | None = None
     numpy: bool = False
+    #: The values that it takes on the wire; empty for any of its datatype.
+    choices: tuple[Any, ...] = ()
 
     def reader(self, codec: InputCodec, *, optional: bool) -> Callable[[Tensor], Any]:
         """Return the function that reads one value through a codec. Raises NotOneValue where an input has another number."""
@@ -259,7 +261,15 @@ def _choice(hint: Any, choices: Sequence[tuple[Any, Any]], codecs: Codecs) -> El
         except (KeyError, TypeError):  # TypeError of what has no hash, such as a list
             raise NotAsHinted(name, value, f"one of {known}") from None
 
-    return Element(f"{element.shown} of {known}", element.wanted, element.datatypes, element.datatype, read, write)
+    return Element(
+        f"{element.shown} of {known}",
+        element.wanted,
+        element.datatypes,
+        element.datatype,
+        read,
+        write,
+        choices=tuple(value for value, _ in choices),
+    )
 
 
 def _numpy_scalar(hint: type) -> Element | None:

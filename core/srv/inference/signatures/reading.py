@@ -68,6 +68,8 @@ class Reading(msgspec.Struct, frozen=True):
     checked: Spec | None = None
     #: Whether it is one value, so that requests cannot be merged.
     single: bool = False
+    #: The values that it takes; empty for any of its datatype.
+    choices: tuple[Any, ...] = ()
     compile: Callable[[InputCodec], Decode] = lambda codec: codec.decode
 
     @property
@@ -114,6 +116,7 @@ def reading_of(name: str, hint: Hint, codecs: Codecs) -> Reading | None:
         told,
         None if single or said.shape is None else Spec(None, said.shape, name),
         single,
+        element.choices,
         (lambda codec: element.reader(codec, optional=optional)) if single else element.list_reader,
     )
 

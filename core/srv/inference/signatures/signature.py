@@ -30,7 +30,7 @@ class Signature(msgspec.Struct, frozen=True):
     - `names` are all inputs that it takes, or None where it may take others too.
     - `inputs` and `outputs` are declared by its hints, for the metadata.
     - `checked` and `datatypes` are what each request is checked against; an input may have several datatypes.
-    - `required` inputs must come; `single` inputs hold one value.
+    - `required` inputs must come; `single` inputs hold one value; `choices` are the values of those that take a few only.
     - `encoders` and `whole` are the codecs that the return hint names; outputs in `may_be_none` may be
       None or missing, those in `needed` may not.
     """
@@ -44,6 +44,7 @@ class Signature(msgspec.Struct, frozen=True):
     datatypes: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
     required: tuple[str, ...] = ()
     single: frozenset[str] = frozenset()
+    choices: Mapping[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
     encoders: Mapping[str, InputCodec] = msgspec.field(default_factory=dict)
     whole: RequestCodec | None = None
     may_be_none: frozenset[str] = frozenset()
@@ -82,6 +83,7 @@ def read_signature(predict: Callable[..., Any], name: str, codecs: Codecs, decod
         datatypes={name: each.reading.datatypes for name, each in inputs.items() if each.reading.datatypes is not None},
         required=tuple(name for name, each in inputs.items() if not each.optional),
         single=frozenset(name for name, each in inputs.items() if each.reading.single),
+        choices={name: each.reading.choices for name, each in inputs.items() if each.reading.choices},
         encoders=returned.encoders,
         whole=returned.whole,
         may_be_none=returned.optional,
