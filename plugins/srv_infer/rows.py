@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from srv.errors import InvalidInput, quoted
 from srv.messages import ModelMetadata
@@ -76,6 +79,12 @@ class Layout:
             return {self.matrix: [list(row) for row in rows]}
         by_column = [*zip(*rows, strict=True)] if rows else [()] * len(self.columns)
         return {spec.name: list(cells) for spec, cells in zip(self.specs, by_column, strict=True) if spec is not None}
+
+    def values_of_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
+        """Return columns of values, None for those that no input takes, as values by input."""
+        if self.matrix is not None:
+            return {self.matrix: np.column_stack(columns)}
+        return {spec.name: column for spec, column in zip(self.specs, columns, strict=True) if spec is not None}
 
 
 def layout_of(columns: Sequence[str], metadata: ModelMetadata, renamed: Mapping[str, str]) -> Layout:
@@ -148,6 +157,22 @@ def reader_of(column: str, spec: Spec | None) -> Callable[[str], Any]:
             raise UnfitCell(column, cell, datatype) from None
 
     return read
+
+
+def read_column(spec: Spec | None, cells: Sequence[str]) -> Any:
+    """Return the values of a column whose cells are all plain, much faster than one by one.
+
+    Raises ValueError or OverflowError where some of them need a closer look.
+    """
+    if spec is None:
+        return None
+    if spec.datatype is None or spec.datatype == "BYTES":
+        return list(cells)
+    if spec.datatype == "BOOL" or "_" in "".join(cells):
+        raise ValueError(cells)
+    if is_float(spec.datatype):
+        return np.array([float(cell) if cell else math.nan for cell in cells])
+    return np.array([*map(int, cells)], np.int64)
 
 
 def _float(text: str) -> float:

@@ -26,6 +26,7 @@ from srv_infer.rows import (
     is_float,
     is_optional,
     layout_of,
+    read_column,
     reader_of,
 )
 
@@ -196,6 +197,9 @@ class CsvSource:
                 yield row or [""]
 
     def _batch(self, first: int, rows: list[list[str] | InvalidInput]) -> Batch:
+        values = self._plain(rows)
+        if values is not None:
+            return Batch(first, len(rows), values)
         typed: list[list[Any]] = []
         failed: dict[int, str] = {}
         for number, row in enumerate(rows, first):
@@ -208,6 +212,18 @@ class CsvSource:
             except InvalidInput as error:
                 failed[number] = str(error)
         return Batch(first, len(rows), self._layout.values(typed), failed)
+
+    def _plain(self, rows: list[list[str] | InvalidInput]) -> dict[str, Any] | None:
+        """Return the values of rows by input, column by column; None where a row or a cell needs a closer look."""
+        width = len(self._readers)
+        cells = [row for row in rows if isinstance(row, list) and len(row) == width]
+        if len(cells) != len(rows):
+            return None
+        try:
+            columns = [read_column(*pair) for pair in zip(self._layout.specs, zip(*cells, strict=True), strict=True)]
+        except (ValueError, OverflowError):
+            return None
+        return self._layout.values_of_columns(columns)
 
 
 def _without_advice(error: csv.Error) -> str:

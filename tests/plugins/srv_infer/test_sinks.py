@@ -137,3 +137,20 @@ def test_two_runs_never_have_one_file(tmp_path):
         opened(str(tmp_path / "out.csv"), "csv", 0)
     first.close()
     opened(str(tmp_path / "out.csv"), "csv", 0).close()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0.1, np.nan], [np.inf, 2.0]], np.float32),
+        np.array([True, False]),
+        np.arange(4).reshape(2, 2, 1),
+        np.array([[1], [2]], np.uint8),
+        np.array([b"a,b", b""], object),
+    ],
+    ids=["floats", "booleans", "nested", "one wide", "texts"],
+)
+def test_csv_of_a_batch_that_was_asked_in_halves_is_that_of_a_whole_one(tmp_path, values):
+    whole = written(tmp_path / "whole.csv", "csv", answers(0, 2, ([0, 1], {"y": values})))
+    halves = answers(0, 2, ([0], {"y": values[:1]}), ([1], {"y": values[1:]}))
+    assert written(tmp_path / "halves.csv", "csv", halves) == whole

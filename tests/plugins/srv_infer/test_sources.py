@@ -168,3 +168,17 @@ def test_arrays_in_columns_come_row_by_row(read, tmp_path):
 def test_what_is_no_array_is_refused_with_what_it_is(read, tmp_path, data, said):
     with pytest.raises(SrvError, match=f"cannot be read: it {said}"):
         read(data(tmp_path), FLOAT, "npy")
+
+
+@pytest.mark.parametrize("number", ["7", " 7 ", "7.0", "+7", "-7", "9223372036854775807"])
+def test_rows_beside_one_that_is_none_are_read_as_they_are_without_it(read, number):
+    among_sound_ones = read(f"city,rooms\na,1\nb,{number}\n", HOUSE)[0]["rooms"]
+    beside_a_bad_one = read(f"city,rooms\na,many\nb,{number}\n", HOUSE)[0]["rooms"]
+    assert among_sound_ones == [1, *beside_a_bad_one]
+    assert beside_a_bad_one == [int(float(number)) if "." in number else int(number)]
+
+
+def test_columns_of_numbers_are_the_rows_of_an_only_input_with_and_without_lacking_cells(read):
+    matrix = (Spec("FP32", (-1, 2), "input"),)
+    assert np.array_equal(read("a,b\n1,2\n3,\n", matrix)[0], [[1, 2], [3, np.nan]], equal_nan=True)
+    assert np.array_equal(read("a,b\n1,x\n3, 4\n", matrix)[0], [[3, 4]])
