@@ -87,8 +87,9 @@ def command(server, model, source, output, *flags):
 
 
 def run(server, model, source, output, *flags, code=0, url=None):
-    """Run the command in this process; return what it printed."""
-    words = ["infer", model, "--url", url or server.url(), "-i", source, "-o", output, *flags]
+    """Run the command in this process; return what it printed. An empty URL leaves it to find the server of the folder."""
+    place = server.url() if url is None else url
+    words = ["infer", model, *(["--url", place] if place else []), "-i", source, "-o", output, *flags]
     with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
         returned = cli.run([*map(str, words)])
     assert returned == code, stderr.getvalue()

@@ -11,7 +11,7 @@ import click
 
 from srv.cli.http_client import server_at
 from srv.cli.output import echo
-from srv.errors import SrvError, listed, quoted
+from srv.errors import listed, quoted
 
 if TYPE_CHECKING:
     from srv.client import Client
@@ -29,15 +29,6 @@ Examples:
   srv infer iris -i rows.csv -o answers.csv --url grpc://localhost:8081
   head -3 rows.jsonl | srv infer iris -i - --from jsonl -o - --to jsonl
 """
-
-
-class CertificateUnreadable(SrvError):
-    """A file of --cacert, --cert or --cert-key cannot be read as one."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(
-            f"The certificates of --cacert, --cert or --cert-key cannot be read: {error.strerror or error}."
-        )
 
 
 def _pair(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -213,7 +204,7 @@ def infer(model: str, source: str, output: str, url: str | None, **options: Any)
 
 
 def _client(url: str | None, options: Mapping[str, Any]) -> Client:
-    """Return the client of the server that the flags name. Raises NoUrl, NoAddress, CertificateUnreadable."""
+    """Return the client of the server that the flags name. Raises NoUrl, NoAddress, and what TLS raises."""
     from srv.client import Client  # here, because `srv --help` needs none of it
 
     certificate, verify = options["cert"], options["cacert"] or True
@@ -224,14 +215,15 @@ def _client(url: str | None, options: Mapping[str, Any]) -> Client:
         "connections": options["parallel"],
         "certificate": None if certificate is None else (certificate, options["cert_key"] or certificate),
     }
-    try:
-        if url is not None and url.startswith(("grpc://", "grpcs://")):
-            return Client(url, verify=verify, **settings)
-        server = server_at(url)
-        own = server.tls_context if options["cacert"] is None and certificate is None else None
-        return Client(server.url, verify=own or verify, **settings)
-    except OSError as error:
-        raise CertificateUnreadable(error) from None
+    if url is not None and url.startswith(("grpc://", "grpcs://")):
+        return Client(url, verify=verify, **settings)
+    server = server_at(url)
+    own = server.tls_context if options["cacert"] is None and certificate is None else None
+    if own is not None:
+        import urllib3  # here, because it is imported with the client
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # this machine's own server is meant
+    return Client(server.url, verify=own or verify, **settings)
 
 
 def _sender(client: Client, model: str, options: Mapping[str, Any]) -> Sender:
