@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ class Model(Runtime):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     write(folder, "model", CODE, process=True, request_timeout=2.0)
+    write(folder, "twins", CODE, process={"count": 2}, request_timeout=2.0)
     write(folder, "late", CODE, process=True, request_timeout=0.5)
     (folder / "settings.json").write_text(json.dumps({"stuck_timeout": 1.0}))
     return folder
@@ -136,7 +138,8 @@ def no_more(server, pids, before, *, but=1):
 class Clients:
     """Clients that ask again and again, and count how each request ended."""
 
-    def __init__(self, server, count=4):
+    def __init__(self, server, count=4, *, model="model"):
+        self._model = model
         self.ends = Counter()
         self.times = []
         self._server = server
@@ -164,7 +167,7 @@ class Clients:
         while not self._over.is_set():
             value += 10
             try:
-                answer = ask(self._server, value)
+                answer = ask(self._server, value, model=self._model)
             except OSError:
                 end = "lost"
             else:
@@ -198,6 +201,28 @@ def test_however_a_process_dies_its_request_and_the_log_say_so_and_another_one_c
         rf"The process of model 'model' \(process {before}\) {re.escape(said)}\. Another one takes its place"
     )
     assert pid_of(server) != before
+
+
+def test_of_two_processes_the_other_one_serves_while_one_is_replaced(server):
+    eventually(lambda: len(model_processes(server, "twins")) == 2)
+    gone, stays = model_processes(server, "twins")
+    with Clients(server, model="twins") as clients:
+        os.kill(gone, signal.SIGKILL)
+        eventually(lambda: len(model_processes(server, "twins")) == 2 and gone not in model_processes(server, "twins"))
+    assert clients.ends["503"] <= 4
+    assert set(clients.ends) <= {"right", "503"}
+    assert stays in model_processes(server, "twins")
+
+
+def test_of_two_processes_the_one_that_is_stopped_gets_no_requests(server):
+    eventually(lambda: len(model_processes(server, "twins")) == 2)
+    stopped = model_processes(server, "twins")[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        eventually(lambda: all(ask(server, model="twins").status == 200 for _ in range(40)))
+    finally:
+        with suppress(ProcessLookupError):  # where it was killed, because a request hung in it
+            os.kill(stopped, signal.SIGCONT)
 
 
 def test_the_index_says_why_a_model_is_down_while_it_is(server):
@@ -352,7 +377,7 @@ def test_a_reload_fails_no_request_and_a_broken_one_changes_nothing(server, fold
         (folder / "model" / "models.py").write_text(code)
         serves(server)
         server.send(signal.SIGHUP)
-        server.wait_for("Reloaded: new workers serve late, model")
+        server.wait_for("Reloaded: new workers serve late, model, twins")
         eventually(lambda: model_processes(server) not in ([], [after]) and len(model_processes(server)) == 1)
         serves(server)
     assert set(clients.ends) == {"right"}

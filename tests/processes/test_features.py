@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from process_servers import write
 from servers import eventually, running
+from web_server import web_server
 
 pytestmark = pytest.mark.e2e
 
@@ -111,6 +112,20 @@ class Model(Runtime):
 """
 
 
+FETCHED = """
+import numpy as np
+from srv import Runtime
+
+
+class Model(Runtime):
+    def load(self):
+        self._factor = float(self.artifact().read_text())
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self._factor * x
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -123,9 +138,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(folder):
-    with running(folder, "--workers", "2") as server:
-        yield server
+def server(folder, tmp_path_factory):
+    cache = {"SRV_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
+    with web_server() as web:
+        web.put("/factor.txt", b"3")
+        write(folder, "fetched", FETCHED, process=True, parameters={"uri": web.url("/factor.txt")})
+        with running(folder, "--workers", "2", environ=cache) as server:
+            yield server
 
 
 def one(name, value, shape=(1,)):
@@ -256,6 +275,11 @@ def test_requests_run_together_and_each_gets_its_own_row(server):
     assert max(output["rows"][0] for output in outputs) > 1
     batches = server.get("/v2/models/batches/stats").json["model_stats"][0]["batch_stats"]
     assert any(each["batch_size"] > 1 for each in batches)
+
+
+def test_an_artifact_elsewhere_is_fetched_for_the_process(server):
+    answer = server.post("/v2/models/fetched/infer", one("x", 2.0))
+    assert answer.json["outputs"][0]["data"] == [6.0]
 
 
 def test_the_configuration_tells_how_many_run_together(server):

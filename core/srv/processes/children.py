@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from srv.channels.channel import Channel
-from srv.channels.errors import ChannelClosed, OtherProtocol
+from srv.channels.errors import BrokenFrame, ChannelClosed, OtherProtocol
 from srv.channels.frames import FrameKind
 from srv.errors import SrvError
 from srv.processes.endings import ended_by
@@ -37,6 +37,8 @@ _TO_SEND = 5.0
 _TO_END = 5.0
 #: Seconds between two questions whether a process still answers.
 _BEAT = 1.0
+#: Seconds without an answer after which others are asked in its place, where there are others.
+_SILENCE = 2.5
 #: Messages that are read at once, so that a process that floods the supervisor with them costs the others little.
 _AT_ONCE = 100
 #: Seconds in which an interpreter must be able to say why it cannot run srv.
@@ -77,6 +79,7 @@ class Child:
         silence: float,
         loaded: Callable[[Child, Mapping[str, Any]], None],
         ended: Callable[[Child, str, ProcessLoadFailed | None], None],
+        silent: Callable[[Child], None] = lambda child: None,  # noqa: ARG005
     ) -> None:
         self._title = title
         self._order = order
@@ -85,6 +88,7 @@ class Child:
         self._silence = silence
         self._loaded = loaded
         self._ended = ended
+        self._silent = silent
         self._loop = asyncio.get_running_loop()
         self._popen: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
@@ -100,6 +104,8 @@ class Child:
         self._answered = 0.0
         self.state = ChildState.STARTING
         self.ready_since: float | None = None
+        #: Whether it has not answered for a while, as `silent` is told when that changes.
+        self.is_silent = False
         self.description: Mapping[str, Any] = {}
 
     @property
@@ -177,7 +183,7 @@ class Child:
             self.kill(str(self._failure))
             self._close()
         except SrvError as error:
-            if not isinstance(error, ChannelClosed):
+            if isinstance(error, BrokenFrame) or not isinstance(error, ChannelClosed):
                 self.kill(f"sent what no model process sends, and was killed: {error}")
             elif self._cause is None:
                 # Where it has closed its descriptors and lives on, nobody can tell it anything any more.
@@ -215,8 +221,14 @@ class Child:
         if time.monotonic() - self._answered > self._silence + _BEAT:
             self.kill(f"was killed because it did not respond for {self._silence:g} s (worker_timeout)")
             return
+        self._set_silent(time.monotonic() - self._answered > _SILENCE)
         self._send({"what": "ping"})
         self._beat = self._loop.call_later(_BEAT, self._ask)
+
+    def _set_silent(self, is_silent: bool) -> None:  # noqa: FBT001  it is what is set
+        if is_silent != self.is_silent and self.state is ChildState.SERVING:
+            self.is_silent = is_silent
+            self._silent(self)
 
     def _too_slow(self, seconds: float) -> None:
         self._failure = StartedTooSlowly(seconds)

@@ -216,6 +216,7 @@ class Group:
             silence=wanted.silence,
             loaded=lambda child, _: self._loaded(number, child),
             ended=lambda child, how, failure: self._ended(number, child, how, failure),
+            silent=lambda child: self._tell_silence(number, child),
         )
         task = self._loop.create_task(self._start_child(number, child))
         self._starting.add(task)
@@ -260,6 +261,10 @@ class Group:
             self._fail(failure or ProcessLoadFailed(f"process: its process {how}."))
         else:
             self._replace(number, child, how, failure)
+
+    def _tell_silence(self, number: int, child: Child) -> None:
+        for tenant in [*self._tenants]:
+            tenant.tell("silent", number=number, silent=child.is_silent)
 
     def _fail(self, failure: ProcessLoadFailed) -> None:
         """Tell all workers that the model cannot be loaded; the other processes end."""

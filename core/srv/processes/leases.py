@@ -80,7 +80,7 @@ class ProcessLease:
         if not members:
             raise NoProcess(self._title, self.reason)
         self._turn = first = (self._turn + 1) % len(members)
-        return min((*members[first:], *members[:first]), key=lambda member: member.in_flight)
+        return min((*members[first:], *members[:first]), key=lambda member: (member.is_silent, member.in_flight))
 
     def drop(self, member: ServingProcess) -> None:
         """Send nothing more to a process whose channel is closed."""
@@ -111,6 +111,10 @@ class ProcessLease:
                     self._replace(member, None)
                 elif self._settled.is_set() and not self.members:
                     self._went_down(self.reason)
+            case {"what": "silent", "number": int() as number, "silent": bool() as silent}:
+                member = self._member(number)
+                if member is not None:
+                    member.is_silent = silent
             case {"what": "serves", "count": int() as count}:
                 self.count = count
                 self._ask_again = None

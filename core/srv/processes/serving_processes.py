@@ -35,6 +35,8 @@ class ServingProcess:
         self._title = title
         self.number = number
         self.pid = pid
+        #: Whether it has not answered the supervisor for a while, so that others are asked first.
+        self.is_silent = False
         self.channel = channel
         self._calls = Calls(channel)
         self._complain = complain
