@@ -12,6 +12,7 @@ from marshmallow import Schema, fields, validate
 
 from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec, Tensor
 from srv.errors import listed, quoted
+from srv.tables.extra import columns_field
 from srv_catboost.features import columns_of, with_lengths
 from srv_catboost.files import WELL_KNOWN, checked_format, format_of
 from srv_catboost.rows import Rows
@@ -25,13 +26,9 @@ _MUCH = 2_000_000
 class Extra(Schema):
     """What a model's settings may have under `parameters.extra`."""
 
-    columns = fields.Dict(
-        keys=fields.String(),
-        load_default=dict,
-        metadata={
-            "description": "Kinds of columns where the file says less, such as {'rooms': 'integer'} for a category of "
-            "integers, or {'size': {'category': ['S', 'L']}} to refuse all other categories."
-        },
+    columns = columns_field(
+        "Kinds of columns where the file says less, such as {'rooms': 'integer'} for a category of "
+        "integers, or {'size': {'category': ['S', 'L']}} to refuse all other categories."
     )
     embeddings = fields.Dict(
         keys=fields.String(),

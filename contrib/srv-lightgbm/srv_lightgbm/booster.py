@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import lightgbm
 import numpy as np
 
-from srv.errors import SrvError, quoted
+from srv.errors import quoted
 from srv.tables import UnfitValue
+from srv.tables.extra import named_classes
 from srv_lightgbm.columns import is_made_up
 from srv_lightgbm.files import NotLightGBM, Unreadable, header_of, is_lightgbm
 
@@ -26,14 +27,6 @@ _HIGHEST_CODE = 2**31 - 1
 _MANY_STEPS = 20_000
 #: How many steps a tree is for SHAP values.
 _STEPS_OF_CONTRIBUTIONS = 50
-
-
-class UnfitClasses(SrvError):
-    """The settings name classes, and the model has another number of them, or none."""
-
-    def __init__(self, given: int, wanted: int) -> None:
-        has = f"has {wanted} classes" if wanted else "has no classes"
-        super().__init__(f"parameters.extra.classes names {given} classes, and the model {has}.")
 
 
 class Booster:
@@ -53,7 +46,7 @@ class Booster:
         self.objective = header.get("objective", "").partition(" ")[0] or None
         self._per_row = int(self._booster.num_model_per_iteration())
         self._trees = int(self._booster.num_trees())
-        self._labels = self._checked(classes)
+        self._labels = named_classes(classes, self._count_of_classes)
         #: The places of columns that hold codes of categories which nobody has named.
         self.codes: Sequence[int] = ()
 
@@ -109,13 +102,6 @@ class Booster:
         if self.objective not in _PROBABILITIES:
             return 0
         return 2 if self.objective == "binary" else self._per_row
-
-    def _checked(self, classes: Sequence[Any] | None) -> Array | None:
-        if classes is None:
-            return None
-        if len(classes) != self._count_of_classes:
-            raise UnfitClasses(len(classes), self._count_of_classes)
-        return np.array(classes)
 
     # -- what is asked of it --------------------------------------------------------------------------------------------
 

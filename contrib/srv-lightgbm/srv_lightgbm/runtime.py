@@ -8,40 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
 from srv.file_formats import check_format
+from srv.tables.extra import classes_field, columns_field
 from srv_lightgbm.columns import table_of
 from srv_lightgbm.files import WELL_KNOWN, is_lightgbm
-
-
-def _check_classes(classes: list[Any]) -> None:
-    kinds = {type(each) for each in classes}
-    if len(kinds) != 1 or not kinds <= {str, int, float, bool} or len(set(classes)) != len(classes):
-        raise ValidationError("Must be texts, numbers or booleans, all of one kind and each of them once.")
 
 
 class Extra(Schema):
     """What a model's settings may have under `parameters.extra`."""
 
-    classes = fields.List(
-        fields.Raw(),
-        load_default=None,
-        validate=_check_classes,
-        metadata={
-            "description": "The names of the classes, in the order of `classes_`: texts, numbers or booleans. The file does not hold "
-            "them. `predict` gives them then, and the probabilities where nothing is said."
-        },
+    classes = classes_field(
+        "The names of the classes, in the order of `classes_`: texts, numbers or booleans. The file does not hold "
+        "them. `predict` gives them then, and the probabilities where nothing is said."
     )
-    columns = fields.Dict(
-        keys=fields.String(),
-        load_default=dict,
-        metadata={
-            "description": "Kinds of columns that the file does not say, such as {'size': {'category': ['S', 'M', 'L']}}, in "
-            "the order of training."
-        },
-    )
+    columns = columns_field()
 
 
 class LightGBMRuntime(Runtime):

@@ -16,6 +16,7 @@ from srv import InferenceRequest, InferenceResponse, InvalidInput, Runtime, Spec
 from srv.codecs import request_codec
 from srv.errors import SrvError, listed, quoted
 from srv.tables import Column, Table, columns_of_schema, columns_of_specs, described_columns
+from srv.tables.extra import columns_field
 from srv_sklearn.client_errors import as_clients_fault
 from srv_sklearn.files import WELL_KNOWN, read_estimator
 from srv_sklearn.probing import tried, with_kinds
@@ -41,11 +42,7 @@ class Extra(Schema):
             "in the folder that `srv start` is given, and in defaults for all models."
         },
     )
-    columns = fields.Dict(
-        keys=fields.String(),
-        load_default=dict,
-        metadata={"description": "Kinds of columns that the estimator does not say, such as {'since': 'datetime'}."},
-    )
+    columns = columns_field("Kinds of columns that the estimator does not say, such as {'since': 'datetime'}.")
 
 
 class PandasMissing(SrvError):

@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from srv.errors import SrvError, quoted
 from srv.tables import UnfitValue
+from srv.tables.extra import named_classes
 from srv_xgboost.categories import categories_of
 from srv_xgboost.files import OldFormat, Unreadable
 
@@ -36,14 +37,6 @@ class TwoBuilds(SrvError):
             f"xgboost {first} and xgboost-cpu {second} are both installed, and each has written over files of the other. "
             f"Uninstall both and install one: pip uninstall -y xgboost xgboost-cpu && pip install xgboost-cpu=={second}"
         )
-
-
-class UnfitClasses(SrvError):
-    """The settings name classes, and the model has another number of them, or none."""
-
-    def __init__(self, given: int, wanted: int) -> None:
-        has = f"has {wanted} classes" if wanted else "has no classes"
-        super().__init__(f"parameters.extra.classes names {given} classes, and the model {has}.")
 
 
 class NoBestIteration(SrvError):
@@ -85,7 +78,7 @@ class Booster:
         self.estimator = str(json.loads(attributes.get("scikit_learn", "{}")).get("_estimator_type", "")) or None
         self._targets = int(learner["learner_model_param"].get("num_target", 1))
         self._classes = int(learner["learner_model_param"]["num_class"])
-        self._labels = self._checked(classes)
+        self._labels = named_classes(classes, self._count_of_classes)
         self._is_classifier = classes is not None or self.estimator == "classifier"
         #: The places of columns that hold codes of categories which nobody has named.
         self.codes: Sequence[int] = ()
@@ -145,13 +138,6 @@ class Booster:
                 row = int(wrong.argmax())
                 raise UnfitValue(self._title(place), row, f"the number {rows[row, place]:g}", "the code of a category")
         return Rows(self, rows)
-
-    def _checked(self, classes: Sequence[Any] | None) -> Array | None:
-        if classes is None:
-            return None
-        if len(classes) != self._count_of_classes:
-            raise UnfitClasses(len(classes), self._count_of_classes)
-        return np.array(classes)
 
     @property
     def _count_of_classes(self) -> int:

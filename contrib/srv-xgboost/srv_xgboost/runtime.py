@@ -9,41 +9,24 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, fields
 from marshmallow.validate import Range
 
 from srv import InferenceRequest, InferenceResponse, Runtime, Spec, Tensor
 from srv.file_formats import check_format
+from srv.tables.extra import classes_field, columns_field
 from srv_xgboost.columns import codes_of, table_of
 from srv_xgboost.files import WELL_KNOWN, FilesGone, format_of, is_xgboost
-
-
-def _check_classes(classes: list[Any]) -> None:
-    kinds = {type(each) for each in classes}
-    if len(kinds) != 1 or not kinds <= {str, int, float, bool} or len(set(classes)) != len(classes):
-        raise ValidationError("Must be texts, numbers or booleans, all of one kind and each of them once.")
 
 
 class Extra(Schema):
     """What a model's settings may have under `parameters.extra`."""
 
-    classes = fields.List(
-        fields.Raw(),
-        load_default=None,
-        validate=_check_classes,
-        metadata={
-            "description": "The names of the classes, in their order: texts, numbers or booleans. `predict` gives them then, where "
-            "a classifier gives their places, and a Booster the probabilities."
-        },
+    classes = classes_field(
+        "The names of the classes, in their order: texts, numbers or booleans. `predict` gives them then, where "
+        "a classifier gives their places, and a Booster the probabilities."
     )
-    columns = fields.Dict(
-        keys=fields.String(),
-        load_default=dict,
-        metadata={
-            "description": "Kinds of columns that the file does not say, such as {'size': {'category': ['S', 'M', 'L']}}, in "
-            "the order of training."
-        },
-    )
+    columns = columns_field()
     missing = fields.Float(
         load_default=math.nan,
         allow_nan=True,
