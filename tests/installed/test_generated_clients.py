@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import socket
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
-from servers import running
+from servers import eventually, running
 
 from .conftest import Environment
 
@@ -91,6 +93,11 @@ HEY_API = (
 )
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
@@ -159,6 +166,65 @@ def test_generators_for_typescript_make_clients_that_compile_and_infer(url, plac
     node("tsc", "-p", ".")
 
     assert node("node", "out/ask.js", url).splitlines() == [*["[ 2, 4 ]"] * 3, "HELLO", "THERE"]
+
+
+def tensor(name, datatype, shape, data, **more):
+    return {"name": name, "datatype": datatype, "shape": shape, "data": data, **more}
+
+
+def requests_of_all_kinds():
+    """Yield method, path and document of requests that the description has a word for, right ones and wrong ones."""
+    pages = ["", "/ready", "/config", "/stats", "/docs/dataplane.json"]
+    of_server = ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/stats", "/metrics"]
+    for path in [*of_server, *(f"/v2/models/{name}{page}" for name in ("double", "shout", "nobody") for page in pages)]:
+        yield "GET", path, None
+    x = tensor("x", "FP32", [2], [1, 2])
+    beside = [
+        {}, {"id": "1"}, {"id": ""}, {"id": None, "parameters": None, "outputs": None}, {"outputs": []},
+        {"outputs": [{"name": "output"}]}, {"parameters": {"a": 1, "b": 1.5, "c": "x", "d": True, "e": None}},
+    ]  # fmt: skip
+    for more in beside:
+        yield "POST", "/v2/models/double/infer", {"inputs": [x], **more}
+        yield "POST", "/v2/models/double/versions/1/infer", {"inputs": [x], **more}
+    for shape, data in ([0], []), ([2, 2], [[1, 2], [3, 4]]), ([1], [None]), ([3], [1, 2]), ([], 1.5):
+        yield "POST", "/v2/models/double/infer", {"inputs": [tensor("x", "FP32", shape, data, parameters=None)]}
+    for more in {}, {"id": None}, {"parameters": {"n": 1}}, {"n": [1]}:
+        yield "POST", "/v2/models/shout/generate", {"text_input": "a b", **more}
+        yield "POST", "/v2/models/shout/generate_stream", {"text_input": "a b", **more}
+    text = {"inputs": [tensor("text_input", "BYTES", [1], ["ä b"])]}
+    for path in "infer", "infer_stream", "generate":
+        yield "POST", f"/v2/models/shout/{path}", text
+    for document in {}, None, {"ready": True}, {"ready": None}:
+        yield "POST", "/v2/repository/index", document
+    for action in "unload", "load":
+        yield "POST", f"/v2/repository/models/shout/{action}", {}
+
+
+def test_a_validating_proxy_lets_requests_and_answers_through(url, place):
+    prism, port = shutil.which("prism"), free_port()
+    if prism is None:
+        pytest.skip("prism is not installed here.")
+    words = [prism, "proxy", "api.json", url, "--errors", "--port", str(port)]
+    with (place / "log").open("w") as log:
+        process = subprocess.Popen(words, cwd=place, stdout=log, stderr=log)
+    try:
+        assert eventually(lambda: "listening" in (place / "log").read_text())
+        asked = [*requests_of_all_kinds()]
+        for method, path, document in asked:
+            body = None if document is None else json.dumps(document).encode()
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, method=method)
+            request.add_header("Content-Type", "application/json")
+            try:
+                answer = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                assert "sl-violations" not in answer.headers, (path, document, answer.headers["sl-violations"])
+                assert b"stoplight.io" not in answer.read(), (path, document)
+        assert len(asked) >= 50
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def test_linters_find_no_error_in_the_document(place, node):
