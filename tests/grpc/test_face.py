@@ -451,8 +451,6 @@ def test_an_error_ends_its_request_and_not_the_stream(face, stub):
         ("c", "Model 'fails' raised ValueError; the server's log says more."),
         ("d", ""),
     ]
-    codes = [each.infer_response.parameters["code"].string_param for each in heard if each.error_message]
-    assert codes == ["NOT_FOUND", "INVALID_INPUT", "MODEL_ERROR"]
 
 
 def test_a_client_may_ask_for_an_empty_last_response(face, stub):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mlserver.settings import ModelSettings as TheirSettings
 
-from srv import ModelSettings
+from srv import ModelSettings, Spec
 
 _FILE = "model-settings.json"
-_METADATA = ("inputs", "outputs", "versions")
 
 
 def settings_of(given: ModelSettings, implementation: str) -> TheirSettings:
@@ -23,7 +23,8 @@ def settings_of(given: ModelSettings, implementation: str) -> TheirSettings:
     said = _document(folder / _FILE)
     parameters = said.get("parameters")
     values: dict[str, Any] = {
-        **{key: said[key] for key in _METADATA if said.get(key) is not None},
+        **({"versions": said["versions"]} if said.get("versions") else {}),
+        **{key: _tensors(specs) for key, specs in (("inputs", given.inputs), ("outputs", given.outputs)) if specs},
         "name": given.name,
         "implementation": implementation,
         "platform": given.platform,
@@ -41,6 +42,19 @@ def settings_of(given: ModelSettings, implementation: str) -> TheirSettings:
     made = TheirSettings.model_validate(values)
     made._source = str(folder / _FILE)
     return made
+
+
+def _tensors(specs: Sequence[Spec]) -> list[dict[str, Any]]:
+    """Return tensors of the settings as MLServer's metadata has them; one without a shape has any length."""
+    return [
+        {
+            "name": spec.name,
+            "datatype": spec.datatype,
+            "shape": [-1] if spec.shape is None else [*spec.shape],
+            **({"parameters": dict(spec.parameters)} if spec.parameters else {}),
+        }
+        for spec in specs
+    ]
 
 
 def _document(path: Path) -> dict[str, Any]:

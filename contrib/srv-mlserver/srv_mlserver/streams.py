@@ -20,7 +20,6 @@ from srv_mlserver.wire import field
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _MODEL_NAME = 1  # of a ModelInferRequest
 _ERROR, _RESPONSE = 1, 2  # of a ModelStreamInferResponse
-_PARAMETERS = 4  # of a ModelInferResponse: a map, whose entries are messages with key and value
 _KINDS = {
     kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.SrvError)
 }
@@ -46,22 +45,16 @@ class Streams(grpc.ServerInterceptor):  # type: ignore[misc]  # grpcio has no ty
                 yield from told
                 return
             for answer in told:
-                yield _plain(answer)
+                yield _plain(answer, getattr(context, "srv_code", None))
 
         return grpc.stream_stream_rpc_method_handler(answers, handler.request_deserializer, handler.response_serializer)
 
 
-def _plain(answer: bytes) -> bytes:
+def _plain(answer: bytes, code: str | None) -> bytes:
     """Return the response in an answer of srv's. Raises the error that it tells, which ends the stream with its status."""
     response = field(answer, _RESPONSE) or b""
     sentence = field(answer, _ERROR)
     if not sentence:
         return response
-    kind = _KINDS.get(_code(response), errors.ModelError)
+    kind = _KINDS.get(code or "", errors.ModelError)
     raise kind.__new__(kind, sentence.decode())  # without __init__, which makes a sentence of its own
-
-
-def _code(response: bytes) -> str:
-    """Return the parameter `code` of a response: a map's entry, whose value has the text as its third field."""
-    entry = field(response, _PARAMETERS) or b""
-    return (field(field(entry, 2) or b"", 3) or b"").decode()

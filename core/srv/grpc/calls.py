@@ -108,6 +108,10 @@ class Call(Caller):
         """Return whether the client has cancelled the call, or its own deadline has passed."""
         return self.left or not self._context.is_active()
 
+    def tell_interceptors(self, code: str) -> None:
+        """Leave the code of an error that a stream tells in a message of its own where an interceptor finds it."""
+        self._context.srv_code = code
+
     def trailing(self, code: str | None = None) -> tuple[tuple[str, str], ...]:
         """Return what goes out beside the answer: the id, the code of what went wrong, and the response's headers."""
         own = (("x-request-id", self.id), *((("srv-code", code),) if code else ()))

@@ -114,9 +114,9 @@ def _sentence(error: BaseException, identity: str, call: Call) -> bytes:
     code, _, sentence = told(error)
     if code == INTERNAL:
         log.error("A stream of model '%s' failed.", call.model, exc_info=error)
+    call.tell_interceptors(code)
     answer = _Response(error_message=sentence)
     answer.infer_response.id = identity
-    answer.infer_response.parameters["code"].string_param = code
     written: bytes = answer.SerializeToString()
     return written
 
