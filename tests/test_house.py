@@ -23,7 +23,7 @@ CORE = TOP / "core" / "srv"
 # TYPE_CHECKING and inside functions count like all others.
 FLOOR_LINES = (
     # The public contract, and what its classes are made of.
-    "errors version datatypes uris shown_paths server_urls model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server cgroups cores devices placement runtime file_formats images storage archives hookspecs",
+    "errors version datatypes uris shown_paths server_urls model_settings arrays tensors cancellation inner_caller busy_threads messages routes metrics_types codec server cgroups cores devices placement runtime file_formats images storage tar_members archives hookspecs",
     "printable safe_logging access_log logs limited_log wire channels",
     # What there is: files, metadata, plugins.
     "settings discovery codecs hooks probe repository tables fetching environments",

@@ -6,12 +6,12 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from srv.errors import quoted
 from srv.storage import Download, FetchFailed
+from srv.tar_members import extract_members
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ZIP = (".zip",)
@@ -47,16 +47,16 @@ def unpack(archive: Path, folder: Path, download: Download) -> Path:
 
 def _untar(archive: Path, content: Path, download: Download) -> None:
     with tarfile.open(archive) as opened:
-        opened.extractall(content, members=_announced(opened, archive.stat().st_size, download), filter="data")
+        size = archive.stat().st_size
 
+        def announce(member: tarfile.TarInfo) -> None:
+            """Ask for the room for a member before it is written."""
+            nonlocal size
+            size += member.size
+            download.expect(size)
+            download.add(0)  # raises where the time is over
 
-def _announced(opened: tarfile.TarFile, size: int, download: Download) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of an archive; before each, the room for it is asked for."""
-    for member in opened:
-        size += member.size
-        download.expect(size)
-        download.add(0)  # raises where the time is over
-        yield member
+        extract_members(opened, content, announce)
 
 
 def _unzip(archive: Path, content: Path, download: Download) -> None:

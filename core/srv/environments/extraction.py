@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from srv.environments.errors import ArchiveBroken, ArchiveLeaves, TooLong, UnpackFailed
-from srv.environments.packed import BROKEN, PackedEnvironment, plain_name
+from srv.environments.packed import BROKEN, PackedEnvironment
 from srv.errors import quoted
 from srv.storage import DISK_FULL
+from srv.tar_members import BadMember, extract_members
 
 _CONDA_UNPACK = "bin/conda-unpack"
-#: How many links the system follows.
-_MOST_HOPS = 40
 
 
 def extract(archive: Path, packed: PackedEnvironment, content: Path, tick: Callable[[], object]) -> None:
@@ -24,22 +22,15 @@ def extract(archive: Path, packed: PackedEnvironment, content: Path, tick: Calla
     Raises ArchiveBroken, ArchiveLeaves, or the OSError of a full disk; what was extracted until then is left there.
     """
     content.mkdir()
-    links: list[tuple[str, str]] = []
     try:
         with tarfile.open(archive) as opened:
-            for member in opened:
-                tick()
-                if member.issym():
-                    links.append((plain_name(member), member.linkname))
-                else:
-                    opened.extract(member, content, filter="data")
+            extract_members(opened, content, lambda _: tick(), may_lead_out=packed.base_links.__contains__)
+    except BadMember as error:
+        raise ArchiveLeaves(str(archive), quoted(error.member), f"which {error.how}") from None
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
         raise ArchiveBroken(str(archive), f"{type(error).__name__}: {error}") from None
-    for name, target in links:
-        _link(content / name, target)
-    _check_links(archive, packed, content)
 
 
 def conda_unpack(environment: Path, archive: Path, seconds: float) -> None:
@@ -64,33 +55,3 @@ def conda_unpack(environment: Path, archive: Path, seconds: float) -> None:
         raise UnpackFailed(str(archive), "conda-unpack", how) from None
     except OSError as error:
         raise UnpackFailed(str(archive), "conda-unpack", f"cannot be run: {error.strerror}") from None
-
-
-def _check_links(archive: Path, packed: PackedEnvironment, content: Path) -> None:
-    """Raise ArchiveLeaves where a link leads out of the environment by way of other links."""
-    inside = Path(os.path.realpath(content))
-    bases = {content / name for name in packed.base_links}
-    for path in _links_in(content):
-        if bases.isdisjoint(_hops(path)) and not Path(os.path.realpath(path)).is_relative_to(inside):
-            name = str(path.relative_to(content))
-            raise ArchiveLeaves(str(archive), f"the link {quoted(name)}", "which leads out of its folder")
-
-
-def _link(path: Path, target: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)
-
-
-def _hops(path: Path) -> Iterator[Path]:
-    """Yield a link, and the links that it leads to."""
-    for _ in range(_MOST_HOPS):
-        if not path.is_symlink():
-            return
-        yield path
-        path = Path(os.path.normpath(path.parent / path.readlink()))
-
-
-def _links_in(content: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(content):
-        yield from (path for name in (*folders, *names) if (path := Path(directory, name)).is_symlink())

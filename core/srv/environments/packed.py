@@ -9,7 +9,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
@@ -25,6 +25,7 @@ from srv.environments.errors import (
 from srv.environments.machine import check_program, doubts, this_machine
 from srv.environments.programs import Program, Version, offered, read_program
 from srv.errors import quoted
+from srv.tar_members import BadMember, leads_out, plain_name
 
 #: The oldest Python that srv runs on.
 OLDEST = (3, 11)
@@ -77,11 +78,6 @@ def examine_archive(archive: Path, tick: Callable[[], object] = lambda: None) ->
     return look.packed()
 
 
-def plain_name(member: tarfile.TarInfo) -> str:
-    """Return a member's name without dots and slashes that mean nothing."""
-    return posixpath.normpath(member.name) if member.name else ""
-
-
 class _Look:
     """What has been seen of an archive so far."""
 
@@ -98,8 +94,10 @@ class _Look:
 
     def take(self, member: tarfile.TarInfo, opened: tarfile.TarFile) -> None:
         """Look at a member. Raises ArchiveLeaves or ArchiveBroken for what must not be extracted."""
-        name = plain_name(member)
-        self._check_place(member, name)
+        try:
+            name = plain_name(member)
+        except BadMember as error:
+            raise ArchiveLeaves(str(self._archive), quoted(error.member), f"which {error.how}") from None
         if member.issym():
             self._take_link(member, name)
         elif member.islnk():
@@ -126,18 +124,12 @@ class _Look:
             if inside is not None:
                 raise ArchiveLeaves(str(self._archive), quoted(inside), f"which lies behind the link {quoted(link)}")
 
-    def _check_place(self, member: tarfile.TarInfo, name: str) -> None:
-        parts = PurePosixPath(member.name.replace("\\", "/")).parts
-        if not name or name.startswith("/") or ".." in parts or "\0" in member.name:
-            raise ArchiveLeaves(str(self._archive), quoted(member.name), "which would leave its folder")
-
     def _take_link(self, member: tarfile.TarInfo, name: str) -> None:
         target = member.linkname
         if name in self._files:
             raise ArchiveBroken(str(self._archive), f"{quoted(name)} is there twice.")
         is_base = _PYTHON.fullmatch(name) is not None and target.startswith("/")
-        reached = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
-        if not is_base and (target.startswith("/") or reached.split("/")[0] == ".."):
+        if not is_base and leads_out(name, target):
             raise ArchiveLeaves(
                 str(self._archive), f"the link {quoted(name)}", f"which leads out of its folder to {quoted(target)}"
             )

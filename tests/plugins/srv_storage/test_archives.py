@@ -53,7 +53,14 @@ def test_a_zip_whose_only_content_is_a_folder_is_that_folder(tmp_path, download)
 
 @pytest.mark.parametrize(
     "members",
-    [{"../outside": b"x"}, {"link": "/etc/passwd"}, {"link": "../.."}, {"in/../../outside": b"x"}],
+    [
+        {"../outside": b"x"},
+        {"link": "/etc/passwd"},
+        {"link": "../.."},
+        {"in/../../outside": b"x"},
+        {"a/b/here": "../..", "a/b/far": "here/../x/../.."},
+        {"a": "in", "a/file": b"x"},
+    ],
     ids=str,
 )
 def test_a_tar_that_would_leave_its_folder_is_refused(tmp_path, download, members):
