@@ -45,6 +45,8 @@ class ProcessLease:
         self._failure: SrvError | None = None
         self._turn = os.getpid()
         self._backoff = Backoff()
+        #: Processes whose channel is closed, with when that was found, until the supervisor has told how they ended.
+        self._dropped: list[tuple[ServingProcess, float]] = []
         #: When it is to be asked for again, because the supervisor has lost it.
         self._ask_again: float | None = None
         self.number = number
@@ -85,6 +87,7 @@ class ProcessLease:
     def drop(self, member: ServingProcess) -> None:
         """Send nothing more to a process whose channel is closed."""
         self.reason = "its process has ended"
+        self._dropped.append((member, time.monotonic()))
         self._replace(member, None)
 
     def release(self) -> None:
@@ -149,6 +152,10 @@ class ProcessLease:
         """Look after its processes."""
         for member in self.members:
             member.tick(now, stuck_timeout)
+        self._dropped = [each for each in self._dropped if not each[0].has_ended]
+        for member, since in self._dropped:
+            if now - since > _BEAT:
+                self._complain(member, "it has closed its connection to a worker")
 
     def _fail(self, error: SrvError) -> None:
         self._failure = error

@@ -107,6 +107,11 @@ class ServingProcess:
         with self._guard:
             self._late.clear()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the supervisor has told how it has ended, or the worker has left it."""
+        return self._ended.is_set()
+
     def leave(self) -> None:
         """Close the channel, because the worker does not use the process any more."""
         self.ended("is not used any more")

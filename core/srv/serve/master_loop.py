@@ -112,10 +112,10 @@ class MasterLoop(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         waiting.register(self._woken, select.POLLIN)
         waiting.register(self.app.status, select.POLLIN)
         wait = self.app.supervisor.wait(time.monotonic())
-        if wait == 0.0:
+        if wait == 0.0 and not self._stopping:
             waiting.register(self.app.supervisor, select.POLLIN)
         came = waiting.poll(1000 * min(timeout, self.patience(), wait or timeout))
-        if any(descriptor == self.app.supervisor.fileno() for descriptor, _ in came) and not self._stopping:
+        if any(descriptor == self.app.supervisor.fileno() for descriptor, _ in came):
             self._step("start the supervisor of the model processes", self.app.supervisor.start)
         with suppress(BlockingIOError):
             os.read(self._woken, 4096)

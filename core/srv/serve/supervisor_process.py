@@ -38,6 +38,7 @@ class SupervisorProcess:
         self._started = 0.0
         self._backoff = Backoff()
         self._prints_to_stderr = prints_to_stderr
+        self._draining = False
 
     def fileno(self) -> int:
         """Return the end at which workers wait for a supervisor; while one runs, it takes them."""
@@ -79,6 +80,8 @@ class SupervisorProcess:
         self._popen.returncode = os.waitstatus_to_exitcode(status)
         how = ended_by(self._popen.returncode)
         self._popen = None
+        if self._draining:
+            return True
         wait = self._backoff.died(self._started, time.monotonic())
         log.error(
             "The supervisor of the model processes (process %d) %s. Another one is started%s when a worker asks for it.",
@@ -99,6 +102,7 @@ class SupervisorProcess:
 
     def drain(self) -> None:
         """Have the supervisor end what no worker uses, and itself when no worker is left."""
+        self._draining = True
         if self._popen is not None:
             self._popen.send_signal(signal.SIGTERM)
 
