@@ -244,3 +244,40 @@ def test_what_is_said_beside_a_whole_request_replaces_what_it_says():
     assert (first["id"], first["parameters"], first.get("outputs")) == ("mine", {"a": 1}, None)
     assert (second["id"], second["parameters"]) == ("other", {"a": 1, "b": 2})
     assert [output["name"] for output in second["outputs"]] == ["y"]
+
+
+@pytest.mark.parametrize(
+    "response, said",
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", r"what answers is no HTTP, it begins with 'SSH-2.0-OpenSSH_9.2'\.$"),
+        (b"", r"Remote end closed connection without response\.$"),
+        (answered(b"200 OK", b"no gzip", b"Content-Encoding: gzip"), r"incorrect header check\.$"),
+    ],
+    ids=["another protocol", "nothing", "a broken package"],
+)
+def test_how_an_answer_was_lost_is_said_plainly(response, said):
+    def answer(connection):
+        read_request(connection)
+        connection.sendall(response)
+
+    with (
+        peer(answer) as address,
+        Client(address, form="json") as client,
+        pytest.raises(ConnectionLost, match=said),
+    ):
+        client.infer("m", X)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [b'[{"name":"x","shape":["a"]}]', b'[{"name":"x","parameters":[1]}]', b'"abc"', b"[{}]"],
+    ids=["a length that is no number", "parameters that are a list", "text", "no name"],
+)
+def test_metadata_that_cannot_be_read_are_an_error_that_says_so(inputs):
+    page = ok(b'{"name":"m","inputs":' + inputs + b"}")
+    with (
+        peer(by_path({"/v2/models/m": page})) as address,
+        Client(address) as client,
+        pytest.raises(SrvError, match="its metadata of a model cannot be read"),
+    ):
+        client.metadata("m")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+#: UTF-8's mark, which may stand before the first line.
+_MARK = b"\xef\xbb\xbf"
+
 
 def events(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the data of each event; lines of one event are joined by line breaks. Comments and other fields are passed over.
@@ -20,7 +23,7 @@ def events(pieces: Iterable[bytes]) -> Iterator[bytes]:
         *lines, rest = b"".join([*begun, piece]).split(b"\n")
         begun = [rest]
         for line in lines:
-            text = line.removesuffix(b"\r")
+            text = line.removesuffix(b"\r").removeprefix(_MARK)
             if not text:
                 if data:
                     yield b"\n".join(data)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from http.client import BadStatusLine
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from srv.client.abandoning import CALL
 from srv.client.bodies import Parts
 from srv.client.failures import ConnectionLost, NoConnection, NoServerUrl, TimedOut
 from srv.client.tls import Tls
+from srv.errors import quoted
 from srv.server_urls import unix_connection, unix_path
 
 #: The longest that a connection may take to come about, in seconds.
@@ -247,15 +249,18 @@ def pieces_of(response: urllib3.BaseHTTPResponse, most: int = _PIECE) -> Iterato
 
 
 def _why(error: BaseException) -> str:
-    """Return what the operating system or TLS says, without urllib3's own words around it."""
+    """Return what the operating system, TLS or the first cause says, without urllib3's own words around it."""
+    cause = error
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message}); name its authority with verify"
         if isinstance(cause, ssl.SSLError):
             return str(cause.reason or cause)
+        if isinstance(cause, BadStatusLine) and not isinstance(cause, OSError):
+            return f"what answers is no HTTP, it begins with {quoted(str(cause).strip())}"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-    return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+    return str(cause).rstrip(".") or type(cause).__name__
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -77,7 +77,7 @@ class HttpTransport:
                 outputs=tuple(map(_spec, said.get("outputs") or ())),
                 parameters=said.get("parameters") or {},
             )
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise NotTheProtocol(self.url, "its metadata of a model cannot be read") from None
 
     def server(self, call: ClientCall) -> Mapping[str, Any]:
@@ -245,5 +245,5 @@ def _spec(said: Mapping[str, Any]) -> Spec:
         datatype=said.get("datatype") or None,
         shape=None if shape is None else tuple(map(int, shape)),
         name=said["name"],
-        parameters=said.get("parameters") or {},
+        parameters=dict(said.get("parameters") or {}),
     )
