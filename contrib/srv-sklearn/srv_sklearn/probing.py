@@ -36,15 +36,19 @@ Call = Callable[[Any], Any]
 
 def tried(call: Call, table: Table, examples: Sequence[Any]) -> Any:
     """Call the estimator with one row of the table, and return its answer. Raises whatever the estimator raises for it."""
-    row = [
-        _example_of(column) if example is None else example
-        for column, example in zip(table.columns, examples, strict=True)
-    ]
+    row = row_of(table.columns, examples)
     element = np.array([orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)], dtype=object)
     request = InferenceRequest([Tensor.trusted("rows", element, "BYTES", {"content_type": "json"})])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return call(table.read(request))
+
+
+def row_of(columns: Sequence[Column], examples: Sequence[Any]) -> list[Any]:
+    """Return a row to try with: the values that the estimator is known to take, and for the other columns made-up ones."""
+    return [
+        _example_of(column) if example is None else example for column, example in zip(columns, examples, strict=True)
+    ]
 
 
 def _example_of(column: Column) -> Any:

@@ -19,7 +19,7 @@ from srv.tables import Column, Table, columns_of_schema, columns_of_specs, descr
 from srv.tables.extra import columns_field
 from srv_sklearn.client_errors import as_clients_fault
 from srv_sklearn.files import WELL_KNOWN, read_estimator
-from srv_sklearn.probing import tried, with_kinds
+from srv_sklearn.probing import row_of, tried, with_kinds
 from srv_sklearn.results import as_tensor
 from srv_sklearn.trained_columns import Learnt, learn
 
@@ -106,6 +106,7 @@ class SklearnRuntime(Runtime):
             self.inputs = self._table.specs()
         if self.outputs is None:
             self.outputs = [self._declared_output(method) for method in self._methods]
+        self.example = self._example()
 
     def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Return one output for each method that the request names; without any, the estimator's main one."""
@@ -206,6 +207,14 @@ class SklearnRuntime(Runtime):
         except Exception as error:  # noqa: BLE001 - estimators raise whatever they like
             self.log.debug("%s does not take a row that was made up: %s", method, error)
             return None
+
+    def _example(self) -> dict[str, list[Any]] | None:
+        """Return a row that the estimator answers, by the names of its columns; None where they have none, or it does not."""
+        if self._table is None or self.inputs is None or self._trial(self._methods[0]) is None:
+            return None
+        row = row_of(self._table.columns, self._examples)
+        values = {column.name: [value] for column, value in zip(self._table.columns, row, strict=True)}
+        return values if {spec.name for spec in self.inputs} == {*values} else None
 
     def _is_ragged(self, method: str) -> bool:
         """Whether the method gives each target an array with another number of classes, which is no tensor."""

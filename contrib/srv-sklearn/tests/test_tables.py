@@ -24,7 +24,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from srv.testing import assert_tables, model
+from srv.testing import Client, assert_tables, model
 
 HOMES = pd.DataFrame(
     {
@@ -234,3 +234,16 @@ def test_a_pipeline_answers_as_it_does_to_the_frame(name):
     )
 
     assert count == 16
+
+
+def test_the_page_begins_with_a_row_of_categories_that_the_encoder_knows(tmp_path):
+    table = pd.DataFrame({"age": [1, 2, 3, 4], "city": ["Bern", "Ulm", "Bern", "Ulm"]})
+    encoded = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+    (tmp_path / "m").mkdir()
+    joblib.dump(make_pipeline(encoded, LogisticRegression()).fit(table, [0, 1, 0, 1]), tmp_path / "m" / "model.joblib")
+    (tmp_path / "m" / "model-settings.json").write_text('{"allow_pickle": true}')
+
+    with Client.of(tmp_path / "m") as client:
+        told = client.get("/v2/models/m/docs/example.json").json
+        assert told["from"] == "runtime"
+        assert client.post("/v2/models/m/infer", json.dumps(told["request"]).encode()).status == 200

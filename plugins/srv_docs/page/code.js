@@ -31,7 +31,7 @@ function python(value) {
 
 // Return an input as an expression of Python; null where the client has no plain value for it.
 function expression({ datatype, shape, values, contentType, octets, parameters }) {
-	if (Object.keys(parameters).length || values.length === 0 || values.some(isOctets)) return null;
+	if (Object.keys(parameters).some((each) => each !== "content_type") || values.length === 0 || values.some(isOctets)) return null;
 	if (datatype === "BYTES") {
 		if (shape.length !== 1 || values.includes(null) || !(octets || [undefined, null, "str"].includes(contentType))) return null;
 		return `[${values.map((value) => (octets ? `b64decode(${text(value)})` : text(value))).join(", ")}]`;
