@@ -40,6 +40,11 @@ class Shout(Runtime):
         return [each.upper() for each in text]
 
 
+class Optional(Runtime):
+    def predict(self, a: NDArray[np.int64], b: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        return a if b is None else a + b
+
+
 class Ragged(Runtime):
     def predict(self, n: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.arange(n.max() + 1).reshape(len(n), -1)
@@ -61,7 +66,7 @@ class Sum(Runtime):
 
 def write_models(folder):
     """Write each class of CODE as a model of its own."""
-    for name in ("Double", "Strict", "Table", "Shout", "Ragged", "Held", "Sum"):
+    for name in ("Double", "Strict", "Table", "Shout", "Optional", "Ragged", "Held", "Sum"):
         place = folder / name.lower()
         place.mkdir()
         (place / "models.py").write_text(CODE)

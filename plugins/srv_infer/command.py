@@ -164,7 +164,6 @@ def infer(model: str, source: str, output: str, url: str | None, **options: Any)
     130 that you have stopped it.
     """
     from srv_infer.errors import Interrupted  # here, because `srv --help` needs none of it
-    from srv_infer.rows import is_optional
     from srv_infer.run import Files, Run
     from srv_infer.sources import format_of, opened
 
@@ -185,7 +184,6 @@ def infer(model: str, source: str, output: str, url: str | None, **options: Any)
     with _client(url, options) as client:
         sender = _sender(client, model, options)
         metadata = client.metadata(model, options["version"])
-        sender.optional = frozenset(spec.name for spec in metadata.inputs if is_optional(spec))
         rows = opened(source, files.source_format, metadata, options["renamed"], delimiter=options["delimiter"])
         try:
             if shown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,22 +20,45 @@ _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 _MOST_EXACT = 2**53
 
 
+#: What stands in a column where a row does not give the input at all, which is not a missing value.
+ABSENT = object()
+
+
 @dataclass
 class Batch:
     """Rows that are sent together: the number of the first one in the file, and a list or an array for each input.
 
-    `failed` are rows that cannot be sent, by number, with the reason; their values are left out.
+    `failed` are rows that cannot be sent, by number, with the reason; their values are left out. Rows may give different inputs
+    where the batch is `uneven`: ABSENT stands for the others.
     """
 
     first: int
     rows: int
     values: Mapping[str, Any]
     failed: dict[int, str] = field(default_factory=dict)
+    uneven: bool = False
 
     @property
     def numbers(self) -> list[int]:
         """The numbers of the rows whose values are there, in order."""
         return [number for number in range(self.first, self.first + self.rows) if number not in self.failed]
+
+    def parts(self) -> Iterator[tuple[list[int], Mapping[str, Any]]]:
+        """Yield the rows that give the same inputs, by their numbers, with their values."""
+        numbers = self.numbers
+        if not self.uneven:
+            if numbers:
+                yield numbers, self.values
+            return
+        places: dict[tuple[bool, ...], list[int]] = {}
+        for place, row in enumerate(zip(*self.values.values(), strict=True)):
+            places.setdefault(tuple(value is not ABSENT for value in row), []).append(place)
+        for given, alike in places.items():
+            taken = zip(self.values.items(), given, strict=True)
+            yield (
+                [numbers[place] for place in alike],
+                {name: [column[place] for place in alike] for (name, column), is_given in taken if is_given},
+            )
 
 
 class UnfitCell(InvalidInput):
@@ -104,7 +127,7 @@ def layout_of(columns: Sequence[str], metadata: ModelMetadata, renamed: Mapping[
     for name, times in given.items():
         if times > 1:
             raise ColumnTwice(name, times)
-    missing = [spec.name for spec in metadata.inputs if spec.name not in given and not is_optional(spec)]
+    missing = [spec.name for spec in metadata.inputs if spec.name not in given and not _is_optional(spec)]
     if missing:
         raise ColumnsMissing(missing, columns)
     return Layout(columns, found)
@@ -128,8 +151,7 @@ def _of_only_input(columns: Sequence[str], spec: Spec) -> Layout:
     raise ColumnsMissing([spec.name], columns)
 
 
-def is_optional(spec: Spec) -> bool:
-    """Whether a request may leave an input out."""
+def _is_optional(spec: Spec) -> bool:
     return bool(spec.parameters.get("optional"))
 
 

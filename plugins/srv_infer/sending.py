@@ -35,8 +35,6 @@ class Sender:
     parallel: int = 4
     timeout: float = 60.0
     patience: float = 300.0
-    #: Inputs that a request leaves out where all its rows have null for them.
-    optional: frozenset[str] = frozenset()
     #: How many requests were sent again.
     retried: int = 0
     #: Why requests wait to be sent again, while they do.
@@ -74,15 +72,14 @@ class Sender:
     def _answer(self, batch: Batch) -> Answers:
         answers = Answers(batch.first, batch.rows)
         answers.failed.update(batch.failed)
-        numbers = batch.numbers
-        if numbers:
-            self._ask(numbers, batch.values, answers)
+        for numbers, values in batch.parts():
+            self._ask(numbers, values, answers)
         return answers
 
     def _ask(self, numbers: Sequence[int], values: Mapping[str, Any], answers: Answers) -> None:
         """Ask for rows; where the batch fails ask for its halves, until the rows that are the reason stand alone."""
         try:
-            result = self._patiently(self._without_absent(values))
+            result = self._patiently(values)
         except _OF_ROWS as error:
             if len(numbers) == 1:
                 answers.failed[numbers[0]] = str(error)
@@ -92,10 +89,6 @@ class Sender:
                 self._ask(numbers[part], {name: column[part] for name, column in values.items()}, answers)
             return
         answers.add(numbers, result)
-
-    def _without_absent(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        absent = {name for name in self.optional & values.keys() if _is_absent(values[name])}
-        return {name: column for name, column in values.items() if name not in absent} if absent else values
 
     def _patiently(self, values: Mapping[str, Any]) -> Result:
         times = 0
@@ -150,10 +143,6 @@ def _result(future: Future[Answers], waiting: Callable[[], None]) -> Answers:
     while not wait([future], _TELL_SECONDS).done:
         waiting()
     return future.result()
-
-
-def _is_absent(column: Any) -> bool:
-    return isinstance(column, list) and all(value is None for value in column)
 
 
 def is_of_server(error: SrvError) -> bool:

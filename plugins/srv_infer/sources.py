@@ -18,13 +18,12 @@ from srv.errors import InvalidInput, listed, quoted
 from srv.messages import ModelMetadata
 from srv_infer.errors import UnclearInputs, UnknownFormat, UnreadableInput, WhichDelimiter
 from srv_infer.rows import (
+    ABSENT,
     Batch,
     Layout,
-    MissingCell,
     WrongNumberOfCells,
     check_mapping,
     is_float,
-    is_optional,
     layout_of,
     read_column,
     reader_of,
@@ -240,11 +239,11 @@ class JsonSource:
         if self._specs:
             check_mapping(renamed, self._specs)
         self._renamed = renamed
-        self._needed = {name for name, spec in self._specs.items() if not is_optional(spec)}
+        #: Inputs whose null is none of their values, and leaves them out.
         self._without_null = {
             name
             for name, spec in self._specs.items()
-            if not (is_optional(spec) or is_float(spec.datatype) or spec.datatype in (None, "BYTES"))
+            if not (is_float(spec.datatype) or spec.datatype in (None, "BYTES"))
         }
         self.ignored: list[str] = []
 
@@ -274,7 +273,8 @@ class JsonSource:
             except InvalidInput as error:
                 failed[number] = str(error)
         names = dict.fromkeys(name for row in rows for name in row)
-        return Batch(first, len(lines), {name: [row.get(name) for row in rows] for name in names}, failed)
+        values = {name: [row.get(name, ABSENT) for row in rows] for name in names}
+        return Batch(first, len(lines), values, failed, uneven=any(len(row) < len(names) for row in rows))
 
     def _row(self, line: bytes) -> dict[str, Any]:
         """Return the values of a line by input. Raises InvalidInput."""
@@ -287,12 +287,11 @@ class JsonSource:
                 return value
             raise InvalidInput("The line is no object, and the model does not say which inputs it takes.")
         row = self._by_input(value)
-        if not self._needed <= row.keys():
-            lacking = [name for name in self._specs if name in self._needed and name not in row]
-            raise InvalidInput(f"The object has no {listed(map(quoted, lacking))}.")
-        for name in self._without_null:
+        for name in self._without_null & row.keys():
             if row[name] is None:
-                raise MissingCell(name, str(self._specs[name].datatype))
+                del row[name]
+        if not row:
+            raise InvalidInput(f"The object has none of the inputs {listed(map(quoted, self._specs))}.")
         return row
 
     def _by_input(self, value: Any) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def taken() -> list[str]:
             port = free.getsockname()[1]
         lines: list[str] = []
         with typed(START, folder, port) as server:
-            lines += [f"$ {START}", *server.lines_when(lambda screen: "serving on" in screen[-1])]
+            started = server.lines_when(lambda screen: any("serving on" in line for line in screen))
+            lines += [f"$ {START}", *started]
             lines += ["", "# in another terminal"]
             for command in (ASK, COUNT):
                 with typed(command, folder, port) as terminal:

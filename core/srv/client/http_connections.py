@@ -25,7 +25,7 @@ from urllib3.exceptions import (
 
 from srv.client.abandoning import CALL
 from srv.client.bodies import Parts
-from srv.client.failures import ConnectionLost, NoConnection, NoServerUrl, TimedOut
+from srv.client.failures import ConnectionLost, NoConnection, NoServerUrl, NotTheProtocol, TimedOut
 from srv.client.tls import Tls
 from srv.errors import quoted
 from srv.server_urls import unix_connection, unix_path
@@ -194,6 +194,8 @@ class HttpPool:
         except (HTTPError, OSError) as error:
             if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
                 raise TimedOut(self.url, seconds) from None  # the server took too long to take the request
+            if any(type(cause) is BadStatusLine for cause in _causes(error)):  # no subclass, which is a lost connection
+                raise NotTheProtocol(self.url, "it does not speak HTTP") from None
             raise ConnectionLost(self.url, _why(error)) from None
         finally:
             call = CALL.get()

@@ -154,11 +154,22 @@ def test_rows_of_other_widths_than_the_first_fail_in_csv_and_stand_in_json_lines
     assert (tmp_path / "out.jsonl").read_text() == '{"output":[0,1]}\n{"output":[0,1,2]}\n'
 
 
+def test_rows_of_json_may_give_different_inputs(server, tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"a": 1}\n{"a": 2, "b": 30}\n{"b": 3}\n{"a": 4, "b": null}\n{"a": 5, "b": 60}\n')
+    run(server, "optional", source, tmp_path / "out.jsonl", code=1)
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert answers == [{"output": 1}, {"output": 32}, None, {"output": 4}, {"output": 65}]
+    assert "Input 'a' is missing" in (tmp_path / "out.jsonl.failed.jsonl").read_text()
+
+
 def test_rows_go_over_grpc_too(server, tmp_path):
     source = write_numbers(tmp_path / "in.csv", 600)
     port = server.wait_for(r"gRPC on [^\s]*:(\d+)").group(1)
     run(server, "double", source, tmp_path / "out.jsonl", url=f"grpc://127.0.0.1:{port}")
     assert (tmp_path / "out.jsonl").read_text().splitlines()[-1] == '{"output":1198.0}'
+    said = run(server, "double", source, tmp_path / "no.jsonl", url=f"127.0.0.1:{port}", code=1).stderr
+    assert said.endswith("does not speak the Open Inference Protocol: it does not speak HTTP.\n")
 
 
 def test_the_version_that_is_asked_for_answers_and_another_one_is_named(server, tmp_path):

@@ -33,8 +33,10 @@ def read(tmp_path):
         try:
             values, failed = {spec.name: [] for spec in inputs}, {}
             for batch in source.batches(2, skip=skip):
-                for name, column in batch.values.items():
-                    values[name] += list(column)
+                for numbers, given in batch.parts():
+                    for name, column in given.items():
+                        assert len(column) == len(numbers)
+                        values[name] += list(column)
                 failed.update(batch.failed)
         finally:
             source.close()
@@ -110,16 +112,15 @@ def test_lines_of_json_fail_alone_and_say_why(read):
         "",
         '{"city": "f", "rooms": NaN}',
         '{"town": "g", "rooms": 7}',
+        '{"town": "h"}',
     ]
     values, failed, ignored = read("\r\n".join(lines), HOUSE, "jsonl")
-    assert values == {"city": ["a"], "rooms": [1]}
+    assert values == {"city": ["a", "b", "c"], "rooms": [1, 7]}  # the server says what a model needs
     assert {row: why.split(":")[0] for row, why in failed.items()} == {
-        1: "The object has no 'rooms'.",
-        2: "Column 'rooms'",
         3: "The line is no object, and the model has several inputs.",
         4: "The line is no JSON",
         5: "The line is no JSON",
-        6: "The object has no 'city'.",
+        7: "The object has none of the inputs 'city', 'rooms'.",
     }
     assert ignored == ["note", "town"]
     assert read('{"town": "g", "rooms": 7}', HOUSE, "jsonl", renamed={"town": "city"})[0] == {
