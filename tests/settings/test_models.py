@@ -23,7 +23,15 @@ def read(tmp_path):
 
 
 #: What no file says: where the settings come from, and where their classes are.
-OF_PLACE = {"folder", "source", "implementation_folder", "codecs_folder", "operator_extra", "operator_allows_pickle"}
+OF_PLACE = {
+    "folder",
+    "source",
+    "candidates",
+    "implementation_folder",
+    "codecs_folder",
+    "operator_extra",
+    "operator_allows_pickle",
+}
 
 
 def refused(read, file):
