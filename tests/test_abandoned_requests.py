@@ -1,6 +1,7 @@
 """Runtimes learn on both faces that nobody waits for the answer any more, and stop."""
 
 import json
+from contextlib import closing
 from http.client import HTTPConnection
 
 import grpc
@@ -125,9 +126,9 @@ def test_a_stream_stops_between_its_values_when_its_client_leaves(address, tmp_p
 
 def test_a_route_stops_at_its_deadline(addresses, tmp_path):
     mark = tmp_path / "mark"
-    connection = HTTPConnection(addresses["http"].removeprefix("http://"), timeout=60)
-    connection.request("POST", "/v2/models/hasty/work", str(mark))
-    answer = connection.getresponse()
+    with closing(HTTPConnection(addresses["http"].removeprefix("http://"), timeout=60)) as connection:
+        connection.request("POST", "/v2/models/hasty/work", str(mark))
+        answer = connection.getresponse()
 
-    assert (answer.status, json.load(answer)["code"]) == (504, "DEADLINE")
+        assert (answer.status, json.load(answer)["code"]) == (504, "DEADLINE")
     assert ended(mark) == "DeadlinePassed True"
