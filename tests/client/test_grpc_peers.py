@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srv import InferenceRequest, Tensor
-from srv.client import Client
+from srv.client import Client, NotTheProtocol
 from srv.client.grpc_messages import as_message
 from srv.errors import InvalidInput, SrvError, Unimplemented
 from srv.grpc.descriptors import INFERENCE, message
@@ -105,6 +105,32 @@ def test_a_model_is_named_where_the_server_looks_for_its_name(server, field):
     with serving(ServerMetadata=metadata, RepositoryModelLoad=load) as client:
         client.load("m")
     assert [getattr(request, field) for request in came] == ["m"]
+
+
+def response_of(raw, **output):
+    made = message("inference.ModelInferResponse")(model_name="m", raw_output_contents=raw)
+    made.outputs.add(name="y", **output)
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff",
+        response_of([b"1234"], datatype="FP32", shape=[3]),
+        response_of([b"1234"], datatype="FP32", shape=[-1]),
+        response_of([b"1234"], datatype="FP99", shape=[1]),
+        response_of([], datatype="FP32", shape=[1]),
+    ],
+    ids=["no message", "too few bytes", "a length below zero", "an unknown datatype", "no contents"],
+)
+def test_a_response_that_cannot_be_read_is_no_error_of_the_request(data):
+    handler = grpc.unary_unary_rpc_method_handler(lambda _request, _context: data)
+    streaming = grpc.stream_stream_rpc_method_handler(lambda _requests, _context: iter([data]))
+    with serving(ModelInfer=handler, ModelStreamInfer=streaming) as client:
+        for ask in (lambda: client.infer("m", X), lambda: next(client.stream("m", X))):
+            with pytest.raises(NotTheProtocol, match="its message cannot be read"):
+                ask()
 
 
 def test_a_request_without_inputs_has_a_message_too():

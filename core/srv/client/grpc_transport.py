@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -25,7 +25,7 @@ from srv.client.failures import (
 from srv.client.grpc_messages import as_message, as_response
 from srv.client.tls import Tls
 from srv.client.transport import ClientCall
-from srv.errors import SrvError
+from srv.errors import InvalidInput, SrvError
 from srv.grpc.convert import read_parameters
 from srv.grpc.descriptors import INFERENCE, ModelInferResponse, message
 from srv.grpc.errors import STATUSES
@@ -39,6 +39,7 @@ _CLASSES = {status: CLASSES[code] for code, status in reversed(list(STATUSES.ite
     grpc.StatusCode.INTERNAL: SrvError
 }
 _STREAMED = message("inference.ModelStreamInferResponse")
+Read = TypeVar("Read")
 _TEXT_IN, _TEXT_OUT = "text_input", "text_output"
 
 
@@ -57,7 +58,7 @@ class GrpcTransport:
     def infer(self, model: str, request: InferenceRequest, call: ClientCall) -> InferenceResponse:
         """Return the response of a model."""
         data, headers = self._call_bytes("ModelInfer", as_message(model, request, version=call.version), call)
-        response = as_response(ModelInferResponse.FromString(data))
+        response = self._read(_response, data)
         response.headers = headers
         return response
 
@@ -71,7 +72,7 @@ class GrpcTransport:
             abandonable.use(responses.cancel)
         try:
             for data in responses:
-                yield as_response(_streamed(data))
+                yield self._read(_streamed_response, data)
         except grpc.RpcError as error:
             raise self._failure(error, call) from None
         finally:
@@ -146,7 +147,14 @@ class GrpcTransport:
         """Return the answer to a call whose message has these fields."""
         asked = message(f"inference.{method}Request")(**fields)
         data, _ = self._call_bytes(method, asked.SerializeToString(), call)
-        return message(f"inference.{method}Response").FromString(data)
+        return self._read(message(f"inference.{method}Response").FromString, data)
+
+    def _read(self, read: Callable[[bytes], Read], data: bytes) -> Read:
+        """Return what `read` makes of a message. Raises NotTheProtocol for what is none."""
+        try:
+            return read(data)
+        except (DecodeError, InvalidInput, IndexError) as error:
+            raise NotTheProtocol(self.url, f"its message cannot be read ({error})") from None
 
     def _call_bytes(self, method: str, data: bytes, call: ClientCall) -> tuple[bytes, Mapping[str, str]]:
         ask = self._channel.unary_unary(f"/{INFERENCE}/{method}")
@@ -199,6 +207,14 @@ def _target(url: str) -> tuple[str, str]:
     if not fits and unix_path(target) is None:
         raise NoServerUrl(url)
     return scheme, target
+
+
+def _response(data: bytes) -> InferenceResponse:
+    return as_response(ModelInferResponse.FromString(data))
+
+
+def _streamed_response(data: bytes) -> InferenceResponse:
+    return as_response(_streamed(data))
 
 
 def _streamed(data: bytes) -> Any:
