@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from srv import Runtime
+from srv import InferenceRequest, InferenceResponse, Runtime
 
 HTML = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -59,6 +59,11 @@ class Html(Runtime):
 
     def predict(self, text: list[str]) -> dict[str, list[str]]:
         return {HTML: [HTML + each for each in text]}
+
+
+class Renames(Runtime):
+    def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return InferenceResponse([tensor.named(tensor.name + " again") for tensor in request.inputs])
 
 
 class Rows(Runtime):
@@ -112,6 +117,10 @@ MODELS = {
         "implementation": "models.Html",
         "platform": HTML,
         "warmup": [{"inputs": [tensor("text", "BYTES", [HTML])]}],
+    },
+    "names": {
+        "implementation": "models.Renames",
+        "inputs": inputs(**{HTML: ("FP32", [-1, 2]), "__proto__": ("BOOL", [3]), "small": ("BF16", [2])}),
     },
     "rows": {"implementation": "models.Rows"},
     "fails": {"implementation": "models.Fails"},

@@ -225,6 +225,18 @@ def test_html_of_a_model_is_text_wherever_it_stands(visit, url, expect):
     assert page.locator("main img, main script").count() == 0
 
 
+def test_names_of_inputs_are_text_and_bf16_goes_in_the_binary_form(visit, url, expect):
+    page = visit(of_model(url, "names"))
+    expect(page.locator("legend").first).to_contain_text(HTML)
+    send(page)
+    headings = answer(page).locator("h3")
+    expect(headings.nth(0)).to_contain_text(f"{HTML} again")
+    expect(headings.nth(1)).to_contain_text("__proto__ again")
+    expect(answer(page).get_by_role("region", name="Values of small again").locator("td")).to_have_text(["0.5", "1.5"])
+    expect(page.locator("pre.curl")).to_contain_text("--data-binary @request.bin")
+    assert page.locator("main img, main script").count() == 0
+
+
 def test_bytes_that_are_no_text_come_in_the_binary_form(visit, url, expect):
     page = visit(of_model(url, "octets"))
     page.get_by_label(re.compile("^size, ")).fill("5")
