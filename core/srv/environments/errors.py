@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from srv.errors import SrvError, closed
-from srv.fetching.sizes import shown_size
 
 
 class EnvironmentUnusable(SrvError):
@@ -80,19 +79,6 @@ class ArchiveLeaves(EnvironmentUnusable):
         super().__init__(
             f"The archive {name} of the environment has {member}, {how}. Nothing of it was extracted; do not trust where it "
             "comes from"
-        )
-
-
-class NoRoom(EnvironmentUnusable):
-    """The disk of the cache has no room for an environment."""
-
-    def __init__(self, name: str, folder: Path, size: int | None = None, free: int | None = None) -> None:
-        numbers = (
-            "" if size is None or free is None else f": {shown_size(size)} are needed and {shown_size(free)} are free"
-        )
-        super().__init__(
-            f"The disk of the cache folder {folder} has no room for the environment {name}{numbers}. Nothing of it was kept. "
-            "Make room, or name a folder on another disk with cache_dir"
         )
 
 
