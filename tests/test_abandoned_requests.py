@@ -51,7 +51,12 @@ class Works(Runtime):
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory):
     folder = tmp_path_factory.mktemp("abandoned")
-    for name, more in {"patient": {}, "hasty": {"request_timeout": 0.3}, "batched": {"max_batch_size": 8}}.items():
+    for name, more in {
+        "patient": {},
+        "hasty": {"request_timeout": 0.3},
+        "batched": {"max_batch_size": 8},
+        "apart": {"process": True},
+    }.items():
         (folder / name).mkdir()
         (folder / name / "models.py").write_text(CODE)
         (folder / name / "model-settings.json").write_text(json.dumps({"implementation": "models.Works", **more}))
@@ -96,7 +101,7 @@ def leaving_grpc(url, model, mark):
 
 
 @pytest.mark.parametrize("face, leave", [("http", leaving_http), ("grpc", leaving_grpc)])
-@pytest.mark.parametrize("model", ["patient", "batched"])
+@pytest.mark.parametrize("model", ["patient", "batched", "apart"])
 def test_a_sync_predict_stops_when_its_client_leaves(addresses, tmp_path, model, face, leave):
     mark = tmp_path / "mark"
 
