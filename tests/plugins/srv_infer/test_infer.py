@@ -133,7 +133,7 @@ def test_a_run_that_cannot_begin_leaves_nothing_and_touches_nothing(server, tmp_
     for model, name, output, flags, said in [
         ("double", source, source, ["--force"], "cannot be the input and the output at once"),
         ("double", source, "out.csv", ["--failed", source], "cannot be the input and the file of failed rows at once"),
-        ("double", source, "out.csv", ["--failed", mine], "'mine.jsonl' is there already; write it anew with --force"),
+        ("double", source, "out.csv", ["--failed", mine], "is there already; write it anew with --force"),
         ("double", source, tmp_path / "none" / "out.csv", [], "cannot be written: No such file or directory"),
         ("strict", tmp_path / "bad.csv", "out.jsonl", [], "All 2 rows of the first batch failed"),
         ("double", source, "out.jsonl", ["--outputs", "nope"], "Output 'nope' is unknown"),
@@ -141,7 +141,7 @@ def test_a_run_that_cannot_begin_leaves_nothing_and_touches_nothing(server, tmp_
         ("shout", source, "out.npy", ["--map", "x=text"], "'output' is no numbers but BYTES"),
     ]:
         done = run(server, model, name, tmp_path / output, *flags, code=1)
-        assert said.replace("mine.jsonl", str(mine)) in done.stderr
+        assert said in done.stderr
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
