@@ -20,6 +20,7 @@ from srv.errors import (
     quoted,
 )
 from srv.model_settings import ModelKey, ModelSettings
+from srv.models.following import following
 from srv.models.loader import UNLOAD_WAITS, Loader
 from srv.models.registry import ModelState, ModelVersion, Registry
 from srv.planes.readiness import Draining, Readiness, StillLoading
@@ -200,7 +201,8 @@ class ModelPlane:
         """
         name = order["name"]
         if order["do"] == "load":
-            self._loader.load_all(self._versions(name), before=check)
+            with following():
+                self._loader.load_all(self._versions(name), before=check)
             return
         with suppress(UnknownModel):  # what never was here serves no more
             self._unload_here(order, check)

@@ -15,6 +15,7 @@ from srv.channels.channel import Channel
 from srv.channels.frames import Frame, FrameKind
 from srv.errors import SrvError, said_by
 from srv.model_settings import ModelSettings
+from srv.models.following import follows_another_worker
 from srv.placement import Placement
 from srv.processes.descriptions import ModelDescription
 from srv.processes.endings import Backoff
@@ -217,6 +218,7 @@ class Leases:
         assert model.process is not None
         with self._guard:
             self._number += 1
+            follows = follows_another_worker()
             asked = {
                 "lease": self._number,
                 "name": model.name,
@@ -233,7 +235,7 @@ class Leases:
             }
             lease = self._leases[self._number] = ProcessLease(self, self._number, asked, title)
             self._connected()
-            self.say("acquire", **asked)
+            self.say("acquire", **asked, follows=follows)
         return lease
 
     def release(self, lease: ProcessLease) -> None:

@@ -66,7 +66,8 @@ class ConnectedWorker:
                 self._cohort = cohort
             case {"what": "acquire", "lease": int() as number}:
                 lease = self._leases[number] = WorkerLease(self._send, number)
-                held = [each.group for each in self._leases.values()]
+                # One that follows another worker joins what that one has, also where it has joined that already.
+                held = [] if said.get("follows") is True else [each.group for each in self._leases.values()]
                 lease.group = self._supervisor.group_for(Wanted(said, self._cohort), held)
                 lease.group.join(lease)
             case {"what": "release", "lease": int() as number, "outdated": bool() as outdated}:
