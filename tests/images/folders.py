@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 from distributions import PUBLIC_INDEX
 from servers import write_model
 
@@ -138,6 +140,20 @@ def mounted(place: Path) -> Case:
     return Case(folder, factor=5.0, options=[f"--volume={models}:/mnt/models:ro"])
 
 
+def graph(place: Path) -> Case:
+    """A bare model.onnx, whose runtime and onnxruntime the image has from this machine's srv-onnx."""
+    import onnx
+
+    tensor = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.DOUBLE, shape=[None])
+    two = onnx.numpy_helper.from_array(np.array(2.0), "two")
+    nodes = [onnx.helper.make_node("Mul", ["x", "two"], ["y"])]
+    made = onnx.helper.make_graph(nodes, "double", [tensor("x")], [tensor("y")], [two])
+    (place / "graph/double").mkdir(parents=True)
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(made, opset_imports=[opset], ir_version=8), place / "graph/double/model.onnx")
+    return Case(place / "graph")
+
+
 SETUP = """
 [metadata]
 name = acme-images
@@ -240,7 +256,7 @@ def hinted(place: Path) -> Case:
 
 
 FOLDERS: Mapping[str, Callable[[Path], Case]] = {
-    make.__name__: make for make in (plain, requirements, conda, locked, embedded, mounted, plugin)
+    make.__name__: make for make in (plain, requirements, conda, locked, embedded, mounted, graph, plugin)
 }
 
 

@@ -21,6 +21,7 @@ COVERING = [
     ("podman", "requirements"),
     ("docker", "conda"),
     ("buildah", "locked"),
+    ("buildah", "graph"),
 ]
 CHOSEN = os.environ.get("IMAGES", "")
 PAIRS = [pair for pair in WHOLE if CHOSEN == "all" or "-".join(pair) in CHOSEN.split(",")] if CHOSEN else COVERING
