@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).parents[1]
 #: READMEs of packages once more, as pages of docs/, whose examples are run where they stand.
@@ -79,10 +80,19 @@ def installs(guide: Path) -> bool:
     return any(command.text.startswith("python3 -m venv ") for command in console(guide))
 
 
+def alike(expected: Any, printed: Any) -> bool:
+    """Whether a value of JSON is the expected one."""
+    if isinstance(expected, dict) and isinstance(printed, dict):
+        return expected.keys() == printed.keys() and all(alike(expected[key], printed[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(printed, list):
+        return len(expected) == len(printed) and all(map(alike, expected, printed))
+    return expected == "…" or bool(expected == printed)
+
+
 def same(expected: str, printed: str) -> bool:
-    """JSON is compared as JSON; in text, `…` stands for anything, and on a line of its own for any lines or none."""
+    """JSON is compared as JSON, where the value "…" stands for any; in text `…` does, and as a line for any lines or none."""
     try:
-        return bool(json.loads(printed) == json.loads(expected))
+        return alike(json.loads(expected), json.loads(printed))
     except ValueError:
         parts = re.sub(r"\s*^…$\s*", "…", expected.strip(), flags=re.MULTILINE).split("…")
         pattern = ".*".join(re.escape(part) for part in parts)
