@@ -258,7 +258,8 @@ class Child:
             self._unwatch()
             self._explaining = self._loop.create_task(self._explain(code))
             return
-        self._end(self._cause or ended_by(code))
+        # It may have ended by itself a moment before it was killed.
+        self._end(self._cause if self._cause is not None and code in (0, -signal.SIGKILL) else ended_by(code))
 
     async def _explain(self, code: int) -> None:
         """Learn why an interpreter did not come as far as srv."""

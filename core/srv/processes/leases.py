@@ -21,7 +21,7 @@ from srv.processes.descriptions import ModelDescription
 from srv.processes.endings import Backoff
 from srv.processes.errors import NoProcess, ProcessLoadFailed, StartedTooSlowly, SupervisorDied
 from srv.processes.orders import Order, plain, read
-from srv.processes.serving_processes import ServingProcess
+from srv.processes.serving_processes import TO_LEARN, ServingProcess
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class ProcessLease:
             member.tick(now, stuck_timeout)
         self._dropped = [each for each in self._dropped if not each[0].has_ended]
         for member, since in self._dropped:
-            if now - since > _BEAT:
+            if now - since > TO_LEARN:
                 self._complain(member, "it has closed its connection to a worker")
 
     def _fail(self, error: SrvError) -> None:

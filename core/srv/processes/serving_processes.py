@@ -20,7 +20,7 @@ from srv.tensors import Tensor
 log = logging.getLogger(__name__)
 
 #: Seconds in which the supervisor tells how a process has ended whose channel is closed.
-_TO_LEARN = 1.0
+TO_LEARN = 3.0
 
 
 class ServingProcess:
@@ -118,6 +118,6 @@ class ServingProcess:
 
     def death(self) -> ProcessDied:
         """Return the error of what the process had when it ended. Waits a moment for the supervisor to tell how it ended."""
-        if not self._ended.wait(_TO_LEARN):
+        if not self._ended.wait(TO_LEARN):
             self._complain(self, "it has closed its connection to a worker")
         return ProcessDied(self._title, self._how)
