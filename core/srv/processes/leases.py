@@ -109,6 +109,9 @@ class ProcessLease:
                 self._replace(self._member(number), ServingProcess(self._title, number, pid, channel, self._complain))
             case {"what": "down", "number": int() as number, "how": str() as how, "wait": int() | float() as wait}:
                 self.reason = f"its process {how.rstrip('.')}. Another one starts{f' in {wait:g} s' if wait else ''}"
+                for dropped, _ in self._dropped:
+                    if dropped.pid == said["process"]:
+                        dropped.ended(how)
                 member = self._member(number)
                 if member is not None:
                     member.ended(how)
@@ -138,7 +141,7 @@ class ProcessLease:
         self.reason = f"{reason.rstrip('.')}. It is started again{f' in {wait:g} s' if wait else ''}"
         self._ask_again = time.monotonic() + wait
         members, self.members = self.members, ()
-        for member in members:
+        for member in (*members, *(dropped for dropped, _ in self._dropped)):
             member.ended("was ended with its supervisor")
         self._went_down(self.reason)
 
