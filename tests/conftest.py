@@ -50,6 +50,16 @@ def pytest_runtest_makereport():
     return report
 
 
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """Undo what a command that ran in this process has made of signals, because the next test may send one."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def site(tmp_path):
     """Give an empty site-packages on sys.path, to which a test adds distributions."""

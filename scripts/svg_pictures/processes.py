@@ -29,13 +29,20 @@ THREADS = {
         "srv-slow-steps": "names loads and unloads that take long in the log",
         "srv-close": "unloads all models when the worker stops",
     },
-    "Other workers": {
+    "Other processes": {
         "srv-control": "takes orders on the worker's Unix socket",
         "srv-answer": "carries one order out",
         "srv-tell": "tells the other workers of a load or unload",
         "srv-follow": "tries again what another worker could do and this one could not",
         "srv-heartbeat": "shows that the worker lives while its main thread loads a model",
+        "srv-leases": "hears from the supervisor which processes serve models",
     },
+}
+#: The threads of a model process that are called unlike those of a worker.
+MODEL_PROCESS_THREADS = {
+    "srv-channel": "takes a worker's calls in",
+    "srv-…": "take and answer them",
+    "srv-stop": "unloads the model at the end",
 }
 #: A thread that only `srv start --reload` has.
 RELOADING = {"srv-reload": "looks for edited files"}
@@ -55,12 +62,21 @@ def draw() -> str:
     picture.arrow(launcher.bottom, (launcher.bottom[0], worker.y), label="forks, watches, replaces", at=(480, 250))
     x, y = directory.bottom
     picture.arrow((x, worker.y), (x, y), label="a socket, counts", at=(x - 104, 250))
+    beneath = worker.y + worker.height + 50
+    supervisor, process = draw_supervisor(picture, beneath), draw_model_process(picture, beneath)
+    for box, label in ((supervisor, "asks for processes"), (process, "calls: a socket, shared memory")):
+        x = box.top[0]
+        picture.arrow((x, worker.y + worker.height), (x, beneath), label=label, at=(x + 10, beneath - 20))
+    y = supervisor.right[1]
+    picture.arrow(
+        (supervisor.right[0], y), (process.x, y), label="starts, watches", at=(supervisor.right[0] + 12, y - 8)
+    )
     return picture.text()
 
 
 def check_threads() -> None:
     """Raise NotInTheCode where the code has a thread that is not drawn, or the picture one that is gone."""
-    drawn = {name for threads in (*THREADS.values(), RELOADING) for name in threads}
+    drawn = {name for threads in (*THREADS.values(), RELOADING, MODEL_PROCESS_THREADS) for name in threads}
     # The client's threads are those of its user's process, and no server's.
     named = {name: module for name, module in thread_names().items() if not module.startswith("client.")}
     if missing := sorted(named.keys() - drawn):
@@ -106,7 +122,7 @@ def draw_worker(picture: Picture, y: float) -> Box:
     """Draw a worker's threads, and further workers behind it."""
     for shift in (16, 8):
         picture.box(20 + shift, y - shift, WIDTH - 56, kind="band", height=60)
-    columns = [columns_of("HTTP", "gRPC"), columns_of("Models"), columns_of("Other workers")]
+    columns = [columns_of("HTTP", "gRPC"), columns_of("Models"), columns_of("Other processes")]
     width = (WIDTH - 56 - 4 * 12) / 3
     height = 52 + max(sum(height_of(group, width) + 10 for group in column) for column in columns)
     box = picture.box(20, y, WIDTH - 56, kind="green", height=height)
@@ -121,6 +137,33 @@ def draw_worker(picture: Picture, y: float) -> Box:
             picture.box(x, down, width, lines_of(group, width), height=tall)
             down += tall + 10
     return box
+
+
+def draw_supervisor(picture: Picture, y: float) -> Box:
+    """Draw what starts processes of models."""
+    lines = [
+        ("bold", "supervisor, where a model asks for it"),
+        ("code faint", place("processes.supervisor")),
+        *styled(
+            "", ["a child of the launcher, started", "by exec, with one thread; replaces", "processes that die or hang"]
+        ),
+    ]
+    return picture.box(20, y, 290, lines, kind="amber")
+
+
+def draw_model_process(picture: Picture, y: float) -> Box:
+    """Draw a process that has one model, and its threads."""
+    lines = [
+        ("bold", "model process, as many as process.count: one model"),
+        ("code faint", place("modelprocess")),
+    ]
+    width = 470
+    for name, about in MODEL_PROCESS_THREADS.items():
+        lines += [("code", name), *styled("faint", wrapped(about, width - 20))]
+    lines += styled(
+        "faint", wrapped("and of those above: srv-control, srv-loader, srv-event-loop, srv-model-…", width - 20)
+    )
+    return picture.box(434, y, width, lines, kind="green")
 
 
 def columns_of(*groups: str) -> list[str]:
