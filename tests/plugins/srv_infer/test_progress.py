@@ -7,6 +7,7 @@ import pty
 import struct
 import sys
 import termios
+from contextlib import suppress
 
 import pytest
 
@@ -23,11 +24,20 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def terminal():
-    """A terminal of forty columns: a file to write to, and a function that gives what was written."""
+    """A terminal of forty columns: a file to write to, and a function that closes it and gives all that was written."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+
+    def written():
+        stderr.close()
+        pieces = []
+        with suppress(OSError):  # which is a terminal's word for its end
+            while piece := os.read(master, 65536):  # a piece may be any part of what was written
+                pieces.append(piece)
+        return b"".join(pieces).decode()
+
     with os.fdopen(slave, "w") as stderr:
-        yield stderr, lambda: os.read(master, 65536).decode()
+        yield stderr, written
     os.close(master)
 
 
