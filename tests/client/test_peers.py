@@ -12,7 +12,7 @@ import pytest
 from peers import INFERRED, answered, ok, peer, read_request
 
 from srv import InferenceRequest, Tensor
-from srv.client import Client, ConnectionLost, NoConnection, TimedOut, http_connections
+from srv.client import Client, ConnectionLost, NoConnection, NotTheProtocol, TimedOut, http_connections
 from srv.errors import InvalidInput, NotFound, SrvError, Unimplemented
 
 pytestmark = pytest.mark.e2e
@@ -247,15 +247,19 @@ def test_what_is_said_beside_a_whole_request_replaces_what_it_says():
 
 
 @pytest.mark.parametrize(
-    "response, said",
+    "response, error, said",
     [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", r"what answers is no HTTP, it begins with 'SSH-2.0-OpenSSH_9.2'\.$"),
-        (b"", r"Remote end closed connection without response\.$"),
-        (answered(b"200 OK", b"no gzip", b"Content-Encoding: gzip"), r"incorrect header check\.$"),
+        (
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            NotTheProtocol,
+            r"it does not speak HTTP, its answer begins with 'SSH-2.0-OpenSSH_9.2'\.$",
+        ),
+        (b"", ConnectionLost, r"Remote end closed connection without response\.$"),
+        (answered(b"200 OK", b"no gzip", b"Content-Encoding: gzip"), ConnectionLost, r"incorrect header check\.$"),
     ],
     ids=["another protocol", "nothing", "a broken package"],
 )
-def test_how_an_answer_was_lost_is_said_plainly(response, said):
+def test_how_an_answer_was_lost_is_said_plainly(response, error, said):
     def answer(connection):
         read_request(connection)
         connection.sendall(response)
@@ -263,7 +267,7 @@ def test_how_an_answer_was_lost_is_said_plainly(response, said):
     with (
         peer(answer) as address,
         Client(address, form="json") as client,
-        pytest.raises(ConnectionLost, match=said),
+        pytest.raises(error, match=said),
     ):
         client.infer("m", X)
 

@@ -194,8 +194,10 @@ class HttpPool:
         except (HTTPError, OSError) as error:
             if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
                 raise TimedOut(self.url, seconds) from None  # the server took too long to take the request
-            if any(type(cause) is BadStatusLine for cause in _causes(error)):  # no subclass, which is a lost connection
-                raise NotTheProtocol(self.url, "it does not speak HTTP") from None
+            for cause in _causes(error):
+                if type(cause) is BadStatusLine:  # no subclass, which is a lost connection
+                    begins = quoted(str(cause).strip())
+                    raise NotTheProtocol(self.url, f"it does not speak HTTP, its answer begins with {begins}") from None
             raise ConnectionLost(self.url, _why(error)) from None
         finally:
             call = CALL.get()
@@ -258,8 +260,6 @@ def _why(error: BaseException) -> str:
             return f"its certificate is not trusted ({cause.verify_message}); name its authority with verify"
         if isinstance(cause, ssl.SSLError):
             return str(cause.reason or cause)
-        if isinstance(cause, BadStatusLine) and not isinstance(cause, OSError):
-            return f"what answers is no HTTP, it begins with {quoted(str(cause).strip())}"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     return str(cause).rstrip(".") or type(cause).__name__
