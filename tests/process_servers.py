@@ -59,9 +59,15 @@ def model_processes(server: Server, model: str = "model") -> list[int]:
 
 
 def pid_of(server: Server, model: str = "model") -> int:
-    """The only process of a model."""
-    (pid,) = model_processes(server, model)
-    return pid
+    """The only process of a model, once one that ends beside it has ended."""
+
+    def only() -> list[int] | None:
+        found = model_processes(server, model)
+        return found if len(found) == 1 else None
+
+    found = eventually(only)
+    assert found is not None
+    return found[0]
 
 
 def workers_of(server: Server) -> list[int]:
