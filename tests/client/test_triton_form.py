@@ -50,4 +50,6 @@ def test_a_response_is_read_as_triton_s_client_reads_it(datatype):
     [ours] = read_response(head + behind, {HEADER.lower(): str(len(head))}).outputs
 
     assert np.array_equal(ours.data, theirs)
-    assert (ours.datatype, ours.data.dtype, ours.shape) == (datatype, theirs.dtype, theirs.shape)
+    assert (ours.datatype, ours.data.dtype, ours.shape) == (datatype, array.dtype, theirs.shape)
+    if array.size:  # an empty tensor has no datatype of its own in older releases of tritonclient
+        assert ours.data.dtype == theirs.dtype
