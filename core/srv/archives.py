@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from srv.errors import quoted
 from srv.storage import Download, FetchFailed
-from srv.tar_members import extract_members
+from srv.tar_members import damage, extract_members
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ZIP = (".zip",)
@@ -37,7 +37,7 @@ def unpack(archive: Path, folder: Path, download: Download) -> Path:
         else:
             _untar(archive, content, download)
     except _BROKEN as error:
-        raise FetchFailed(f"The archive {quoted(archive.name)} cannot be unpacked: {error}") from None
+        raise FetchFailed(f"The archive {quoted(archive.name)} cannot be unpacked: {damage(error)}") from None
     archive.unlink()
     inside = list(content.iterdir())
     if not inside:

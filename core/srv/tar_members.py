@@ -29,6 +29,12 @@ class BadMember(tarfile.TarError):
         self.how = how
 
 
+def damage(error: BaseException) -> str:
+    """Return on one line what is wrong with an archive; tarfile gives a list where no way of reading it has worked."""
+    text = str(error)
+    return "it is no tar archive" if "\n" in text else text or type(error).__name__
+
+
 def plain_name(member: tarfile.TarInfo) -> str:
     """Return a member's name without dots and slashes that mean nothing. Raises BadMember for one that leaves the folder."""
     name = posixpath.normpath(member.name) if member.name else ""

@@ -11,7 +11,7 @@ from srv.environments.errors import ArchiveBroken, ArchiveLeaves, TooLong, Unpac
 from srv.environments.packed import BROKEN, PackedEnvironment
 from srv.errors import quoted
 from srv.storage import DISK_FULL
-from srv.tar_members import BadMember, extract_members
+from srv.tar_members import BadMember, damage, extract_members
 
 _CONDA_UNPACK = "bin/conda-unpack"
 
@@ -30,7 +30,7 @@ def extract(archive: Path, packed: PackedEnvironment, content: Path, tick: Calla
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        raise ArchiveBroken(str(archive), f"{type(error).__name__}: {error}") from None
+        raise ArchiveBroken(str(archive), damage(error)) from None
 
 
 def conda_unpack(environment: Path, archive: Path, seconds: float) -> None:

@@ -25,7 +25,7 @@ from srv.environments.errors import (
 from srv.environments.machine import check_program, doubts, this_machine
 from srv.environments.programs import Program, Version, offered, read_program
 from srv.errors import quoted
-from srv.tar_members import BadMember, leads_out, plain_name
+from srv.tar_members import BadMember, damage, leads_out, plain_name
 
 #: The oldest Python that srv runs on.
 OLDEST = (3, 11)
@@ -74,7 +74,7 @@ def examine_archive(archive: Path, tick: Callable[[], object] = lambda: None) ->
                 look.take(member, opened)
             look.end(opened)
     except BROKEN as error:
-        raise ArchiveBroken(str(archive), f"{type(error).__name__}: {error}") from None
+        raise ArchiveBroken(str(archive), damage(error)) from None
     return look.packed()
 
 

@@ -99,8 +99,9 @@ def test_a_damaged_or_empty_archive_is_named(tmp_path, download, name):
     (tmp_path / name).write_bytes(whole.read_bytes()[:100])
     (tmp_path / "place").mkdir()
 
-    with pytest.raises(FetchFailed, match=f"The archive '{name}' cannot be unpacked"):
+    with pytest.raises(FetchFailed, match=f"The archive '{name}' cannot be unpacked") as refused:
         unpack(tmp_path / name, tmp_path / "place", download)
+    assert "\n" not in str(refused.value)
     with pytest.raises(FetchFailed, match=r"The archive 'b\.tar' is empty"):
         unpack(tar(tmp_path / "b.tar", {}, "w"), tmp_path, download)
 
