@@ -10,7 +10,7 @@ from srv.processes.children import Child, ChildProgram
 from srv.processes.errors import EndedWhileLoading, OtherVersion, StartedTooSlowly
 
 
-def started(tmp_path, code, *, start_timeout=30.0):
+def started(tmp_path, code, *, start_timeout=30.0, memory=None):
     """Start a program in place of an interpreter's srv.modelprocess, and return how it ended and why."""
     program = tmp_path / "python"
     program.write_text(f"#!{sys.executable}\nimport os, socket, sys, time\nfd = int(sys.argv[4])\n{code}\n")
@@ -19,13 +19,21 @@ def started(tmp_path, code, *, start_timeout=30.0):
     async def run():
         over = asyncio.get_running_loop().create_future()
         child = Child(
-            "model", {}, start_timeout=start_timeout, load_timeout=30.0, silence=30.0,
+            "model", {}, start_timeout=start_timeout, load_timeout=30.0, silence=30.0, memory=memory,
             loaded=lambda *_: None, ended=lambda _, how, failure: over.set_result((how, failure)),
         )  # fmt: skip
         child.start(ChildProgram(str(program), {}))
         return await asyncio.wait_for(over, 60)
 
     return asyncio.run(run())
+
+
+def test_a_process_that_ends_where_its_memory_is_limited_says_so(tmp_path):
+    _, failure = started(tmp_path, "sys.exit(127)", memory=1_000_000)
+    assert str(failure) == (
+        "process: its process ended with exit code 127 while it loaded the model. It may ask for no more than 1,000,000 bytes, "
+        "which is process.memory."
+    )
 
 
 def test_an_srv_of_another_protocol_is_refused_with_both_numbers_and_the_command(tmp_path):

@@ -77,6 +77,7 @@ class Child:
         start_timeout: float,
         load_timeout: float,
         silence: float,
+        memory: int | None = None,
         loaded: Callable[[Child, Mapping[str, Any]], None],
         ended: Callable[[Child, str, ProcessLoadFailed | None], None],
         silent: Callable[[Child], None] = lambda child: None,  # noqa: ARG005
@@ -86,6 +87,7 @@ class Child:
         self._start_timeout = start_timeout
         self._load_timeout = load_timeout
         self._silence = silence
+        self._memory = memory
         self._loaded = loaded
         self._ended = ended
         self._silent = silent
@@ -279,7 +281,7 @@ class Child:
         self._unwatch()
         self._close()
         self._dump.close()
-        self._ended(self, how, None if served else self._failure or EndedWhileLoading(how))
+        self._ended(self, how, None if served else self._failure or EndedWhileLoading(how, self._memory))
 
     def _unwatch(self) -> None:
         if self._watched is not None:

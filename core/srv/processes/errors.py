@@ -71,8 +71,9 @@ class OtherVersion(ProcessLoadFailed):
 class EndedWhileLoading(ProcessLoadFailed):
     """A model process ended before its model was loaded."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__(f"process: its process {how} while it loaded the model.")
+    def __init__(self, how: str, memory: int | None = None) -> None:
+        limit = "" if memory is None else f" It may ask for no more than {memory:,} bytes, which is process.memory."
+        super().__init__(f"process: its process {how} while it loaded the model.{limit}")
 
 
 class StartedTooSlowly(ProcessLoadFailed):

@@ -214,6 +214,7 @@ class Group:
             start_timeout=wanted.start_timeout,
             load_timeout=wanted.load_timeout,
             silence=wanted.silence,
+            memory=wanted.process.memory,
             loaded=lambda child, _: self._loaded(number, child),
             ended=lambda child, how, failure: self._ended(number, child, how, failure),
             silent=lambda child: self._tell_silence(number, child),
